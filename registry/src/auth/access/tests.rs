@@ -1,0 +1,232 @@
+//! Goal: whoever asks is identified, let in or sent to log in, as the set-ups that people have
+//! mean it. Method: a real htpasswd file, real headers, and tables over the identities.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::*;
+use crate::auth::error::CredentialsError;
+use crate::auth::grant::{Delete, Overwrite, Pull, Push};
+use crate::auth::htpasswd::BcryptHash;
+use crate::auth::options::{AccessControl, RepositoryPolicy, Rule};
+
+struct Fixture {
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    /// Makes an htpasswd file with `admin` and `eve`, whose passwords are their names doubled.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |user: &str| format!("{user}:{}\n", bcrypt::hash(user.repeat(2), 4).unwrap());
+        std::fs::write(folder.path().join("htpasswd"), line("admin") + &line("eve")).unwrap();
+        Self { folder }
+    }
+
+    fn options(&self) -> Options {
+        Options { htpasswd: Some(self.folder.path().join("htpasswd")), ..Options::default() }
+    }
+
+    /// Anonymous may pull, only `admin` may do the rest.
+    fn public(&self) -> Options {
+        let policy = RepositoryPolicy {
+            policies: Vec::new(),
+            default_policy: vec![Action::Read],
+            anonymous_policy: vec![Action::Read],
+        };
+        let admin = Rule {
+            users: vec!["admin".to_owned()],
+            groups: Vec::new(),
+            actions: vec![Action::Read, Action::Create, Action::Update, Action::Delete],
+        };
+        let repositories = vec![("**".to_owned(), policy)];
+        Options {
+            access: Some(AccessControl { repositories, admin, ..AccessControl::default() }),
+            ..self.options()
+        }
+    }
+}
+
+fn basic(user: &str, password: &str) -> Vec<u8> {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))).into_bytes()
+}
+
+fn account(user: &str) -> Identity {
+    Identity::Account(user.into())
+}
+
+fn app() -> RepositoryName {
+    RepositoryName::parse("team/app").unwrap()
+}
+
+#[tokio::test]
+async fn whoever_asks_is_identified() {
+    let access = Access::new(Fixture::new().options()).unwrap();
+    for (header, expect) in [
+        (None, Ok(Identity::Anonymous)),
+        (Some(basic("", "")), Ok(Identity::Anonymous)),
+        // The folder is gone with its fixture: the file was read in time, and is looked for now.
+        (Some(basic("admin", "adminadmin")), Err(LoginError::Refused)),
+        (Some(b"Bearer token".to_vec()), Err(LoginError::UnsupportedScheme)),
+        (Some(b"Basic ?".to_vec()), Err(LoginError::Malformed(CredentialsError::Base64))),
+    ] {
+        assert_eq!(access.identify(header.as_deref()).await, expect);
+    }
+    let fixture = Fixture::new();
+    let access = Access::new(fixture.options()).unwrap();
+    for (user, password, expect) in [
+        ("admin", "adminadmin", Ok(account("admin"))),
+        ("eve", "eveeve", Ok(account("eve"))),
+        ("admin", "eveeve", Err(LoginError::Refused)),
+        ("admin", "", Err(LoginError::Refused)),
+        ("", "adminadmin", Err(LoginError::Refused)),
+        ("Admin", "adminadmin", Err(LoginError::Refused)),
+        ("mallory", "adminadmin", Err(LoginError::Refused)),
+    ] {
+        assert_eq!(access.identify(Some(&basic(user, password))).await, expect, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn without_accounts_everybody_is_anonymous() {
+    let access = Access::new(Options::default()).unwrap();
+    for header in [None, Some(&b"Basic ?"[..]), Some(b"Bearer token"), Some(&basic("admin", "admin"))] {
+        assert_eq!(access.identify(header).await, Ok(Identity::Anonymous));
+    }
+    assert_eq!(access.challenge(), None);
+    assert_eq!(access.base(&Identity::Anonymous), Ok(()));
+    assert!(access.grant::<Delete>(&Identity::Anonymous, &app()).is_ok());
+}
+
+#[tokio::test]
+async fn an_absent_file_refuses_until_it_is_there() {
+    let fixture = Fixture::new();
+    let path: PathBuf = fixture.folder.path().join("htpasswd");
+    let away = fixture.folder.path().join("away");
+    std::fs::rename(&path, &away).unwrap();
+    let access = Access::new(fixture.public()).unwrap();
+    assert_eq!(access.identify(Some(&basic("admin", "adminadmin"))).await, Err(LoginError::Refused));
+    assert_eq!(access.identify(None).await, Ok(Identity::Anonymous));
+    assert!(access.grant::<Pull>(&Identity::Anonymous, &app()).is_ok());
+    assert_eq!(
+        access.grant::<Pull>(&Identity::Anonymous, &app()).map(|grant| grant.name().clone()),
+        Ok(app())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_login_is_held_back() {
+    let fixture = Fixture::new();
+    let fail_delay = Duration::from_secs(5);
+    let access = Access::new(Options { fail_delay, ..fixture.options() }).unwrap();
+    let took = async |header: Vec<u8>| {
+        let start = Instant::now();
+        let ok = access.identify(Some(&header)).await.is_ok();
+        (ok, start.elapsed() >= fail_delay)
+    };
+    assert_eq!(took(basic("admin", "adminadmin")).await, (true, false));
+    assert_eq!(took(basic("admin", "wrong")).await, (false, true));
+    assert_eq!(took(basic("mallory", "wrong")).await, (false, true));
+    assert_eq!(took(b"Basic ?".to_vec()).await, (false, false));
+}
+
+struct Counting(Arc<AtomicUsize>);
+
+impl Check for Counting {
+    fn check(&self, password: &[u8], hash: &BcryptHash) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        hash.verify(password)
+    }
+}
+
+#[tokio::test]
+async fn a_pull_of_a_hundred_layers_costs_one_verification() {
+    let fixture = Fixture::new();
+    let checks = Arc::new(AtomicUsize::new(0));
+    let access = Access::with_check(fixture.options(), Counting(Arc::clone(&checks))).unwrap();
+    for _ in 0..100 {
+        assert_eq!(access.identify(Some(&basic("eve", "eveeve"))).await, Ok(account("eve")));
+    }
+    assert_eq!(checks.load(Ordering::SeqCst), 1);
+}
+
+/// The everyday case: anonymous may pull, only `admin` may delete; without a password a DELETE is
+/// told to log in, with the wrong account it is told no.
+#[test]
+fn refusals_tell_who_should_log_in() {
+    let fixture = Fixture::new();
+    let access = Access::new(fixture.public()).unwrap();
+    for (identity, expect) in [
+        (Identity::Anonymous, Some(Refusal::Unauthenticated)),
+        (account("eve"), Some(Refusal::Denied)),
+        (account("admin"), None),
+    ] {
+        assert!(access.may_read(&identity, &app()));
+        assert!(access.grant::<Pull>(&identity, &app()).is_ok());
+        assert_eq!(access.grant::<Push>(&identity, &app()).err(), expect, "{identity}");
+        assert_eq!(access.grant::<Delete>(&identity, &app()).err(), expect, "{identity}");
+        assert_eq!(access.base(&identity), Ok(()));
+    }
+    assert_eq!(access.grant::<Push>(&account("admin"), &app()).unwrap().overwrite(), Overwrite::Allowed);
+}
+
+#[test]
+fn without_access_control_only_accounts_get_in() {
+    let fixture = Fixture::new();
+    let access = Access::new(fixture.options()).unwrap();
+    assert!(!access.may_read(&Identity::Anonymous, &app()));
+    assert_eq!(access.grant::<Pull>(&Identity::Anonymous, &app()).err(), Some(Refusal::Unauthenticated));
+    assert_eq!(access.base(&Identity::Anonymous), Err(Refusal::Unauthenticated));
+    assert_eq!(access.base(&account("eve")), Ok(()));
+    assert!(access.grant::<Delete>(&account("eve"), &app()).is_ok());
+}
+
+/// Where nobody can log in, no answer asks for it.
+#[test]
+fn access_control_without_accounts_denies() {
+    let access = Some(AccessControl::default());
+    let access = Access::new(Options { access, ..Options::default() }).unwrap();
+    assert_eq!(access.grant::<Pull>(&Identity::Anonymous, &app()).err(), Some(Refusal::Denied));
+    assert_eq!(access.base(&Identity::Anonymous), Ok(()));
+}
+
+#[test]
+fn challenges_quote_the_realm() {
+    let fixture = Fixture::new();
+    for (realm, expect) in [
+        ("wharfinger", Some(r#"Basic realm="wharfinger""#)),
+        (r#"say "hi" \o/"#, Some(r#"Basic realm="say \"hi\" \\o/""#)),
+        ("", Some(r#"Basic realm="""#)),
+        ("a\r\nb", None),
+        ("é", None),
+    ] {
+        let access = Access::new(Options { realm: realm.to_owned(), ..fixture.options() });
+        match expect {
+            Some(_) => assert_eq!(access.unwrap().challenge().as_deref(), expect),
+            None => assert_eq!(access.unwrap_err(), AccessError::Realm { realm: realm.to_owned() }),
+        }
+    }
+}
+
+#[test]
+fn faulty_options_are_errors() {
+    let fixture = Fixture::new();
+    let access = Access::new(Options { verifications_max: 0, ..fixture.options() });
+    assert_eq!(access.unwrap_err(), AccessError::NoVerifications);
+    let repositories = vec![("[".to_owned(), RepositoryPolicy::default())];
+    let access = Some(AccessControl { repositories, ..AccessControl::default() });
+    let access = Access::new(Options { access, ..fixture.options() });
+    assert!(matches!(access.unwrap_err(), AccessError::Policy(_)));
+}
+
+#[tokio::test]
+async fn p11_no_secret_in_debug() {
+    let fixture = Fixture::new();
+    let access = Access::new(fixture.options()).unwrap();
+    access.identify(Some(&basic("eve", "eveeve"))).await.unwrap();
+    let text = format!("{access:?}");
+    assert!(text.contains("eve") && !text.contains("eveeve") && !text.contains("$2"), "{text}");
+}

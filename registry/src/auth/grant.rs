@@ -1,0 +1,207 @@
+//! The proof that somebody may do something to one repository.
+//!
+//! Every method of a repository takes a [`Grant`] and the repository's name from it, so that
+//! neither forgetting to authorise nor authorising another name compiles. A grant must therefore
+//! never be made of anything but a decision of the policy.
+
+use std::fmt;
+
+use crate::oci::RepositoryName;
+
+use super::identity::Identity;
+use super::options::Action;
+
+/// A right to one repository, held by somebody.
+///
+/// Only the policy mints one, except for [`Grant::system`]. It does not compile to make one up:
+///
+/// ```compile_fail,E0451
+/// use wharfinger::auth::{Grant, Pull};
+///
+/// fn forge(grant: Grant<Pull>) -> Grant<Pull> {
+///     Grant { ..grant }
+/// }
+/// ```
+///
+/// nor to use a right as another:
+///
+/// ```compile_fail,E0308
+/// use wharfinger::auth::{Delete, Grant, Pull};
+///
+/// fn escalate(grant: Grant<Pull>) -> Grant<Delete> {
+///     grant
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant<R: Right> {
+    name: RepositoryName,
+    holder: Holder,
+    extent: R::Extent,
+}
+
+/// A kind of right: [`Pull`], [`Push`] or [`Delete`], and no other.
+pub trait Right: sealed::Right {}
+
+/// The right to read content, tags and referrers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {}
+
+/// The right to add content and tags.
+///
+/// It takes the action `create`. Whether tags that are there may be moved is its
+/// [`overwrite`](Grant::overwrite), and takes `update` as well. `update` alone gives no right to
+/// push: nothing could be uploaded with it, and a grant of it would let its holder make new tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Push {}
+
+/// The right to delete content and tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delete {}
+
+/// Whether a push may move a tag that is there to another manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overwrite {
+    /// It may.
+    Allowed,
+    /// It may not: the tags of the repository are immutable to the holder.
+    Refused,
+}
+
+/// Who holds a grant.
+///
+/// It is shown as the account's name, as `anonymous`, or as `system (<reason>)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// Whoever sent a request.
+    Client(Identity),
+    /// The registry itself, for the reason named.
+    System(&'static str),
+}
+
+impl<R: Right> Grant<R> {
+    /// Makes the grant that a decision of the policy has allowed.
+    pub(super) fn mint(name: RepositoryName, identity: Identity, extent: R::Extent) -> Self {
+        Self { name, holder: Holder::Client(identity), extent }
+    }
+
+    /// Makes a grant to the registry itself, for work in the background.
+    ///
+    /// It asks no policy, so only `server.rs`, which wires such work, and tests may call it; the
+    /// tidy task fails on any other caller.
+    pub fn system(name: RepositoryName, reason: &'static str) -> Self {
+        Self { name, holder: Holder::System(reason), extent: R::FULL }
+    }
+
+    /// Returns the repository's name.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// Returns who holds the grant, for logs.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+}
+
+impl Grant<Push> {
+    /// Tells whether tags that are there may be moved.
+    pub fn overwrite(&self) -> Overwrite {
+        self.extent
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(identity) => identity.fmt(f),
+            Self::System(reason) => write!(f, "system ({reason})"),
+        }
+    }
+}
+
+impl Right for Pull {}
+
+impl sealed::Right for Pull {
+    type Extent = ();
+    const FULL: Self::Extent = ();
+
+    fn extent(may: impl Fn(Action) -> bool) -> Option<Self::Extent> {
+        may(Action::Read).then_some(())
+    }
+}
+
+impl Right for Push {}
+
+impl sealed::Right for Push {
+    type Extent = Overwrite;
+    const FULL: Self::Extent = Overwrite::Allowed;
+
+    fn extent(may: impl Fn(Action) -> bool) -> Option<Self::Extent> {
+        may(Action::Create).then(|| if may(Action::Update) { Overwrite::Allowed } else { Overwrite::Refused })
+    }
+}
+
+impl Right for Delete {}
+
+impl sealed::Right for Delete {
+    type Extent = ();
+    const FULL: Self::Extent = ();
+
+    fn extent(may: impl Fn(Action) -> bool) -> Option<Self::Extent> {
+        may(Action::Delete).then_some(())
+    }
+}
+
+/// What no other crate may implement, and no other layer call.
+mod sealed {
+    use std::fmt::Debug;
+
+    use super::Action;
+
+    /// A right, as the policy sees it.
+    pub trait Right: Debug + Clone + PartialEq + Send + Sync + 'static {
+        /// How far a grant of it goes.
+        type Extent: Debug + Clone + PartialEq + Eq + Send + Sync + 'static;
+
+        /// The extent without any restriction.
+        const FULL: Self::Extent;
+
+        /// Tells how far a grant goes to somebody who may do these actions; `None` refuses it.
+        fn extent(may: impl Fn(Action) -> bool) -> Option<Self::Extent>;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: each right takes exactly its actions. Method: every set of actions against a table
+    //! written by hand.
+
+    use super::*;
+
+    const ACTIONS: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
+
+    #[test]
+    fn each_right_takes_its_actions() {
+        for bits in 0..16_u8 {
+            let may = |action: Action| ACTIONS.iter().position(|each| *each == action).unwrap();
+            let may = |action: Action| bits & (1 << may(action)) != 0;
+            let [read, create, update, delete] = ACTIONS.map(may);
+            assert_eq!(<Pull as sealed::Right>::extent(may).is_some(), read);
+            assert_eq!(<Delete as sealed::Right>::extent(may).is_some(), delete);
+            let push = match (create, update) {
+                (false, _) => None,
+                (true, false) => Some(Overwrite::Refused),
+                (true, true) => Some(Overwrite::Allowed),
+            };
+            assert_eq!(<Push as sealed::Right>::extent(may), push);
+        }
+    }
+
+    #[test]
+    fn a_system_grant_is_whole_and_names_its_reason() {
+        let name = RepositoryName::parse("team/app").unwrap();
+        let grant = Grant::<Push>::system(name.clone(), "mirror");
+        assert_eq!((grant.name(), grant.overwrite()), (&name, Overwrite::Allowed));
+        assert_eq!(grant.holder().to_string(), "system (mirror)");
+    }
+}

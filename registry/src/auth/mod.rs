@@ -1,0 +1,35 @@
+//! The access layer: who is asking, and what may they do.
+//!
+//! It answers with an [`Identity`] and with [`Grant`]s; it knows no HTTP beyond the value of an
+//! `Authorization` header and of a challenge, and it touches no repository.
+//!
+//! | file | says |
+//! |---|---|
+//! | `access` | the façade: identify, grant, challenge |
+//! | `credentials` | the value of an `Authorization` header |
+//! | `identity` | who somebody is |
+//! | `htpasswd` | the format of an htpasswd file |
+//! | `account_file` | the htpasswd file in use, read again when it changes |
+//! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
+//! | `policy` | what each identity may do to each repository |
+//! | `grant` | the proof of a right, which every repository method takes |
+//! | `options` | what this layer can be told |
+//! | `error` | what can go wrong here |
+
+mod access;
+mod account_file;
+mod credentials;
+mod error;
+mod grant;
+mod htpasswd;
+mod identity;
+pub mod options;
+mod policy;
+mod verification;
+
+pub use access::Access;
+pub use credentials::{AUTHORIZATION_BYTES_MAX, Credentials, Password};
+pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal};
+pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
+pub use identity::Identity;
+pub use policy::{Accounts, Decision, Policy};

@@ -1,0 +1,85 @@
+//! What the access layer can be told.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the access layer, resolved from `http.auth`, `http.accessControl` and `http.realm`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The realm named in challenges (`http.realm`).
+    pub realm: String,
+    /// The htpasswd file (`http.auth.htpasswd.path`); none means that there are no accounts.
+    pub htpasswd: Option<PathBuf>,
+    /// How long a failed login is held back (`http.auth.failDelay`).
+    pub fail_delay: Duration,
+    /// How long a verified password is remembered (`http.auth.cacheTtl`).
+    pub cache_ttl: Duration,
+    /// Verified passwords remembered at once (`http.auth.cacheEntries`).
+    pub cache_entries_max: u64,
+    /// Passwords verified at once; more wait (`http.auth.maxVerifications`).
+    pub verifications_max: usize,
+    /// Who may do what (`http.accessControl`); none means that accounts may do everything, and
+    /// that without accounts everybody may.
+    pub access: Option<AccessControl>,
+}
+
+/// The section `http.accessControl`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessControl {
+    /// Policies by glob over repository names; the longest matching glob decides.
+    pub repositories: Vec<(String, RepositoryPolicy)>,
+    /// Who may act on every repository.
+    pub admin: Rule,
+    /// Named groups and their members.
+    pub groups: BTreeMap<String, Vec<String>>,
+}
+
+/// What one glob grants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepositoryPolicy {
+    /// Grants to named users and groups.
+    pub policies: Vec<Rule>,
+    /// Grants to every account.
+    pub default_policy: Vec<Action>,
+    /// Grants to everybody, without an account.
+    pub anonymous_policy: Vec<Action>,
+}
+
+/// Users and groups, and what they may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// User names.
+    pub users: Vec<String>,
+    /// Group names.
+    pub groups: Vec<String>,
+    /// What they may do.
+    pub actions: Vec<Action>,
+}
+
+/// What may be done to a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Pull, list tags, list referrers.
+    Read,
+    /// Push what is not there yet.
+    Create,
+    /// Move a tag that is there.
+    Update,
+    /// Delete a tag, a manifest or a blob.
+    Delete,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            realm: "wharfinger".to_owned(),
+            htpasswd: None,
+            fail_delay: Duration::ZERO,
+            cache_ttl: Duration::from_secs(60),
+            cache_entries_max: 1_024,
+            verifications_max: 2,
+            access: None,
+        }
+    }
+}

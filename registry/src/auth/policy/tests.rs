@@ -1,0 +1,344 @@
+//! Goal: a decision is the one that the configuration's words mean. Method: tables of the everyday
+//! cases, and a property against a model that is written the long way: it matches globs by
+//! backtracking over components, looks at every glob in the order written, and lists everything
+//! that is granted to somebody before it looks for the action.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::auth::grant::{Delete, Overwrite, Pull, Push};
+
+const EVERYTHING: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
+
+fn name(text: &str) -> RepositoryName {
+    RepositoryName::parse(text).unwrap()
+}
+
+fn account(user: &str) -> Identity {
+    Identity::Account(user.into())
+}
+
+fn rule(users: &[&str], groups: &[&str], actions: &[Action]) -> Rule {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Rule { users: owned(users), groups: owned(groups), actions: actions.to_vec() }
+}
+
+fn policy(access: &AccessControl) -> Policy {
+    Policy::new(Some(access), Accounts::Configured).unwrap()
+}
+
+/// Returns which of some globs decides about a name: in the policy, each grants another user.
+fn deciding(globs: &[&str], text: &str) -> Option<usize> {
+    let section = |(at, glob): (usize, &&str)| {
+        let policies = vec![rule(&[&at.to_string()], &[], &[Action::Read])];
+        ((*glob).to_owned(), RepositoryPolicy { policies, ..RepositoryPolicy::default() })
+    };
+    let repositories = globs.iter().enumerate().map(section).collect();
+    let policy = policy(&AccessControl { repositories, ..AccessControl::default() });
+    let allowed =
+        |at: &usize| policy.decide(&account(&at.to_string()), &name(text), Action::Read) == Decision::Allowed;
+    let mut deciding = (0..globs.len()).filter(allowed);
+    let first = deciding.next();
+    assert_eq!(deciding.next(), None, "two globs decide about {text}");
+    first
+}
+
+#[test]
+fn globs_match_as_zot_users_expect() {
+    for (glob, text, expect) in [
+        ("**", "a", true),
+        ("**", "a/b/c", true),
+        ("*", "a", true),
+        ("*", "a/b", false),
+        ("team/*", "team/app", true),
+        ("team/*", "team/app/web", false),
+        ("team/*", "team", false),
+        ("team/**", "team/app/web", true),
+        ("team/**", "team", true),
+        ("team/**", "teams", false),
+        ("team/**/**", "team", true),
+        ("**/app", "app", true),
+        ("**/app", "a/b/app", true),
+        ("**/app", "a/myapp", false),
+        ("a/**/z", "a/z", true),
+        ("a/**/z", "a/b/c/z", true),
+        ("a?c", "abc", true),
+        ("a?c", "a/c", false),
+        ("te*m/a*", "team/app", true),
+        ("t**p", "team/app", false),
+        ("{a,b/**}", "a", true),
+        ("{a,b/**}", "b/c", true),
+        ("app{,-web}", "app", true),
+        ("app[0-9]", "app1", true),
+        ("app[!0-9]", "app1", false),
+        ("app", "app", true),
+        ("/app", "app", false),
+        ("APP", "app", false),
+        ("", "app", false),
+    ] {
+        assert_eq!(deciding(&[glob], text).is_some(), expect, "{glob} {text}");
+    }
+}
+
+#[test]
+fn the_longest_glob_decides() {
+    let globs = ["**", "team/**", "team/app", "*/app"];
+    for (text, expect) in [("other", 0), ("team/web", 1), ("team/app", 2), ("x/app", 3), ("team", 1)] {
+        assert_eq!(deciding(&globs, text), Some(expect), "{text}");
+    }
+    // Of two as long, the one written first.
+    for globs in [["?b", "a?"], ["a?", "?b"], ["a*", "a*"]] {
+        assert_eq!(deciding(&globs, "ab"), Some(0), "{globs:?}");
+    }
+    // The length is in bytes, not in characters.
+    assert_eq!(deciding(&["a????", "[éa]*"], "abcde"), Some(1));
+    assert_eq!(deciding(&[], "ab"), None);
+}
+
+#[test]
+fn a_longer_glob_takes_away_what_a_shorter_one_grants() {
+    let read = |actions: &[Action]| RepositoryPolicy {
+        anonymous_policy: actions.to_vec(),
+        ..RepositoryPolicy::default()
+    };
+    let repositories = vec![("**".to_owned(), read(&[Action::Read])), ("secret/**".to_owned(), read(&[]))];
+    let policy = policy(&AccessControl { repositories, ..AccessControl::default() });
+    for (text, expect) in
+        [("public", Decision::Allowed), ("secret", Decision::Denied), ("secret/a", Decision::Denied)]
+    {
+        assert_eq!(policy.decide(&Identity::Anonymous, &name(text), Action::Read), expect, "{text}");
+    }
+}
+
+/// The everyday case: anonymous may pull, accounts may pull, only `admin` may do the rest.
+#[test]
+fn anonymous_may_pull_and_only_the_admin_may_delete() {
+    let access = AccessControl {
+        repositories: vec![(
+            "**".to_owned(),
+            RepositoryPolicy {
+                policies: Vec::new(),
+                default_policy: vec![Action::Read],
+                anonymous_policy: vec![Action::Read],
+            },
+        )],
+        admin: rule(&["admin"], &[], &EVERYTHING),
+        groups: BTreeMap::new(),
+    };
+    let policy = policy(&access);
+    assert!(policy.anonymous_reads_somewhere());
+    let app = name("team/app");
+    for (identity, expect) in
+        [(Identity::Anonymous, false), (account("eve"), false), (account("admin"), true)]
+    {
+        assert!(policy.grant::<Pull>(&identity, &app).is_some());
+        assert_eq!(policy.grant::<Push>(&identity, &app).is_some(), expect, "{identity}");
+        assert_eq!(policy.grant::<Delete>(&identity, &app).is_some(), expect, "{identity}");
+    }
+    let push = policy.grant::<Push>(&account("admin"), &app).unwrap();
+    assert_eq!((push.name(), push.overwrite()), (&app, Overwrite::Allowed));
+    assert_eq!(push.holder().to_string(), "admin");
+}
+
+#[test]
+fn groups_lend_their_rights_to_their_members() {
+    let access = AccessControl {
+        repositories: vec![(
+            "team/**".to_owned(),
+            RepositoryPolicy {
+                policies: vec![rule(&[], &["devs", "nobody-knows"], &[Action::Create])],
+                ..RepositoryPolicy::default()
+            },
+        )],
+        admin: rule(&[], &["ops"], &[Action::Delete]),
+        groups: BTreeMap::from([
+            ("devs".to_owned(), vec!["ada".to_owned()]),
+            ("ops".to_owned(), vec!["bob".to_owned()]),
+        ]),
+    };
+    let policy = policy(&access);
+    let (app, other) = (name("team/app"), name("other"));
+    let push = policy.grant::<Push>(&account("ada"), &app).unwrap();
+    assert_eq!(push.overwrite(), Overwrite::Refused);
+    assert_eq!(policy.grant::<Push>(&account("ada"), &other), None);
+    assert_eq!(policy.grant::<Push>(&account("devs"), &app), None);
+    assert!(policy.grant::<Delete>(&account("bob"), &other).is_some());
+    assert_eq!(policy.grant::<Delete>(&account("ada"), &app), None);
+}
+
+/// A rule that names the empty user grants nothing to somebody who has no name.
+#[test]
+fn nobody_is_not_a_user() {
+    let access = AccessControl {
+        repositories: vec![(
+            "**".to_owned(),
+            RepositoryPolicy {
+                policies: vec![rule(&["", "anonymous"], &[], &EVERYTHING)],
+                default_policy: EVERYTHING.to_vec(),
+                anonymous_policy: Vec::new(),
+            },
+        )],
+        admin: rule(&["", "anonymous"], &[], &EVERYTHING),
+        groups: BTreeMap::new(),
+    };
+    let policy = policy(&access);
+    for action in EVERYTHING {
+        assert_eq!(policy.decide(&Identity::Anonymous, &name("a"), action), Decision::Denied);
+    }
+    assert!(!policy.anonymous_reads_somewhere());
+}
+
+#[test]
+fn without_access_control_accounts_decide() {
+    for (accounts, identity, expect) in [
+        (Accounts::Absent, Identity::Anonymous, Decision::Allowed),
+        (Accounts::Configured, Identity::Anonymous, Decision::Denied),
+        (Accounts::Configured, account("eve"), Decision::Allowed),
+    ] {
+        let policy = Policy::new(None, accounts).unwrap();
+        assert_eq!(policy.anonymous_reads_somewhere(), accounts == Accounts::Absent);
+        for action in EVERYTHING {
+            assert_eq!(policy.decide(&identity, &name("a"), action), expect, "{accounts:?} {identity}");
+        }
+    }
+    // An empty section is one: it grants nothing, accounts or not.
+    let policy = Policy::new(Some(&AccessControl::default()), Accounts::Absent).unwrap();
+    assert_eq!(policy.decide(&Identity::Anonymous, &name("a"), Action::Read), Decision::Denied);
+}
+
+#[test]
+fn faulty_globs_are_named() {
+    for glob in ["[a", "{a", "a}", "[z-a]", "a\\"] {
+        let repositories = vec![
+            ("**".to_owned(), RepositoryPolicy::default()),
+            (glob.to_owned(), RepositoryPolicy::default()),
+        ];
+        let access = AccessControl { repositories, ..AccessControl::default() };
+        let error = Policy::new(Some(&access), Accounts::Absent).unwrap_err();
+        assert!(
+            matches!(&error, PolicyError::Glob { glob: named, .. } if named == glob),
+            "{glob}: {error:?}"
+        );
+    }
+}
+
+// The model.
+
+fn model_components(glob: &[&str], name: &[&str]) -> bool {
+    match glob.split_first() {
+        None => name.is_empty(),
+        Some((&"**", rest)) => (0..=name.len()).any(|skipped| model_components(rest, &name[skipped..])),
+        Some((first, rest)) => {
+            !name.is_empty()
+                && model_characters(first.as_bytes(), name[0].as_bytes())
+                && model_components(rest, &name[1..])
+        }
+    }
+}
+
+fn model_characters(glob: &[u8], text: &[u8]) -> bool {
+    match glob.split_first() {
+        None => text.is_empty(),
+        Some((b'*', rest)) => (0..=text.len()).any(|skipped| model_characters(rest, &text[skipped..])),
+        Some((b'?', rest)) => !text.is_empty() && model_characters(rest, &text[1..]),
+        Some((byte, rest)) => text.first() == Some(byte) && model_characters(rest, &text[1..]),
+    }
+}
+
+fn model_granted(access: &AccessControl, user: Option<&str>, name: &str) -> Vec<Action> {
+    let name: Vec<&str> = name.split('/').collect();
+    let mut best: Option<&(String, RepositoryPolicy)> = None;
+    for section in &access.repositories {
+        let glob: Vec<&str> = section.0.split('/').collect();
+        if model_components(&glob, &name) && best.is_none_or(|best| section.0.len() > best.0.len()) {
+            best = Some(section);
+        }
+    }
+    let mut granted = Vec::new();
+    let mut rules = vec![&access.admin];
+    if let Some((_, section)) = best {
+        granted.extend(&section.anonymous_policy);
+        if user.is_some() {
+            granted.extend(&section.default_policy);
+        }
+        rules.extend(&section.policies);
+    }
+    for rule in rules {
+        for (group, members) in &access.groups {
+            let named = rule.users.iter().any(|each| Some(each.as_str()) == user);
+            let member =
+                rule.groups.contains(group) && members.iter().any(|each| Some(each.as_str()) == user);
+            if named || member {
+                granted.extend(&rule.actions);
+            }
+        }
+    }
+    granted
+}
+
+fn some_actions() -> impl Strategy<Value = Vec<Action>> {
+    proptest::sample::subsequence(EVERYTHING.to_vec(), 0..=4)
+}
+
+fn some_of(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+    let count = texts.len();
+    proptest::sample::subsequence(texts, 0..=count)
+}
+
+fn some_rule() -> impl Strategy<Value = Rule> {
+    (some_of(&["u", "v", "w"]), some_of(&["g", "h", "unknown"]), some_actions())
+        .prop_map(|(users, groups, actions)| Rule { users, groups, actions })
+}
+
+fn some_glob() -> impl Strategy<Value = String> {
+    let component = prop_oneof![2 => Just("**".to_owned()), 3 => "[ab*?]{1,3}", 3 => "[ab]{1,2}"];
+    // A run of asterisks inside a component is one asterisk to both, so the model need not know it.
+    proptest::collection::vec(component, 1..4).prop_map(|components| components.join("/"))
+}
+
+fn some_access() -> impl Strategy<Value = AccessControl> {
+    let section = (proptest::collection::vec(some_rule(), 0..3), some_actions(), some_actions()).prop_map(
+        |(policies, default_policy, anonymous_policy)| RepositoryPolicy {
+            policies,
+            default_policy,
+            anonymous_policy,
+        },
+    );
+    let repositories = proptest::collection::vec((some_glob(), section), 0..6);
+    (repositories, some_rule(), some_of(&["u", "v"]), some_of(&["v", "w"])).prop_map(
+        |(repositories, admin, g, h)| {
+            let groups = BTreeMap::from([("g".to_owned(), g), ("h".to_owned(), h)]);
+            AccessControl { repositories, admin, groups }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn decisions_are_the_models(access in some_access(), text in "[ab]{1,2}(/[ab]{1,2}){0,3}") {
+        let policy = policy(&access);
+        for user in [None, Some("u"), Some("v"), Some("w"), Some("x")] {
+            let identity = user.map_or(Identity::Anonymous, account);
+            let granted = model_granted(&access, user, &text);
+            for action in EVERYTHING {
+                let expect = if granted.contains(&action) { Decision::Allowed } else { Decision::Denied };
+                prop_assert_eq!(policy.decide(&identity, &name(&text), action), expect, "{} {:?}", identity, action);
+            }
+        }
+    }
+
+    #[test]
+    fn logging_in_takes_nothing_away(access in some_access(), text in "[ab]{1,2}(/[ab]{1,2}){0,3}", user in "[u-x]") {
+        let policy = policy(&access);
+        for action in EVERYTHING {
+            if policy.decide(&Identity::Anonymous, &name(&text), action) == Decision::Allowed {
+                prop_assert_eq!(policy.decide(&account(&user), &name(&text), action), Decision::Allowed);
+            }
+        }
+    }
+}

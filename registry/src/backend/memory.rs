@@ -1,0 +1,365 @@
+//! A disk in memory: the store of `serve --memory`, and, when it keeps live and durable state
+//! apart, the disk that loses power in crash tests.
+//!
+//! The model is by inode. A file's bytes are durable as of its last sync; a folder's entries as of
+//! its last sync, each change on its own. A [`Loss`] says what of the rest a power cut leaves:
+//! journals commit names ahead of bytes, so a synced name may stand over unsynced bytes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::disk::{Disk, DiskFile, Stat};
+
+/// A disk in memory. Clones share it.
+#[derive(Debug, Clone)]
+pub struct MemoryDisk(Arc<Mutex<State>>);
+
+/// What a power cut leaves of changes that were not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing: the journal was not written.
+    Everything,
+    /// The names, without the bytes: the journal was written, the pages were not.
+    Bytes,
+    /// Some names and some leading bytes, as this seed has it.
+    Some(u64),
+    /// Everything: only the process died.
+    Nothing,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Whether what is durable is kept beside what is live.
+    journaled: bool,
+    inodes: Vec<Inode>,
+    /// Numbers of inodes to use again; none on a journaled disk, which still needs them.
+    free: Vec<usize>,
+}
+
+#[derive(Debug, Clone)]
+enum Inode {
+    File { live: Bytes, durable: Option<Vec<u8>> },
+    Folder { live: Entries, durable: Entries },
+}
+
+type Entries = BTreeMap<String, usize>;
+/// Shared with whoever has the file open, so that it can be read to its end after its removal.
+type Bytes = Arc<Mutex<Vec<u8>>>;
+
+const ROOT: usize = 0;
+
+impl MemoryDisk {
+    /// Makes an empty disk that keeps one copy of everything.
+    pub fn new() -> Self {
+        Self::with_journal(false)
+    }
+
+    /// Makes an empty disk that can lose power.
+    pub fn journaled() -> Self {
+        Self::with_journal(true)
+    }
+
+    fn with_journal(journaled: bool) -> Self {
+        let root = Inode::Folder { live: Entries::new(), durable: Entries::new() };
+        Self(Arc::new(Mutex::new(State { journaled, inodes: vec![root], free: Vec::new() })))
+    }
+
+    /// Returns the disk as it is after a power cut; this one stays as it is.
+    ///
+    /// # Panics
+    ///
+    /// When the disk was not made by [`MemoryDisk::journaled`].
+    #[must_use]
+    pub fn after_power_cut(&self, loss: Loss) -> Self {
+        let state = self.state();
+        assert!(state.journaled, "only a journaled disk knows what is durable");
+        let mut seed = match loss {
+            Loss::Some(seed) => seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            _ => 1,
+        };
+        let mut coin = move || {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed
+        };
+        let survive = |inode: &Inode| match inode {
+            Inode::Folder { live, durable } => {
+                let entries = surviving_entries(live, durable, loss, &mut coin);
+                Inode::Folder { live: entries.clone(), durable: entries }
+            }
+            Inode::File { live, durable } => {
+                let bytes =
+                    surviving_bytes(&lock(live), durable.as_deref().unwrap_or_default(), loss, &mut coin);
+                Inode::File { durable: Some(bytes.clone()), live: Arc::new(Mutex::new(bytes)) }
+            }
+        };
+        let inodes = state.inodes.iter().map(survive).collect();
+        Self(Arc::new(Mutex::new(State { journaled: true, inodes, free: Vec::new() })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, inode: usize) -> io::Result<Arc<dyn DiskFile>> {
+        match &self.state().inodes[inode] {
+            Inode::File { live, .. } => {
+                Ok(Arc::new(MemoryFile { disk: self.clone(), inode, live: Arc::clone(live) }))
+            }
+            Inode::Folder { .. } => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+}
+
+fn lock(bytes: &Bytes) -> MutexGuard<'_, Vec<u8>> {
+    bytes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn surviving_entries(
+    live: &Entries,
+    durable: &Entries,
+    loss: Loss,
+    coin: &mut impl FnMut() -> u64,
+) -> Entries {
+    match loss {
+        Loss::Everything => durable.clone(),
+        Loss::Bytes | Loss::Nothing => live.clone(),
+        Loss::Some(_) => {
+            let names: std::collections::BTreeSet<&String> = live.keys().chain(durable.keys()).collect();
+            let pick = |name: &String| {
+                let from = if coin() & 16 == 0 { live } else { durable };
+                from.get(name).map(|inode| (name.clone(), *inode))
+            };
+            names.into_iter().filter_map(pick).collect()
+        }
+    }
+}
+
+fn surviving_bytes(live: &[u8], durable: &[u8], loss: Loss, coin: &mut impl FnMut() -> u64) -> Vec<u8> {
+    match loss {
+        Loss::Everything | Loss::Bytes => durable.to_vec(),
+        Loss::Nothing => live.to_vec(),
+        Loss::Some(_) if coin() & 16 == 0 => durable.to_vec(),
+        Loss::Some(_) => {
+            // Blocks reach the disk whole and in any order; a block that did not is zeros.
+            let mut bytes = live.to_vec();
+            for (number, block) in bytes.chunks_mut(BLOCK_BYTES).enumerate() {
+                let at = number * BLOCK_BYTES;
+                let was_durable = durable.get(at..at + block.len()) == Some(block);
+                if !was_durable && coin() & 16 == 0 {
+                    block.fill(0);
+                }
+            }
+            bytes
+        }
+    }
+}
+
+const BLOCK_BYTES: usize = 4096;
+
+impl State {
+    fn find(&self, path: &str) -> io::Result<usize> {
+        let mut inode = ROOT;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            inode = *self.folder(inode)?.get(name).ok_or(io::ErrorKind::NotFound)?;
+        }
+        Ok(inode)
+    }
+
+    fn folder(&self, inode: usize) -> io::Result<&Entries> {
+        match &self.inodes[inode] {
+            Inode::Folder { live, .. } => Ok(live),
+            Inode::File { .. } => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    /// Returns the entries of the folder of a path, and the path's last name.
+    fn place<'a>(&mut self, path: &'a str) -> io::Result<(&mut Entries, &'a str)> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = self.find(parent)?;
+        match &mut self.inodes[parent] {
+            Inode::Folder { live, .. } => Ok((live, name)),
+            Inode::File { .. } => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    fn add(&mut self, path: &str, inode: Inode) -> io::Result<usize> {
+        let number = self.free.last().copied().unwrap_or(self.inodes.len());
+        let (entries, name) = self.place(path)?;
+        if entries.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        entries.insert(name.to_owned(), number);
+        match self.free.pop() {
+            Some(number) => self.inodes[number] = inode,
+            None => self.inodes.push(inode),
+        }
+        Ok(number)
+    }
+
+    /// Takes a name out of its folder, and returns what it named.
+    fn detach(&mut self, path: &str) -> io::Result<usize> {
+        let inode = self.find(path)?;
+        let (entries, name) = self.place(path)?;
+        entries.remove(name);
+        Ok(inode)
+    }
+
+    /// Forgets an inode that has lost its last name.
+    fn forget(&mut self, inode: usize) {
+        if !self.journaled {
+            self.inodes[inode] = empty_file();
+            self.free.push(inode);
+        }
+    }
+}
+
+fn empty_file() -> Inode {
+    Inode::File { live: Bytes::default(), durable: None }
+}
+
+impl Disk for MemoryDisk {
+    fn blocks(&self) -> bool {
+        false
+    }
+
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = self.state().add(path, empty_file())?;
+        self.file(inode)
+    }
+
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let inode = self.state().find(path)?;
+        self.file(inode)
+    }
+
+    fn open_cached(&self, _: &str) -> Option<Arc<dyn DiskFile>> {
+        None
+    }
+
+    fn open_writable(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.place(to)?;
+        let inode = state.detach(from)?;
+        let (entries, name) = state.place(to)?;
+        if let Some(replaced) = entries.insert(name.to_owned(), inode) {
+            state.forget(replaced);
+        }
+        Ok(())
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        if self.state().find(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.rename(from, to)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = state.detach(path)?;
+        state.forget(inode);
+        Ok(())
+    }
+
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        let folder = Inode::Folder { live: Entries::new(), durable: Entries::new() };
+        self.state().add(path, folder).map(drop)
+    }
+
+    fn remove_dir(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = state.find(path)?;
+        if state.folder(inode)?.is_empty() {
+            let inode = state.detach(path)?;
+            state.forget(inode);
+            return Ok(());
+        }
+        Err(io::ErrorKind::DirectoryNotEmpty.into())
+    }
+
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = state.find(path)?;
+        match &mut state.inodes[inode] {
+            Inode::Folder { live, durable } => durable.clone_from(live),
+            Inode::File { .. } => return Err(io::ErrorKind::NotADirectory.into()),
+        }
+        Ok(())
+    }
+
+    fn entries(&self, path: &str) -> io::Result<Vec<String>> {
+        let state = self.state();
+        Ok(state.folder(state.find(path)?)?.keys().cloned().collect())
+    }
+
+    fn stat(&self, path: &str) -> io::Result<Stat> {
+        let state = self.state();
+        match &state.inodes[state.find(path)?] {
+            Inode::Folder { .. } => Ok(Stat::Folder),
+            Inode::File { live, .. } => Ok(Stat::File(lock(live).len() as u64)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    disk: MemoryDisk,
+    inode: usize,
+    live: Bytes,
+}
+
+impl DiskFile for MemoryFile {
+    fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let live = lock(&self.live);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(live.len());
+        Ok(live[start..start.saturating_add(len).min(live.len())].to_vec())
+    }
+
+    fn read_at_cached(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
+        self.read_at(offset, len).ok()
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut live = lock(&self.live);
+        let end = start + bytes.len();
+        if live.len() < end {
+            live.resize(end, 0);
+        }
+        live[start..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        if state.journaled
+            && let Inode::File { durable, .. } = &mut state.inodes[self.inode]
+        {
+            *durable = Some(lock(&self.live).clone());
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        lock(&self.live).resize(len, 0);
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(lock(&self.live).len() as u64)
+    }
+}

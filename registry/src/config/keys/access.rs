@@ -1,0 +1,67 @@
+//! The section `http.accessControl`.
+
+use super::{ACTIONS, SECTIONS, WORDS};
+use crate::config::key::{Key, honoured, pending};
+use crate::config::kind::{Kind, Names};
+
+pub(super) const KEYS: &[Key] = &[
+    honoured(
+        "http.accessControl.repositories",
+        Kind::Map(Names::Globs, &Kind::Section),
+        "",
+        "Policies by glob over repository names: `*` is within one component, `**` across them, and the longest glob that matches decides alone.",
+    ),
+    honoured(
+        "http.accessControl.repositories.*.policies",
+        SECTIONS,
+        "",
+        "What named users and groups may do.",
+    ),
+    honoured("http.accessControl.repositories.*.policies[].users", WORDS, "", "Names of users."),
+    honoured("http.accessControl.repositories.*.policies[].groups", WORDS, "", "Names of groups."),
+    honoured(
+        "http.accessControl.repositories.*.policies[].actions",
+        ACTIONS,
+        "",
+        "What they may do: read, create, update, delete.",
+    ),
+    pending(
+        "http.accessControl.repositories.*.policies[].conditions",
+        SECTIONS,
+        "",
+        "Expressions that must hold as well.",
+    ),
+    pending(
+        "http.accessControl.repositories.*.policies[].conditions[].expression",
+        Kind::Word,
+        "",
+        "The expression.",
+    ),
+    pending(
+        "http.accessControl.repositories.*.policies[].conditions[].message",
+        Kind::Text,
+        "",
+        "What to answer where it does not hold.",
+    ),
+    honoured("http.accessControl.repositories.*.defaultPolicy", ACTIONS, "", "What every account may do."),
+    honoured(
+        "http.accessControl.repositories.*.anonymousPolicy",
+        ACTIONS,
+        "",
+        "What everybody may do, without an account.",
+    ),
+    honoured("http.accessControl.adminPolicy", Kind::Section, "", "Who may act on every repository."),
+    honoured("http.accessControl.adminPolicy.users", WORDS, "", "Names of users."),
+    honoured("http.accessControl.adminPolicy.groups", WORDS, "", "Names of groups."),
+    honoured("http.accessControl.adminPolicy.actions", ACTIONS, "", "What they may do."),
+    honoured(
+        "http.accessControl.groups",
+        Kind::Map(Names::Any, &Kind::Section),
+        "",
+        "Groups by name; case counts in the name.",
+    ),
+    honoured("http.accessControl.groups.*.users", WORDS, "", "The members."),
+    pending("http.accessControl.metrics", Kind::Section, "", "Who may read the metrics."),
+    pending("http.accessControl.metrics.users", WORDS, "", "Names of users."),
+    pending("http.accessControl.metrics.anonymousPolicy", ACTIONS, "", "What everybody may do."),
+];

@@ -1,0 +1,142 @@
+//! The section `http.auth`.
+
+use std::time::Duration;
+
+use super::{ANY_COUNT, ANY_DURATION, DAY, HOUR, SECTIONS, WORDS};
+use crate::config::key::{Key, honoured, pending};
+use crate::config::kind::{Kind, Names};
+
+pub(super) const KEYS: &[Key] = &[
+    honoured("http.auth.htpasswd", Kind::Section, "", "Accounts in a file."),
+    honoured(
+        "http.auth.htpasswd.path",
+        Kind::Path,
+        "",
+        "The htpasswd file; it may be absent when the server starts.",
+    )
+    .required(),
+    honoured(
+        "http.auth.failDelay",
+        Kind::Delay(HOUR),
+        "0s",
+        "How long a failed login is held back, in seconds or as a duration.",
+    ),
+    honoured(
+        "http.auth.cacheTtl",
+        Kind::Duration(Duration::ZERO, DAY),
+        "1m",
+        "How long a verified password is remembered.",
+    ),
+    honoured(
+        "http.auth.cacheEntries",
+        Kind::Integer(0, 1_000_000),
+        "1024",
+        "Verified passwords remembered at once.",
+    )
+    .limit("the one not used for longest is verified again"),
+    honoured("http.auth.maxVerifications", Kind::Integer(1, 1_024), "2", "Passwords verified at once.")
+        .limit("further ones wait"),
+    section("http.auth.ldap", "Accounts in a directory."),
+    path("http.auth.ldap.credentialsFile", "The file with `bindDN` and `bindPassword`."),
+    text("http.auth.ldap.bindDN", "Who searches."),
+    text("http.auth.ldap.bindPassword", "The password of who searches."),
+    text("http.auth.ldap.address", "The host of the directory."),
+    pending("http.auth.ldap.port", Kind::Port, "", "Its port."),
+    switch("http.auth.ldap.insecure", "Whether it is asked without TLS."),
+    switch("http.auth.ldap.startTLS", "Whether TLS is started on the plain port."),
+    switch("http.auth.ldap.skipVerify", "Whether its certificate may be any."),
+    switch("http.auth.ldap.subtreeSearch", "Whether users stand below the base at any depth."),
+    text("http.auth.ldap.baseDN", "Below what users stand."),
+    text("http.auth.ldap.userAttribute", "The attribute that holds a user's name."),
+    text("http.auth.ldap.userFilter", "A filter that users must pass."),
+    text("http.auth.ldap.userGroupAttribute", "The attribute that holds a user's groups."),
+    path("http.auth.ldap.caCert", "The authority of its certificate."),
+    section("http.auth.bearer", "Tokens of an external issuer."),
+    text("http.auth.bearer.realm", "The url of the issuer."),
+    text("http.auth.bearer.service", "The name of this service at the issuer."),
+    path("http.auth.bearer.cert", "The certificate that verifies its tokens."),
+    section("http.auth.bearer.upstreamTokenEndpoint", "An issuer that is asked on behalf of clients."),
+    text("http.auth.bearer.upstreamTokenEndpoint.realm", "Its url."),
+    text("http.auth.bearer.upstreamTokenEndpoint.service", "The name of this service there."),
+    switch(
+        "http.auth.bearer.upstreamTokenEndpoint.allowInsecureHttp",
+        "Whether it may be asked without TLS.",
+    ),
+    pending("http.auth.bearer.oidc", SECTIONS, "", "Issuers whose identity tokens are taken as they are."),
+    text("http.auth.bearer.oidc[].issuer", "The url of the issuer."),
+    pending("http.auth.bearer.oidc[].audiences", WORDS, "", "Audiences, one of which a token must name."),
+    section("http.auth.bearer.oidc[].claimMapping", "How claims become a user and groups."),
+    pending(
+        "http.auth.bearer.oidc[].claimMapping.variables",
+        Kind::List(&Kind::Open),
+        "",
+        "Expressions with a name.",
+    ),
+    pending(
+        "http.auth.bearer.oidc[].claimMapping.validations",
+        Kind::List(&Kind::Open),
+        "",
+        "Expressions that must hold.",
+    ),
+    text("http.auth.bearer.oidc[].claimMapping.username", "The expression of the user's name."),
+    text("http.auth.bearer.oidc[].claimMapping.groups", "The expression of the groups."),
+    text("http.auth.bearer.oidc[].certificateAuthority", "The authority of the issuer's certificate."),
+    path("http.auth.bearer.oidc[].certificateAuthorityFile", "The same, in a file."),
+    switch("http.auth.bearer.oidc[].skipIssuerVerification", "Whether a token's issuer may be any."),
+    section("http.auth.bearer.awsSecretsManager", "Verification keys that rotate."),
+    text("http.auth.bearer.awsSecretsManager.region", "The region."),
+    text("http.auth.bearer.awsSecretsManager.secretName", "The name of the secret."),
+    pending("http.auth.bearer.awsSecretsManager.refreshInterval", ANY_DURATION, "", "How often it is read."),
+    section("http.auth.openid", "Logins in a browser."),
+    pending("http.auth.openid.providers", Kind::Map(Names::Any, &Kind::Section), "", "Providers by name."),
+    path("http.auth.openid.providers.*.credentialsFile", "The file with the client's credentials."),
+    text("http.auth.openid.providers.*.name", "What users are shown."),
+    text("http.auth.openid.providers.*.clientid", "The client's name."),
+    text("http.auth.openid.providers.*.clientsecret", "The client's secret."),
+    path("http.auth.openid.providers.*.keypath", "The client's key."),
+    text("http.auth.openid.providers.*.issuer", "The url of the issuer."),
+    text("http.auth.openid.providers.*.authurl", "The url where users log in."),
+    text("http.auth.openid.providers.*.tokenurl", "The url of tokens."),
+    pending("http.auth.openid.providers.*.scopes", WORDS, "", "What is asked for."),
+    section("http.auth.openid.providers.*.claimMapping", "How claims become a user and groups."),
+    text("http.auth.openid.providers.*.claimMapping.username", "The claim of the user's name."),
+    text("http.auth.openid.providers.*.claimMapping.groups", "The claim of the groups."),
+    pending("http.auth.openid.callbackAllowOrigins", WORDS, "", "Where a login may return to."),
+    switch("http.auth.apikey", "Whether users may make keys of their own."),
+    path("http.auth.sessionKeysFile", "The file with `hashKey` and `encryptKey` of sessions."),
+    pending("http.auth.sessionDriver", Kind::Open, "", "Where sessions are kept."),
+    pending("http.auth.sessionDriver.name", Kind::Choice(&["local", "redis"]), "", "On disk or in redis."),
+    text("http.auth.sessionDriver.url", "redis: its url."),
+    text("http.auth.sessionDriver.keyprefix", "redis: the prefix of its keys."),
+    switch("http.auth.secureSession", "Whether cookies are sent by TLS alone."),
+    section("http.auth.mtls", "Identities from client certificates."),
+    pending(
+        "http.auth.mtls.identityAttributes",
+        Kind::List(&Kind::Choice(&["CommonName", "Subject", "Email", "URI", "DNSName"])),
+        "",
+        "Where in the certificate the name stands, in order.",
+    ),
+    text("http.auth.mtls.uriSanPattern", "The part of a URI that is the name."),
+    pending("http.auth.mtls.uriSanIndex", ANY_COUNT, "", "Which URI it is."),
+    pending("http.auth.mtls.dnsSanIndex", ANY_COUNT, "", "Which DNS name it is."),
+    pending("http.auth.mtls.emailSanIndex", ANY_COUNT, "", "Which address it is."),
+    section("http.auth.token", "Bearer tokens of our own issuing."),
+    switch("http.auth.token.enable", "Whether they are issued."),
+    path("http.auth.token.keyFile", "The key that signs them."),
+];
+
+const fn section(path: &'static str, meaning: &'static str) -> Key {
+    pending(path, Kind::Section, "", meaning)
+}
+
+const fn text(path: &'static str, meaning: &'static str) -> Key {
+    pending(path, Kind::Text, "", meaning)
+}
+
+const fn path(path: &'static str, meaning: &'static str) -> Key {
+    pending(path, Kind::Path, "", meaning)
+}
+
+const fn switch(path: &'static str, meaning: &'static str) -> Key {
+    pending(path, Kind::Bool, "false", meaning)
+}

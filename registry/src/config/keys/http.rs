@@ -1,0 +1,149 @@
+//! The section `http`, but for `http.auth` and `http.accessControl`.
+
+use std::time::Duration;
+
+use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, SECTIONS, TEXTS, TIB};
+use crate::config::key::{Key, honoured, inert, pending};
+use crate::config::kind::Kind;
+
+const MISSING: Kind = Kind::Choice(&["refuse", "accept"]);
+const MOST_ITEMS: u64 = 1_000_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+pub(super) const KEYS: &[Key] = &[
+    honoured("http.address", Kind::Address, "127.0.0.1", "The IP address to listen on."),
+    honoured(
+        "http.port",
+        Kind::Port,
+        "5000",
+        "The TCP port to listen on, a number or a string; 0 lets the kernel choose, and zot's default is 8080.",
+    ),
+    honoured(
+        "http.realm",
+        Kind::Quotable,
+        "wharfinger",
+        "The realm that challenges name; zot's default is empty.",
+    ),
+    honoured(
+        "http.readTimeout",
+        ANY_DURATION,
+        "1m",
+        "How long a request body may stand still; 0 is for ever.",
+    )
+    .limit("the connection is closed; zot bounds the whole request by it"),
+    honoured(
+        "http.writeTimeout",
+        ANY_DURATION,
+        "1m",
+        "How long a response body may stand still; 0 is for ever.",
+    )
+    .limit("the connection is closed; zot bounds the whole response by it"),
+    honoured("http.auth", Kind::Section, "", "Who somebody is."),
+    honoured(
+        "http.accessControl",
+        Kind::Section,
+        "",
+        "Who may do what; an empty section lets nobody do anything.",
+    ),
+    honoured(
+        "http.missingReferences",
+        Kind::Section,
+        "",
+        "What becomes of a pushed manifest that refers to content which is not here.",
+    ),
+    honoured(
+        "http.missingReferences.image",
+        MISSING,
+        "refuse",
+        "What becomes of an image without its blobs.",
+    ),
+    honoured(
+        "http.missingReferences.index",
+        MISSING,
+        "refuse",
+        "What becomes of an index without its manifests.",
+    ),
+    honoured("http.limits", Kind::Section, "", "Limits of the wire."),
+    honoured(
+        "http.limits.maxManifestBytes",
+        Kind::Size(KIB, 64 * MIB),
+        "4MiB",
+        "The largest manifest accepted.",
+    )
+    .limit("a larger one is answered 413"),
+    honoured(
+        "http.limits.maxBlobBytes",
+        Kind::Size(0, 1_024 * TIB),
+        "0",
+        "The largest blob accepted; 0 is any size.",
+    )
+    .limit("a larger one is answered 413"),
+    honoured(
+        "http.limits.maxHeaderBytes",
+        Kind::Size(8 * KIB, 16 * MIB),
+        "64KiB",
+        "The largest request head.",
+    )
+    .limit("a larger one is answered 431"),
+    honoured(
+        "http.limits.maxConnections",
+        Kind::Integer(1, MOST_ITEMS),
+        "16384",
+        "Connections open at once.",
+    )
+    .limit("further ones wait in the kernel's backlog"),
+    honoured(
+        "http.limits.maxTagsPerPush",
+        Kind::Integer(0, 10_000),
+        "100",
+        "Tags that one manifest push may set.",
+    )
+    .limit("more are answered 414"),
+    honoured("http.limits.maxRanges", Kind::Integer(0, 1_024), "16", "Ranges served of one request.")
+        .limit("more are answered by the whole blob"),
+    honoured(
+        "http.limits.maxPageItems",
+        Kind::Integer(1, MOST_ITEMS),
+        "10000",
+        "Names on one page of tags or repositories.",
+    )
+    .limit("a larger `n` is cut to it, and the rest follows by `Link`"),
+    honoured(
+        "http.limits.maxReferrersPageBytes",
+        Kind::Size(KIB, 64 * MIB),
+        "4MiB",
+        "Bytes of one page of referrers.",
+    )
+    .limit("the rest follows by `Link`"),
+    honoured(
+        "http.limits.headerTimeout",
+        Kind::Duration(MILLISECOND, HOUR),
+        "10s",
+        "How long a request head may take to arrive.",
+    )
+    .limit("the connection is closed"),
+    honoured(
+        "http.limits.drainTimeout",
+        ANY_DURATION,
+        "30s",
+        "How long SIGTERM waits for requests under way.",
+    )
+    .limit("what is still under way is cut off"),
+    inert(
+        "http.compat",
+        TEXTS,
+        "Foreign manifest formats to accept.",
+        "Docker's manifests are stored byte for byte as pushed, without a switch",
+    ),
+    pending("http.externalUrl", Kind::Text, "", "The url under which clients reach this server."),
+    pending("http.allowOrigin", Kind::Text, "", "The origin that browsers may call from."),
+    pending("http.tls", Kind::Section, "", "TLS of the listener."),
+    pending("http.tls.cert", Kind::Path, "", "The certificate."),
+    pending("http.tls.key", Kind::Path, "", "Its key."),
+    pending("http.tls.cacert", Kind::Path, "", "The authority of client certificates."),
+    pending("http.ratelimit", Kind::Section, "", "How many requests a second a client may send."),
+    pending("http.ratelimit.rate", ANY_COUNT, "", "The rate of all methods."),
+    pending("http.ratelimit.methods", SECTIONS, "", "Rates of single methods."),
+    pending("http.ratelimit.methods[].method", Kind::Word, "", "The method."),
+    pending("http.ratelimit.methods[].rate", ANY_COUNT, "", "Its rate."),
+];

@@ -1,0 +1,344 @@
+//! What a key may hold, and the reading of single values.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use globset::{GlobBuilder, GlobSetBuilder};
+
+use super::checked::Checked;
+use super::origin::Origin;
+use super::raw::Raw;
+use super::{duration, size};
+
+/// The longest glob, in bytes: names have at most 255, and alternatives add to that.
+const GLOB_BYTES_MAX: usize = 1_024;
+/// The longest name of an upstream, in bytes: it becomes the name of a folder, which the file
+/// systems cut at 255.
+const NAME_BYTES_MAX: usize = 128;
+
+/// What a key may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A section: the keys below it in the table and no others. Nothing is an empty one.
+    Section,
+    /// A section that may hold other keys than those in the table.
+    Open,
+    /// A section of the same shape as the one at that path.
+    Like(&'static str),
+    /// A section whose keys are the operator's, each holding the same.
+    Map(Names, &'static Kind),
+    /// A list, each item of one kind.
+    List(&'static Kind),
+    /// A list with at least one item.
+    Filled(&'static Kind),
+    /// Any text.
+    Text,
+    /// Text that is not empty.
+    Word,
+    /// A path of the file system.
+    Path,
+    /// True or false.
+    Bool,
+    /// A whole number between two, both included.
+    Integer(u64, u64),
+    /// A number of bytes between two, both included.
+    Size(u64, u64),
+    /// A duration between two, both included.
+    Duration(Duration, Duration),
+    /// A duration up to one, or a whole number of seconds.
+    Delay(Duration),
+    /// A TCP port.
+    Port,
+    /// An IP address.
+    Address,
+    /// Scheme, host and port of another registry.
+    Origin,
+    /// A glob over repository names.
+    Glob,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A path of this server, outside its API.
+    Endpoint,
+    /// Text that may stand between quotes in an HTTP header.
+    Quotable,
+    /// The name of an upstream.
+    UpstreamName,
+}
+
+/// What the operator's keys of a [`Kind::Map`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// Globs over repository names.
+    Globs,
+    /// Any names.
+    Any,
+}
+
+impl Kind {
+    /// Returns what a single value of this kind is, as the rest of "… is not".
+    pub(super) fn expected(&self) -> String {
+        match self {
+            Self::Section | Self::Open | Self::Like(_) | Self::Map(..) => "a section".to_owned(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Filled(_) => "a list with at least one item".to_owned(),
+            Self::Text => "a string".to_owned(),
+            Self::Word => "a non-empty string".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Bool => "true or false".to_owned(),
+            Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Size(least, most) => {
+                format!(
+                    "a size such as 65536 or \"8MiB\", from {} to {}",
+                    size::render(*least),
+                    size::render(*most)
+                )
+            }
+            Self::Duration(least, most) => format!(
+                "a duration such as \"300ms\" or \"1h30m\", from {} to {}",
+                duration::render(*least),
+                duration::render(*most)
+            ),
+            Self::Delay(most) => {
+                format!(
+                    "a number of seconds or a duration such as \"300ms\", up to {}",
+                    duration::render(*most)
+                )
+            }
+            Self::Port => "a port from 0 to 65535".to_owned(),
+            Self::Address => "an IP address".to_owned(),
+            Self::Origin => "http(s)://host[:port]".to_owned(),
+            Self::Glob => format!("a glob over repository names of at most {GLOB_BYTES_MAX} bytes"),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Endpoint => {
+                "a path such as \"/metrics\" of letters, digits and . _ - /, not of the API or the probes"
+                    .to_owned()
+            }
+            Self::Quotable => "printable ASCII without \" and \\".to_owned(),
+            Self::UpstreamName => format!(
+                "a name of letters, digits and . _ : - that starts with neither . nor _ and has at most {NAME_BYTES_MAX} bytes"
+            ),
+        }
+    }
+
+    /// Returns the least and the most of a limit, for the documentation.
+    pub(super) fn range(&self) -> String {
+        match self {
+            Self::Integer(least, most) => format!("{least} to {most}"),
+            Self::Size(least, most) => format!("{} to {}", size::render(*least), size::render(*most)),
+            Self::Duration(least, most) => {
+                format!("{} to {}", duration::render(*least), duration::render(*most))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Returns the name of this kind, for the documentation.
+    pub(super) fn label(&self) -> String {
+        let name = match self {
+            Self::Section | Self::Open => "section",
+            Self::Like(place) => return format!("as `{place}`"),
+            Self::Map(Names::Globs, of) => return format!("{} by glob", of.label()),
+            Self::Map(Names::Any, of) => return format!("{} by name", of.label()),
+            Self::List(Self::Section | Self::Open) => "list of sections",
+            Self::List(of) | Self::Filled(of) => return format!("list of {}", of.label()),
+            Self::Text | Self::Word | Self::Quotable => "string",
+            Self::Path => "path",
+            Self::Bool => "true, false",
+            Self::Integer(..) => "number",
+            Self::Size(..) => "size",
+            Self::Duration(..) => "duration",
+            Self::Delay(_) => "seconds or duration",
+            Self::Port => "port",
+            Self::Address => "IP address",
+            Self::Origin => "url",
+            Self::Glob => "glob",
+            Self::Choice(words) => return words.join(", "),
+            Self::Endpoint => "path of a url",
+            Self::UpstreamName => "name",
+        };
+        name.to_owned()
+    }
+
+    /// Returns the value that a string says, or none if it says none of this kind.
+    pub(super) fn read_text(&self, text: &str) -> Option<Checked> {
+        let owned = |fits: bool| fits.then(|| Checked::Text(text.to_owned()));
+        match self {
+            Self::Section | Self::Open | Self::Like(_) | Self::Map(..) | Self::List(_) | Self::Filled(_) => {
+                None
+            }
+            Self::Text => owned(true),
+            Self::Word => owned(!text.is_empty()),
+            Self::Path => owned(!text.is_empty() && !text.contains('\0')),
+            Self::Bool => text.parse().ok().map(Checked::Bool),
+            Self::Integer(..) | Self::Port => self.read_number(digits(text)?),
+            Self::Size(..) => self.read_number(size::parse(text)?),
+            Self::Duration(least, most) => {
+                duration::parse(text).filter(|value| value >= least && value <= most).map(Checked::Duration)
+            }
+            Self::Delay(most) => match digits(text) {
+                Some(seconds) => self.read_number(seconds),
+                None => duration::parse(text).filter(|value| value <= most).map(Checked::Duration),
+            },
+            Self::Address => text.parse::<IpAddr>().ok().map(|address| Checked::Text(address.to_string())),
+            Self::Origin => Origin::parse(text).map(|origin| Checked::Text(origin.url())),
+            Self::Glob => owned(compiles(text)),
+            Self::Choice(words) => words
+                .iter()
+                .find(|word| word.eq_ignore_ascii_case(text))
+                .map(|word| Checked::Text((*word).to_owned())),
+            Self::Endpoint => owned(is_endpoint(text)),
+            Self::Quotable => {
+                owned(text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')))
+            }
+            Self::UpstreamName => owned(is_upstream_name(text)),
+        }
+    }
+
+    /// Returns the value that a single value of the file says, or none if it says none of this kind.
+    pub(super) fn read(&self, raw: &Raw) -> Option<Checked> {
+        match raw {
+            Raw::Bool(value) => (*self == Self::Bool).then_some(Checked::Bool(*value)),
+            Raw::Integer(value) => self.read_number(*value),
+            Raw::Text(text) => self.read_text(text),
+            Raw::Nothing | Raw::Number(_) | Raw::List(_) | Raw::Section(_) => None,
+        }
+    }
+
+    /// Returns whether a fault may quote what was written: what is meant to be a word of a known
+    /// set gives nothing away, where free text might be a secret in the wrong place.
+    pub(super) fn is_quoted(&self) -> bool {
+        !matches!(self, Self::Text | Self::Word | Self::Origin)
+    }
+
+    fn read_number(&self, number: u64) -> Option<Checked> {
+        match self {
+            Self::Integer(least, most) | Self::Size(least, most) => {
+                (*least..=*most).contains(&number).then_some(Checked::Integer(number))
+            }
+            Self::Port => u16::try_from(number).ok().map(|port| Checked::Integer(port.into())),
+            Self::Delay(most) => {
+                let delay = Duration::from_secs(number);
+                (delay <= *most).then_some(Checked::Duration(delay))
+            }
+            // Zero is the one duration that needs no unit.
+            Self::Duration(least, _) => {
+                (number == 0 && least.is_zero()).then_some(Checked::Duration(Duration::ZERO))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Returns whether `text` can be the name of an upstream, and with it of a folder.
+pub(super) fn is_upstream_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= NAME_BYTES_MAX
+        && !text.starts_with(['.', '_'])
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-'))
+}
+
+fn digits(text: &str) -> Option<u64> {
+    // `u64::from_str` would also take a plus.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn compiles(glob: &str) -> bool {
+    // A slash in front is dropped from a prefix, and must leave something to match.
+    if matches!(glob, "" | "/") || glob.len() > GLOB_BYTES_MAX {
+        return false;
+    }
+    // A `GlobSet` reports a pattern that is too large, where `Glob::compile_matcher` panics.
+    GlobBuilder::new(glob)
+        .literal_separator(true)
+        .build()
+        .is_ok_and(|glob| GlobSetBuilder::new().add(glob).build().is_ok())
+}
+
+fn is_endpoint(path: &str) -> bool {
+    let taken = ["/livez", "/readyz", "/startupz", "/v2"];
+    let below =
+        |taken: &&str| path.strip_prefix(*taken).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    path.len() > 1
+        && path.starts_with('/')
+        && !path.contains("//")
+        && !path.ends_with('/')
+        && !taken.iter().any(below)
+        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Kind;
+    use crate::config::checked::Checked;
+    use crate::config::raw::Raw;
+
+    fn text(kind: Kind, written: &str) -> Option<Checked> {
+        kind.read(&Raw::Text(written.to_owned()))
+    }
+
+    #[test]
+    fn numbers_have_ranges() {
+        let kind = Kind::Integer(1, 10);
+        for (number, fits) in [(0, false), (1, true), (10, true), (11, false)] {
+            assert_eq!(kind.read(&Raw::Integer(number)).is_some(), fits, "{number}");
+            assert_eq!(text(kind, &number.to_string()).is_some(), fits, "{number:?}");
+        }
+        assert_eq!(text(kind, "+5"), None);
+        assert_eq!(text(kind, ""), None);
+        assert_eq!(text(Kind::Port, "65535"), Some(Checked::Integer(65_535)));
+        assert_eq!(text(Kind::Port, "65536"), None);
+        assert_eq!(text(Kind::Size(0, 1 << 20), "1MiB"), Some(Checked::Integer(1 << 20)));
+        assert_eq!(text(Kind::Size(0, 1 << 20), "2MiB"), None);
+    }
+
+    #[test]
+    fn durations_need_a_unit_unless_they_are_delays() {
+        let most = Duration::from_secs(10);
+        let kind = Kind::Duration(Duration::ZERO, most);
+        assert_eq!(kind.read(&Raw::Integer(0)), Some(Checked::Duration(Duration::ZERO)));
+        assert_eq!(kind.read(&Raw::Integer(5)), None);
+        assert_eq!(text(kind, "5s"), Some(Checked::Duration(Duration::from_secs(5))));
+        assert_eq!(text(kind, "11s"), None);
+        assert_eq!(Kind::Duration(Duration::from_secs(1), most).read(&Raw::Integer(0)), None);
+        assert_eq!(Kind::Delay(most).read(&Raw::Integer(5)), text(Kind::Delay(most), "5s"));
+        assert_eq!(text(Kind::Delay(most), "5"), text(Kind::Delay(most), "5s"));
+        assert_eq!(Kind::Delay(most).read(&Raw::Integer(11)), None);
+        assert_eq!(Kind::Delay(most).read(&Raw::Integer(u64::MAX)), None);
+    }
+
+    #[test]
+    fn words_are_of_their_kind() {
+        let check = |kind: Kind, good: &[&str], bad: &[&str]| {
+            for written in good {
+                assert!(text(kind, written).is_some(), "{written:?} is {}", kind.expected());
+            }
+            for written in bad {
+                assert!(text(kind, written).is_none(), "{written:?} is not {}", kind.expected());
+            }
+        };
+        check(Kind::Bool, &["true", "false"], &["True", "yes", "1", ""]);
+        check(
+            Kind::Address,
+            &["0.0.0.0", "::", "127.0.0.1"],
+            &["", "localhost", "[::]", "1.2.3", "0.0.0.0:5000"],
+        );
+        check(
+            Kind::Endpoint,
+            &["/metrics", "/a/b.c", "/v2x"],
+            &["", "/", "metrics", "/v2", "/v2/x", "/a//b", "/a/", "/livez", "/{x}", "/a?b"],
+        );
+        check(Kind::Quotable, &["", "My registry"], &["a\"b", "a\\b", "a\nb", "größe"]);
+        check(
+            Kind::UpstreamName,
+            &["gcr.io", "a_b:5000", "-a", ":1"],
+            &["", ".a", "_a", "a/b", "a b", "größe"],
+        );
+        check(Kind::Path, &["/", "x"], &["", "a\0b"]);
+        check(Kind::Glob, &["**", "a/*", "{a,b}/**", "[a-z]"], &["", "/", "[", "{a", "a/[z-a]"]);
+        check(Kind::Choice(&["read", "create"]), &["read", "READ"], &["", "write", "read "]);
+        assert_eq!(text(Kind::UpstreamName, &"a".repeat(129)), None);
+        assert_eq!(text(Kind::Glob, &"a".repeat(1_025)), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! The sections `http.auth` and `http.accessControl`.
+
+use super::Resolved;
+use crate::auth::options::{AccessControl, Action, RepositoryPolicy, Rule};
+use crate::config::checked::{Checked, FromChecked, View};
+use crate::config::error::Fault;
+
+/// Sets what `http` says of who may do what.
+pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
+    let options = &mut resolved.config.auth;
+    http.read("realm", &mut options.realm);
+    let section = http.at("auth");
+    options.htpasswd = section.at("htpasswd").at("path").get();
+    section.read("failDelay", &mut options.fail_delay);
+    section.read("cacheTtl", &mut options.cache_ttl);
+    section.read("cacheEntries", &mut options.cache_entries_max);
+    section.read("maxVerifications", &mut options.verifications_max);
+    let access = http.at("accessControl");
+    if !access.is_written() {
+        return;
+    }
+    let access = access_control(access);
+    if !section.at("htpasswd").is_written() && grants_to_accounts(&access) {
+        resolved.warnings.push(Fault::new(
+            "http.accessControl",
+            "there are no accounts (http.auth.htpasswd), so only an anonymousPolicy grants anything",
+        ));
+    }
+    unknown_groups(http.at("accessControl"), &access, &mut resolved.warnings);
+    resolved.config.auth.access = Some(access);
+}
+
+fn access_control(section: View<'_>) -> AccessControl {
+    AccessControl {
+        repositories: section
+            .at("repositories")
+            .entries()
+            .map(|(glob, policy)| (glob.to_owned(), repository_policy(policy)))
+            .collect(),
+        admin: rule(section.at("adminPolicy")),
+        groups: section
+            .at("groups")
+            .entries()
+            .map(|(name, group)| (name.to_owned(), group.at("users").list()))
+            .collect(),
+    }
+}
+
+fn repository_policy(section: View<'_>) -> RepositoryPolicy {
+    RepositoryPolicy {
+        policies: section.at("policies").items().map(rule).collect(),
+        default_policy: section.at("defaultPolicy").list(),
+        anonymous_policy: section.at("anonymousPolicy").list(),
+    }
+}
+
+fn rule(section: View<'_>) -> Rule {
+    Rule {
+        users: section.at("users").list(),
+        groups: section.at("groups").list(),
+        actions: section.at("actions").list(),
+    }
+}
+
+fn grants_to_accounts(access: &AccessControl) -> bool {
+    let grants = |rule: &Rule| !rule.actions.is_empty();
+    grants(&access.admin)
+        || access
+            .repositories
+            .iter()
+            .any(|(_, policy)| !policy.default_policy.is_empty() || policy.policies.iter().any(grants))
+}
+
+/// Warns of groups that have no members: a rule for one grants nothing to anybody.
+fn unknown_groups(section: View<'_>, access: &AccessControl, warnings: &mut Vec<Fault>) {
+    let mut check = |path: &str, rule: View<'_>| {
+        for (index, group) in rule.at("groups").items().enumerate() {
+            let Some(name) = group.get::<String>() else { continue };
+            if !access.groups.contains_key(&name) {
+                let path = format!("{path}.groups[{index}]");
+                warnings.push(Fault::new(path, "there is no such group below http.accessControl.groups"));
+            }
+        }
+    };
+    for (glob, policy) in section.at("repositories").entries() {
+        for (index, rule) in policy.at("policies").items().enumerate() {
+            check(&format!("http.accessControl.repositories[{glob:?}].policies[{index}]"), rule);
+        }
+    }
+    check("http.accessControl.adminPolicy", section.at("adminPolicy"));
+}
+
+impl FromChecked for Action {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        match String::from_checked(checked)?.as_str() {
+            "read" => Some(Self::Read),
+            "create" => Some(Self::Create),
+            "update" => Some(Self::Update),
+            "delete" => Some(Self::Delete),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From the checked tree to the options of the layers, with what several keys say together.
+//!
+//! Single values were checked before; here it is only which field a key sets. Faults of the whole
+//! (names that stand twice, rules for nobody) are found here.
+
+mod auth;
+mod server;
+mod upstream;
+
+use super::checked::View;
+use super::error::Fault;
+use super::options::Config;
+
+/// A configuration, to be thrown away if anything is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// The configuration, with defaults where a key is absent or faulty.
+    pub(super) config: Config,
+    /// What is wrong with keys together.
+    pub(super) faults: Vec<Fault>,
+    /// What is worth knowing of keys together.
+    pub(super) warnings: Vec<Fault>,
+}
+
+/// Returns what a whole file means.
+pub(super) fn resolve(file: View<'_>) -> Resolved {
+    let mut resolved = Resolved::default();
+    server::http(file.at("http"), &mut resolved.config.http);
+    server::store(file, &mut resolved.config.store);
+    server::metrics(file.at("extensions").at("metrics"), &mut resolved.config.metrics);
+    server::log(file.at("log"), &mut resolved.config.log);
+    auth::auth(file.at("http"), &mut resolved);
+    upstream::upstreams(file.at("extensions").at("sync"), &mut resolved);
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::error::Faults;
+    use crate::config::key::{Class, Key};
+    use crate::config::keys;
+    use crate::config::kind::Kind;
+    use crate::config::load::{Loaded, interpret};
+    use crate::config::raw::{Raw, read};
+
+    /// A file with every honoured key, each with a value that is not its default.
+    const EVERYTHING: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/configs/everything.yaml"));
+
+    fn meaning(raw: &Raw) -> Result<Loaded, Faults> {
+        interpret(raw, &|_| None)
+    }
+
+    /// Sets the value of `path` wherever it stands in `raw`, or removes it; returns how often.
+    fn set(raw: &mut Raw, path: &[&str], value: Option<&Raw>) -> usize {
+        match (raw, path) {
+            (Raw::List(items), _) => items.iter_mut().map(|item| set(item, path, value)).sum(),
+            (Raw::Section(entries), ["*", rest @ ..]) => {
+                entries.iter_mut().map(|(_, below)| set(below, rest, value)).sum()
+            }
+            (Raw::Section(entries), [name]) => {
+                let before = entries.len();
+                entries.retain(|(key, _)| key != name);
+                let found = before - entries.len();
+                if let (Some(value), true) = (value, found > 0) {
+                    entries.push(((*name).to_owned(), value.clone()));
+                }
+                found
+            }
+            (Raw::Section(entries), [name, rest @ ..]) => entries
+                .iter_mut()
+                .filter(|(key, _)| key == name)
+                .map(|(_, below)| set(below, rest, value))
+                .sum(),
+            _ => 0,
+        }
+    }
+
+    fn changed(key: &Key, value: Option<&Raw>) -> Raw {
+        let mut raw = read(EVERYTHING).expect("the fixture is YAML");
+        let path: Vec<&str> = key.path.split('.').map(|name| name.trim_end_matches("[]")).collect();
+        assert!(set(&mut raw, &path, value) > 0, "{} stands in everything.yaml", key.path);
+        raw
+    }
+
+    fn honoured_values() -> impl Iterator<Item = &'static Key> {
+        keys::all().filter(|key| {
+            let section = matches!(key.kind, Kind::Section | Kind::Map(..) | Kind::List(Kind::Section));
+            key.class == Class::Honoured && !section
+        })
+    }
+
+    #[test]
+    fn every_honoured_key_has_an_effect() {
+        let everything = meaning(&read(EVERYTHING).expect("the fixture is YAML")).expect("it has no fault");
+        // With this one off there are no upstreams, and no other key of theirs would show.
+        let on = "extensions.sync.enable";
+        for key in honoured_values().filter(|key| key.path != on) {
+            match meaning(&changed(key, None)) {
+                Ok(without) => assert_ne!(without.config, everything.config, "{} does nothing", key.path),
+                Err(faults) => assert!(key.required, "{}: {faults}", key.path),
+            }
+        }
+        assert!(!everything.config.upstreams.is_empty());
+        let on = keys::all().find(|key| key.path == on).expect("the key is in the table");
+        let off = meaning(&changed(on, Some(&Raw::Bool(false)))).expect("it has no fault");
+        assert!(off.config.upstreams.is_empty());
+    }
+
+    #[test]
+    fn every_default_is_what_holds_without_the_key() {
+        for key in honoured_values().filter(|key| !key.default.is_empty()) {
+            let written = meaning(&changed(key, Some(&Raw::Text(key.default.to_owned())))).expect(key.path);
+            let absent = meaning(&changed(key, None)).expect(key.path);
+            assert_eq!(written.config, absent.config, "{} has the default {}", key.path, key.default);
+        }
+    }
+
+    #[test]
+    fn every_value_without_a_default_has_a_reason() {
+        // Lists are empty and accounts, names and authorities absent; every other value has a default.
+        let absent = [
+            "http.auth.htpasswd.path",
+            "extensions.sync.registries[].name",
+            "extensions.sync.registries[].certDir",
+            "extensions.sync.registries[].content[].prefix",
+        ];
+        for key in honoured_values().filter(|key| key.default.is_empty()) {
+            let list = matches!(key.kind, Kind::List(_) | Kind::Filled(_));
+            assert!(list || absent.contains(&key.path), "{} has a default", key.path);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The sections `http`, `storage`, `log` and `extensions.metrics`.
+
+use std::path::PathBuf;
+
+use crate::config::checked::{Checked, FromChecked, View};
+use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
+use crate::{http, store};
+
+/// Sets what `http` says of the wire.
+pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
+    section.read("address", &mut options.address);
+    section.read("port", &mut options.port);
+    section.read("readTimeout", &mut options.read_idle_timeout);
+    section.read("writeTimeout", &mut options.write_idle_timeout);
+    let limits = section.at("limits");
+    limits.read("maxManifestBytes", &mut options.manifest_bytes_max);
+    limits.read("maxBlobBytes", &mut options.blob_bytes_max);
+    limits.read("maxHeaderBytes", &mut options.header_bytes_max);
+    limits.read("maxConnections", &mut options.connections_max);
+    limits.read("maxTagsPerPush", &mut options.tags_per_push_max);
+    limits.read("maxRanges", &mut options.ranges_max);
+    limits.read("maxPageItems", &mut options.page_items_max);
+    limits.read("maxReferrersPageBytes", &mut options.referrers_page_bytes_max);
+    limits.read("headerTimeout", &mut options.header_timeout);
+    limits.read("drainTimeout", &mut options.drain_timeout);
+}
+
+/// Sets what the file says of the store: `storage`, and `http.missingReferences`.
+pub(super) fn store(file: View<'_>, options: &mut store::options::Options) {
+    let section = file.at("storage");
+    if let Some(root) = section.at("rootDirectory").get::<PathBuf>() {
+        options.place = store::options::Place::Folder(root);
+    }
+    section.read("commit", &mut options.commit);
+    section.read("uploadExpiry", &mut options.upload_expiry);
+    section.read("maxUploads", &mut options.uploads_max);
+    section.read("memoryCacheBytes", &mut options.memory_cache_bytes_max);
+    section.read("verifyOnRead", &mut options.verify_on_read);
+    let missing = file.at("http").at("missingReferences");
+    missing.read("image", &mut options.missing_in_image);
+    missing.read("index", &mut options.missing_in_index);
+}
+
+/// Sets what `extensions.metrics` says.
+pub(super) fn metrics(section: View<'_>, options: &mut MetricsOptions) {
+    section.read("enable", &mut options.enable);
+    section.at("prometheus").read("path", &mut options.path);
+}
+
+/// Sets what `log` says.
+pub(super) fn log(section: View<'_>, options: &mut LogOptions) {
+    section.read("level", &mut options.level);
+    section.read("format", &mut options.format);
+}
+
+impl FromChecked for store::options::Commit {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        bool::from_checked(checked).map(|commit| if commit { Self::Yes } else { Self::No })
+    }
+}
+
+impl FromChecked for store::options::Missing {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        match String::from_checked(checked)?.as_str() {
+            "refuse" => Some(Self::Refuse),
+            "accept" => Some(Self::Accept),
+            _ => None,
+        }
+    }
+}
+
+impl FromChecked for LogFormat {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        match String::from_checked(checked)?.as_str() {
+            "auto" => Some(Self::Auto),
+            "human" => Some(Self::Human),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Pages beside the distribution API. Each adds its routes to the router that `server` puts together.
+
+pub mod metrics;

@@ -1,0 +1,65 @@
+//! What requests share, and the axum router around it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+
+use super::options::Options;
+use super::{access_log, health};
+use crate::auth::Access;
+use crate::repository::Repositories;
+
+/// What requests share. Clones share it.
+#[derive(Debug, Clone)]
+pub struct App(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) repositories: Repositories,
+    pub(super) access: Access,
+    pub(super) challenge: Option<String>,
+    pub(super) options: Options,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// Makes the application.
+    pub fn new(repositories: Repositories, access: Access, options: Options) -> Self {
+        let challenge = access.challenge();
+        let draining = AtomicBool::new(false);
+        Self(Arc::new(Shared { repositories, access, challenge, options, draining }))
+    }
+
+    /// Says from now on that no new requests are wanted: `/readyz` fails.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// Returns who may read `/metrics` and other pages beside the API: the access layer.
+    pub fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    /// Returns the router: health and the extensions' pages by path, everything else by
+    /// `dispatch`, since axum cannot match a name in the middle of a path.
+    pub fn router(&self, extensions: Router) -> Router {
+        let app = self.clone();
+        let fallback = move |request: Request<Body>| {
+            let app = app.clone();
+            async move { app.call(request).await }
+        };
+        health::router(self).merge(extensions).fallback(fallback)
+    }
+
+    /// Answers one request of the API; never fails, and never panics.
+    pub async fn call(&self, request: Request<Body>) -> Response<Body> {
+        access_log::observed(self, request).await
+    }
+}

@@ -1,0 +1,118 @@
+//! `/v2/<name>/blobs/<digest>`.
+
+use axum::body::Body;
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::body;
+use super::dispatch::Call;
+use super::error::Error;
+use super::headers::{self, DOCKER_CONTENT_DIGEST};
+use super::ranges::{self, Wanted};
+use super::route::Verb;
+use crate::backend::Content;
+use crate::oci::{Digest, RepositoryName};
+use crate::repository::fill::Filling;
+use crate::repository::pull::PulledBlob;
+
+/// *Spec:* `[end-2]`. The type and size of a blob never need a walk over manifests.
+pub(super) async fn get(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Response<Body>, Error> {
+    let grant = call.grant(name)?;
+    let text = digest.to_string();
+    let mut response = Response::new(Body::empty());
+    let map = response.headers_mut();
+    map.insert(DOCKER_CONTENT_DIGEST, headers::value(&text));
+    map.insert(ETAG, headers::etag(&text));
+    map.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let unchanged = headers::is_unchanged(&call.headers, &text);
+    let repositories = &call.app.0.repositories;
+    if call.verb == Verb::Head || unchanged {
+        let size = repositories.blob_size(&grant, call.namespace()?, digest).await?;
+        if unchanged {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ranges::OCTET_STREAM));
+        }
+    } else {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ranges::OCTET_STREAM));
+        match repositories.blob(&grant, call.namespace()?, digest).await? {
+            PulledBlob::Stored(content) => stored(call, &mut response, &content, digest, &text)?,
+            PulledBlob::Filling(filling) => arriving(call, &mut response, filling, &text)?,
+        }
+    }
+    call.name_namespace(&mut response)?;
+    Ok(response)
+}
+
+fn stored(
+    call: &Call<'_>,
+    response: &mut Response<Body>,
+    content: &Content,
+    digest: &Digest,
+    text: &str,
+) -> Result<(), Error> {
+    let size = content.size();
+    let etag = format!("\"{text}\"");
+    match ranges::wanted(&call.headers, size, &etag, call.app.0.options.ranges_max)? {
+        Wanted::Whole => {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+            *response.body_mut() = if call.app.0.repositories.verifies_on_read() {
+                body::outgoing(body::Verified::new(content.stream(0, size), *digest))
+            } else {
+                body::outgoing(content.stream(0, size))
+            };
+        }
+        Wanted::Part(range) => {
+            ranges::part(response, range, Some(size));
+            *response.body_mut() = body::outgoing(content.stream(range.start, range.last + 1));
+        }
+        Wanted::Parts(parts) => ranges::parts(response, content, &parts),
+    }
+    Ok(())
+}
+
+/// Of a blob that is still arriving, one range is followed; several are answered by the whole.
+fn arriving(
+    call: &Call<'_>,
+    response: &mut Response<Body>,
+    filling: Filling,
+    text: &str,
+) -> Result<(), Error> {
+    let etag = format!("\"{text}\"");
+    let wanted = match filling.size {
+        Some(size) => ranges::wanted(&call.headers, size, &etag, call.app.0.options.ranges_max)?,
+        None => Wanted::Whole,
+    };
+    let size = filling.size;
+    *response.body_mut() = match wanted {
+        Wanted::Part(range) => {
+            ranges::part(response, range, size);
+            body::outgoing(filling.stream(range.start, Some(range.last + 1)))
+        }
+        Wanted::Whole | Wanted::Parts(_) => {
+            if let Some(size) = size {
+                response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
+            }
+            body::outgoing(filling.stream(0, size))
+        }
+    };
+    Ok(())
+}
+
+/// *Spec:* `[end-10]`.
+pub(super) async fn delete(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Response<Body>, Error> {
+    let grant = call.grant(name)?;
+    call.app.0.repositories.delete_blob(&grant, digest).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}

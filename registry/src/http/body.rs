@@ -1,0 +1,119 @@
+//! Request and response bodies.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+
+use super::error::Error;
+use crate::oci::{Digest, Hasher};
+use crate::store::uploads;
+
+/// The most of a refused body that is read and dropped, so that the connection stays usable.
+const DRAINED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Turns a request's body into what the store takes; one that stands still for too long breaks.
+pub(super) fn incoming(body: Body, idle: Duration) -> uploads::Body {
+    let frames = body.into_data_stream();
+    let stream = futures_util::stream::unfold(Some(frames), move |frames| async move {
+        let mut frames = frames?;
+        let next = frames.next();
+        let frame = if idle.is_zero() { Ok(next.await) } else { tokio::time::timeout(idle, next).await };
+        match frame {
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(frames))),
+            Ok(None) => None,
+            Ok(Some(Err(_))) | Err(_) => Some((Err(uploads::BodyBroken), None)),
+        }
+    });
+    stream.boxed()
+}
+
+/// Reads a manifest's body.
+///
+/// *Errors:* [`Error::ManifestTooLarge`] above `max` bytes; the rest is read and dropped, within
+/// a bound. [`Error::BodyBroken`].
+pub(super) async fn manifest(body: Body, idle: Duration, max: u64) -> Result<Bytes, Error> {
+    let mut frames = incoming(body, idle);
+    let (mut bytes, mut dropped) = (BytesMut::new(), 0);
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|uploads::BodyBroken| Error::BodyBroken)?;
+        if dropped > 0 || (bytes.len() + frame.len()) as u64 > max {
+            dropped += (frame.len() as u64).max(1);
+            if dropped > DRAINED_BYTES_MAX {
+                break;
+            }
+        } else {
+            bytes.extend_from_slice(&frame);
+        }
+    }
+    if dropped > 0 { Err(Error::ManifestTooLarge { max }) } else { Ok(bytes.freeze()) }
+}
+
+/// Makes a response body of a stream; its error cuts the connection, and writes nothing (P1).
+pub(super) fn outgoing<E>(stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Body
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+{
+    Body::from_stream(stream.map_err(|error| {
+        let error = error.into();
+        tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "a response was cut off");
+        metrics::counter!("wharfinger_http_responses_cut_total").increment(1);
+        error
+    }))
+}
+
+/// A stream that is hashed while it is sent, and whose last chunk follows the verdict.
+pub(super) struct Verified<S> {
+    inner: S,
+    hasher: Option<Hasher>,
+    expected: Digest,
+    held: Option<Bytes>,
+}
+
+/// The bytes on the disk are not those that were stored.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored bytes of {digest} are damaged")]
+pub(super) struct Damaged {
+    digest: Digest,
+}
+
+impl<S> Verified<S> {
+    pub(super) fn new(inner: S, expected: Digest) -> Self {
+        Self { inner, hasher: Some(Hasher::new(expected.algorithm())), expected, held: None }
+    }
+}
+
+impl<S, E> Stream for Verified<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    type Item = Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match std::task::ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+                Some(Ok(bytes)) => {
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(&bytes);
+                    }
+                    if let Some(before) = self.held.replace(bytes) {
+                        return Poll::Ready(Some(Ok(before)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(Box::new(error)))),
+                None => {
+                    let Some(hasher) = self.hasher.take() else { return Poll::Ready(None) };
+                    if hasher.finish() != self.expected {
+                        let digest = self.expected;
+                        return Poll::Ready(Some(Err(Box::new(Damaged { digest }))));
+                    }
+                    return Poll::Ready(self.held.take().map(Ok));
+                }
+            }
+        }
+    }
+}

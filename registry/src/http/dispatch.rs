@@ -1,0 +1,82 @@
+//! From a request to the noun that answers it: route, who asks, which right.
+
+use axum::body::Body;
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::{Request, Response};
+
+use super::error::Error;
+use super::query::Query;
+use super::route::{self, Target, Verb};
+use super::{App, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
+use crate::auth::{Grant, Identity, Right};
+use crate::oci::RepositoryName;
+
+/// One request, routed and identified.
+pub(super) struct Call<'a> {
+    pub(super) app: &'a App,
+    pub(super) verb: Verb,
+    pub(super) identity: Identity,
+    pub(super) headers: HeaderMap,
+    pub(super) query: Query<'a>,
+}
+
+/// Answers a request, or says why not.
+pub(super) async fn dispatch(app: &App, request: Request<Body>) -> Result<Response<Body>, Error> {
+    let (parts, body) = request.into_parts();
+    let route = route::parse(&parts.method, parts.uri.path())?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    let identity = identify(app, &parts.headers).await?;
+    let call = Call { app, verb: route.verb, identity, headers: parts.headers, query };
+    match (route.target, route.verb) {
+        (Target::Base, _) => base::get(&call),
+        (Target::Catalog, _) => catalog::list(&call).await,
+        (Target::Tags(name), _) => tags::list(&call, &name).await,
+        (Target::Referrers(name, digest), _) => referrers::list(&call, &name, &digest).await,
+        (Target::Manifest(name, reference), Verb::Put) => manifests::put(&call, &name, reference, body).await,
+        (Target::Manifest(name, reference), Verb::Delete) => {
+            manifests::delete(&call, &name, &reference).await
+        }
+        (Target::Manifest(name, reference), _) => manifests::get(&call, &name, &reference).await,
+        (Target::Blob(name, digest), Verb::Delete) => blobs::delete(&call, &name, &digest).await,
+        (Target::Blob(name, digest), _) => blobs::get(&call, &name, &digest).await,
+        (Target::Uploads(name), _) => uploads::open(&call, &name, body).await,
+        (Target::Upload(name, id), Verb::Patch) => uploads::append(&call, &name, &id, body).await,
+        (Target::Upload(name, id), Verb::Put) => uploads::commit(&call, &name, &id, body).await,
+        (Target::Upload(name, id), Verb::Delete) => uploads::cancel(&call, &name, &id).await,
+        (Target::Upload(name, id), _) => uploads::status(&call, &name, &id).await,
+    }
+}
+
+async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Error> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Error::SeveralAuthorizations);
+    }
+    Ok(app.0.access.identify(first.map(http::HeaderValue::as_bytes)).await?)
+}
+
+impl Call<'_> {
+    /// Returns the caller's right to a repository.
+    pub(super) fn grant<R: Right>(&self, name: &RepositoryName) -> Result<Grant<R>, Error> {
+        Ok(self.app.0.access.grant(&self.identity, name)?)
+    }
+
+    /// Returns the registry that the client means, if an upstream stands for it.
+    ///
+    /// *Spec:* `spec.md#proxying`.
+    pub(super) fn namespace(&self) -> Result<Option<&str>, Error> {
+        let namespace = self.query.one("ns")?;
+        Ok(namespace.filter(|namespace| self.app.0.repositories.is_claimed(namespace)))
+    }
+
+    /// Tells the client which registry the answer is from.
+    pub(super) fn name_namespace(&self, response: &mut Response<Body>) -> Result<(), Error> {
+        if let Some(namespace) = self.namespace()?
+            && let Ok(value) = http::HeaderValue::from_str(namespace)
+        {
+            response.headers_mut().insert(headers::OCI_NAMESPACE, value);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,422 @@
+//! Every failure's code, status, headers and log level: four total functions.
+//!
+//! `docs/http-statuses.md` says for each what the user and the operator do; a test holds the two
+//! together.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{ALLOW, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::{Value, json};
+use tracing::Level;
+
+use super::headers;
+use super::query::QueryError;
+use super::route::{RouteError, Verb};
+use crate::auth::{LoginError, Refusal};
+use crate::oci::{Digest, DigestError, ErrorCode, NameError, TagError};
+use crate::{backend, repository, store, upstream};
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The method or path is wrong.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The query is wrong.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A digest in the query is wrong.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// A name in the query is wrong.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A tag in the query is wrong.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// The query lacks the digest that closes an upload.
+    #[error("the query has no digest")]
+    DigestMissing,
+    /// A manifest push names too many tags.
+    #[error("a push may set at most {max} tags")]
+    TooManyTags {
+        /// The limit.
+        max: usize,
+    },
+    /// A manifest is too large.
+    #[error("the manifest is larger than {max} bytes")]
+    ManifestTooLarge {
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// A blob announces more bytes than allowed.
+    #[error("the blob is larger than {max} bytes")]
+    BlobTooLarge {
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// A `Content-Range` is malformed.
+    #[error("the Content-Range is not <start>-<last>")]
+    ContentRange,
+    /// The `Content-Range` and the `Content-Length` contradict each other.
+    #[error("the Content-Range has {range} bytes and the Content-Length says {length}")]
+    ContentLength {
+        /// The length of the range.
+        range: u64,
+        /// The announced length.
+        length: u64,
+    },
+    /// None of the ranges asked for is there.
+    #[error("the blob has {size} bytes, and none of the ranges is inside")]
+    Range {
+        /// The blob's size.
+        size: u64,
+    },
+    /// A precondition that cannot be held.
+    #[error("the precondition does not hold")]
+    Precondition,
+    /// The request's body broke off.
+    #[error("the request body broke off")]
+    BodyBroken,
+    /// There are several `Authorization` headers.
+    #[error("there is more than one Authorization header")]
+    SeveralAuthorizations,
+    /// Who asks could not be told.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// Who asks may not.
+    #[error("{}", match .refusal { Refusal::Unauthenticated => "authentication is required", Refusal::Denied => "the requested access is denied" })]
+    Refused {
+        /// In which way.
+        refusal: Refusal,
+    },
+    /// The repository refused or failed.
+    #[error(transparent)]
+    Repository(#[from] repository::Error),
+    /// The same, about an upload, of which the client is told where it stands.
+    #[error("{source}")]
+    Upload {
+        /// What went wrong.
+        source: repository::Error,
+        /// The upload's path.
+        location: String,
+    },
+    /// The handler panicked.
+    #[error("something went wrong inside this registry")]
+    Panic,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused { refusal }
+    }
+}
+
+impl Error {
+    /// Returns the code of the error body.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Route(error) => match error {
+                RouteError::Path | RouteError::Method { .. } => ErrorCode::Unsupported,
+                RouteError::Encoding | RouteError::Name(_) => ErrorCode::NameInvalid,
+                RouteError::Reference(crate::oci::ReferenceError::Tag(_)) => ErrorCode::ManifestInvalid,
+                RouteError::Reference(crate::oci::ReferenceError::Digest(_)) | RouteError::Digest(_) => {
+                    ErrorCode::DigestInvalid
+                }
+                RouteError::Upload => ErrorCode::BlobUploadUnknown,
+            },
+            Self::Query(QueryError::Ambiguous { key: "digest" }) | Self::Digest(_) | Self::DigestMissing => {
+                ErrorCode::DigestInvalid
+            }
+            Self::Query(_) | Self::Precondition | Self::SeveralAuthorizations => ErrorCode::Unsupported,
+            Self::Name(_) => ErrorCode::NameInvalid,
+            Self::Tag(_) | Self::TooManyTags { .. } => ErrorCode::ManifestInvalid,
+            Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. } | Self::ContentLength { .. } => {
+                ErrorCode::SizeInvalid
+            }
+            Self::ContentRange | Self::Range { .. } | Self::BodyBroken => ErrorCode::BlobUploadInvalid,
+            Self::Login(error) => match error {
+                LoginError::Overloaded => ErrorCode::TooManyRequests,
+                _ => ErrorCode::Unauthorized,
+            },
+            Self::Refused { refusal: Refusal::Unauthenticated } => ErrorCode::Unauthorized,
+            Self::Refused { refusal: Refusal::Denied } => ErrorCode::Denied,
+            Self::Repository(error) | Self::Upload { source: error, .. } => code_of(error),
+            Self::Panic => ErrorCode::Unknown,
+        }
+    }
+
+    /// Returns the status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Route(error) => match error {
+                RouteError::Path | RouteError::Upload => StatusCode::NOT_FOUND,
+                RouteError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+                RouteError::Encoding
+                | RouteError::Name(_)
+                | RouteError::Reference(_)
+                | RouteError::Digest(_) => StatusCode::BAD_REQUEST,
+            },
+            Self::TooManyTags { .. } | Self::Query(QueryError::TooMany) => StatusCode::URI_TOO_LONG,
+            Self::Query(_)
+            | Self::Digest(_)
+            | Self::Name(_)
+            | Self::Tag(_)
+            | Self::DigestMissing
+            | Self::ContentRange
+            | Self::ContentLength { .. }
+            | Self::BodyBroken
+            | Self::SeveralAuthorizations => StatusCode::BAD_REQUEST,
+            Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            Self::Precondition => StatusCode::PRECONDITION_FAILED,
+            Self::Login(LoginError::Overloaded) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Login(_) | Self::Refused { refusal: Refusal::Unauthenticated } => StatusCode::UNAUTHORIZED,
+            Self::Refused { refusal: Refusal::Denied } => StatusCode::FORBIDDEN,
+            Self::Repository(error) | Self::Upload { source: error, .. } => status_of(error),
+            Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns the headers beside those of every error; `challenge` is that of the access layer.
+    pub fn headers(&self, challenge: Option<&str>) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        let mut set = |name: HeaderName, text: &str| {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                map.insert(name, value);
+            }
+        };
+        match self {
+            Self::Route(RouteError::Method { allowed }) => set(ALLOW, &Verb::list(allowed)),
+            Self::Range { size } => set(CONTENT_RANGE, &format!("bytes */{size}")),
+            Self::Login(LoginError::Overloaded) => set(RETRY_AFTER, "1"),
+            Self::Login(_) | Self::Refused { refusal: Refusal::Unauthenticated } => {
+                if let Some(challenge) = challenge {
+                    set(WWW_AUTHENTICATE, challenge);
+                }
+            }
+            Self::Upload { source, location } => {
+                if let Some(offset) = offset_of(source) {
+                    set(http::header::LOCATION, location);
+                    set(http::header::RANGE, &super::uploads::range_of(offset));
+                }
+                if let Some(wait) = retry_after(source) {
+                    set(RETRY_AFTER, &wait.as_secs().max(1).to_string());
+                }
+            }
+            Self::Repository(error) => {
+                if let Some(wait) = retry_after(error) {
+                    set(RETRY_AFTER, &wait.as_secs().max(1).to_string());
+                }
+            }
+            Self::Route(_)
+            | Self::Query(_)
+            | Self::Digest(_)
+            | Self::Name(_)
+            | Self::Tag(_)
+            | Self::DigestMissing
+            | Self::TooManyTags { .. }
+            | Self::ManifestTooLarge { .. }
+            | Self::BlobTooLarge { .. }
+            | Self::ContentRange
+            | Self::ContentLength { .. }
+            | Self::Precondition
+            | Self::BodyBroken
+            | Self::SeveralAuthorizations
+            | Self::Refused { refusal: Refusal::Denied }
+            | Self::Panic => {}
+        }
+        map
+    }
+
+    /// Returns how loudly the failure is logged: `error` when somebody must act.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Panic => Level::ERROR,
+            Self::Repository(error) | Self::Upload { source: error, .. } => match error {
+                repository::Error::Store(
+                    store::Error::Backend(_)
+                    | store::Error::Record { .. }
+                    | store::Error::Version { .. }
+                    | store::Error::Damaged { .. }
+                    | store::Error::Abandoned,
+                ) => Level::ERROR,
+                repository::Error::Upstream(_) => Level::WARN,
+                _ => Level::INFO,
+            },
+            _ => Level::INFO,
+        }
+    }
+
+    /// Returns the body.
+    ///
+    /// A server's own trouble is told in general words: the particulars are in the log (P11).
+    pub(super) fn body(&self) -> Value {
+        let code = self.code().as_str();
+        let entry = |detail: Value| json!({"code": code, "message": self.message(), "detail": detail});
+        let entries = match self.missing() {
+            Some(digests) => digests.iter().map(|digest| entry(json!({"digest": digest}))).collect(),
+            None => vec![json!({"code": code, "message": self.message()})],
+        };
+        json!({ "errors": entries })
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Repository(error) | Self::Upload { source: error, .. } => message_of(error),
+            other => other.to_string(),
+        }
+    }
+
+    fn missing(&self) -> Option<&[Digest]> {
+        match self {
+            Self::Repository(repository::Error::Store(store::Error::ReferencesMissing { digests })) => {
+                Some(digests)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn code_of(error: &repository::Error) -> ErrorCode {
+    match error {
+        repository::Error::Store(error) => match error {
+            store::Error::Backend(_)
+            | store::Error::Record { .. }
+            | store::Error::Version { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::Abandoned => ErrorCode::Unknown,
+            store::Error::BlobUnknown { .. } => ErrorCode::BlobUnknown,
+            store::Error::ManifestUnknown { .. } | store::Error::TagUnknown { .. } => {
+                ErrorCode::ManifestUnknown
+            }
+            store::Error::TagTaken { .. } => ErrorCode::Denied,
+            store::Error::TagChanged { .. } | store::Error::Referenced { .. } => ErrorCode::Unsupported,
+            store::Error::ReferencesMissing { .. } => ErrorCode::ManifestBlobUnknown,
+            store::Error::UploadUnknown => ErrorCode::BlobUploadUnknown,
+            store::Error::UploadBusy { .. }
+            | store::Error::UploadOffset { .. }
+            | store::Error::BodyBroken { .. } => ErrorCode::BlobUploadInvalid,
+            store::Error::UploadLength { .. } | store::Error::TooLarge { .. } => ErrorCode::SizeInvalid,
+            store::Error::UploadsFull { .. } => ErrorCode::TooManyRequests,
+            store::Error::DigestMismatch { .. } => ErrorCode::DigestInvalid,
+        },
+        repository::Error::Upstream(error) => match error {
+            upstream::Error::RateLimited { .. } => ErrorCode::TooManyRequests,
+            upstream::Error::Denied { .. } => ErrorCode::Denied,
+            upstream::Error::NotFound { .. } => ErrorCode::NameUnknown,
+            upstream::Error::Status { .. }
+            | upstream::Error::Unreachable { .. }
+            | upstream::Error::Timeout { .. }
+            | upstream::Error::Wrong { .. } => ErrorCode::Unknown,
+        },
+        repository::Error::Manifest(_) => ErrorCode::ManifestInvalid,
+        repository::Error::ManifestDigest { .. } => ErrorCode::DigestInvalid,
+        repository::Error::TagUnknown { .. } | repository::Error::ManifestUnknown { .. } => {
+            ErrorCode::ManifestUnknown
+        }
+        repository::Error::BlobUnknown { .. } => ErrorCode::BlobUnknown,
+        repository::Error::NameUnknown { .. } => ErrorCode::NameUnknown,
+    }
+}
+
+fn status_of(error: &repository::Error) -> StatusCode {
+    match error {
+        repository::Error::Store(error) => match error {
+            store::Error::Backend(backend::Error::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+            store::Error::Backend(_)
+            | store::Error::Record { .. }
+            | store::Error::Version { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::Abandoned => StatusCode::INTERNAL_SERVER_ERROR,
+            store::Error::BlobUnknown { .. }
+            | store::Error::ManifestUnknown { .. }
+            | store::Error::TagUnknown { .. }
+            | store::Error::ReferencesMissing { .. }
+            | store::Error::UploadUnknown => StatusCode::NOT_FOUND,
+            store::Error::TagTaken { .. } => StatusCode::FORBIDDEN,
+            store::Error::TagChanged { .. } => StatusCode::PRECONDITION_FAILED,
+            store::Error::Referenced { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            store::Error::UploadBusy { .. } => StatusCode::CONFLICT,
+            store::Error::UploadOffset { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            store::Error::UploadLength { .. }
+            | store::Error::BodyBroken { .. }
+            | store::Error::DigestMismatch { .. } => StatusCode::BAD_REQUEST,
+            store::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            store::Error::UploadsFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+        },
+        repository::Error::Upstream(error) => match error {
+            upstream::Error::NotFound { .. } => StatusCode::NOT_FOUND,
+            upstream::Error::Denied { .. } => StatusCode::FORBIDDEN,
+            upstream::Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            upstream::Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            upstream::Error::Status { .. }
+            | upstream::Error::Unreachable { .. }
+            | upstream::Error::Wrong { .. } => StatusCode::BAD_GATEWAY,
+        },
+        repository::Error::Manifest(_) | repository::Error::ManifestDigest { .. } => StatusCode::BAD_REQUEST,
+        repository::Error::TagUnknown { .. }
+        | repository::Error::ManifestUnknown { .. }
+        | repository::Error::BlobUnknown { .. }
+        | repository::Error::NameUnknown { .. } => StatusCode::NOT_FOUND,
+    }
+}
+
+/// What a rate limit without a Retry-After is told as.
+const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
+
+fn retry_after(error: &repository::Error) -> Option<Duration> {
+    match error {
+        repository::Error::Upstream(upstream::Error::RateLimited { retry_after, .. }) => {
+            Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT))
+        }
+        repository::Error::Store(store::Error::UploadsFull { .. } | store::Error::UploadBusy { .. }) => {
+            Some(RETRY_AFTER_DEFAULT)
+        }
+        _ => None,
+    }
+}
+
+fn offset_of(error: &repository::Error) -> Option<u64> {
+    match error {
+        repository::Error::Store(
+            store::Error::UploadOffset { offset }
+            | store::Error::UploadBusy { offset }
+            | store::Error::BodyBroken { offset },
+        ) => Some(*offset),
+        _ => None,
+    }
+}
+
+fn message_of(error: &repository::Error) -> String {
+    match error {
+        repository::Error::Store(store::Error::Backend(backend::Error::Full { .. })) => {
+            "the registry's disk is full".to_owned()
+        }
+        repository::Error::Store(
+            store::Error::Backend(_)
+            | store::Error::Record { .. }
+            | store::Error::Version { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::Abandoned,
+        ) => "the registry's storage failed; its log says how".to_owned(),
+        repository::Error::Store(error) => error.to_string(),
+        repository::Error::Upstream(error) => error.to_string(),
+        repository::Error::Manifest(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Renders the headers and body of an error.
+pub(super) fn render(error: &Error, challenge: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let mut map = error.headers(challenge);
+    map.insert(http::header::CONTENT_TYPE, headers::value("application/json"));
+    (error.status(), map, serde_json::to_vec(&error.body()).unwrap_or_default())
+}

@@ -1,0 +1,60 @@
+//! What the HTTP layer can be told: where to listen and every limit of the wire.
+
+use std::time::Duration;
+
+/// Settings of the HTTP layer, resolved from the section `http` of the configuration.
+///
+/// *Units and limits*: sizes in bytes, counts in items; each limit has a row in
+/// `docs/config.md` that says what happens when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The IP address to bind (`http.address`).
+    pub address: String,
+    /// The TCP port to bind; 0 lets the kernel choose (`http.port`).
+    pub port: u16,
+    /// The largest manifest accepted; a larger one is answered 413 (`http.limits.maxManifestBytes`).
+    pub manifest_bytes_max: u64,
+    /// The largest blob accepted, 0 for no limit; a larger one is answered 413 (`http.limits.maxBlobBytes`).
+    pub blob_bytes_max: u64,
+    /// The largest request head; a larger one is answered 431 (`http.limits.maxHeaderBytes`).
+    pub header_bytes_max: usize,
+    /// Connections open at once; further ones wait in the kernel's backlog (`http.limits.maxConnections`).
+    pub connections_max: usize,
+    /// Tags that one manifest push may set; more are answered 414 (`http.limits.maxTagsPerPush`).
+    pub tags_per_push_max: usize,
+    /// Ranges served of one request; more are answered by the whole blob (`http.limits.maxRanges`).
+    pub ranges_max: usize,
+    /// Names on one page of tags or repositories; a larger `n` is cut to it (`http.limits.maxPageItems`).
+    pub page_items_max: usize,
+    /// Bytes of one page of referrers; the rest follows by `Link` (`http.limits.maxReferrersPageBytes`).
+    pub referrers_page_bytes_max: usize,
+    /// How long a request head may take to arrive (`http.limits.headerTimeout`).
+    pub header_timeout: Duration,
+    /// How long a request body may stand still; zero is for ever (`http.readTimeout`).
+    pub read_idle_timeout: Duration,
+    /// How long a response body may stand still; zero is for ever (`http.writeTimeout`).
+    pub write_idle_timeout: Duration,
+    /// How long SIGTERM waits for requests under way (`http.limits.drainTimeout`).
+    pub drain_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1".to_owned(),
+            port: 5000,
+            manifest_bytes_max: 4 * 1024 * 1024,
+            blob_bytes_max: 0,
+            header_bytes_max: 64 * 1024,
+            connections_max: 16_384,
+            tags_per_push_max: 100,
+            ranges_max: 16,
+            page_items_max: 10_000,
+            referrers_page_bytes_max: 4 * 1024 * 1024,
+            header_timeout: Duration::from_secs(10),
+            read_idle_timeout: Duration::from_secs(60),
+            write_idle_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What a repository does: pull, push, list, delete; and the fetching of what it lacks.
+//!
+//! Every method takes a grant and the repository's name from it, so that neither forgetting to
+//! authorise nor authorising another name compiles. Nothing here knows HTTP.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `service` | what the methods share, and which side a name is on |
+//! | `pull` | manifests and blobs: hosted, cached, fetched |
+//! | `push` | uploads, mounts, manifests |
+//! | `list` | tags, referrers, the catalog |
+//! | `delete` | tags, manifests, blobs |
+//! | `fill` | one fetch of one blob, followed by any number of readers |
+//! | `flight` | one question that many wait for |
+//! | `freshness` | whether a cached tag may be served without asking |
+
+pub mod delete;
+pub mod error;
+pub mod fill;
+pub mod flight;
+pub mod freshness;
+pub mod list;
+pub mod pull;
+pub mod push;
+mod service;
+
+pub use error::Error;
+pub use service::Repositories;

@@ -1,0 +1,196 @@
+//! The composition root: from a configuration to a server that listens, and its end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::auth::{Access, AccessError};
+use crate::backend::disk::{Disk, OsDisk};
+use crate::backend::error::OpenError;
+use crate::backend::fs::{Durability, FsBackend};
+use crate::backend::memory::MemoryDisk;
+use crate::backend::metered::Metered;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{App, listener};
+use crate::repository::Repositories;
+use crate::store::options::{Commit, Place};
+use crate::store::{self, Store};
+use crate::upstream::reqwest_transport::{BuildError, ReqwestTransport};
+use crate::upstream::{Routes, Upstream};
+use crate::{backend, extensions, telemetry};
+
+/// A server that is bound, and has not begun to accept.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: App,
+    router: Router,
+    store: Store,
+    config: Config,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] OpenError),
+    /// The storage backend failed.
+    #[error("the store in {} cannot be opened", .place)]
+    Backend {
+        /// Where it is.
+        place: String,
+        /// What went wrong.
+        source: backend::Error,
+    },
+    /// The store cannot be used.
+    #[error("the store in {} cannot be opened", .place)]
+    Store {
+        /// Where it is.
+        place: String,
+        /// What went wrong.
+        source: store::Error,
+    },
+    /// The rules of access cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// An upstream cannot be used.
+    #[error(transparent)]
+    Upstream(#[from] BuildError),
+    /// A prefix of an upstream is no glob; `verify` would have said so.
+    #[error("the content prefixes of the upstream {upstream} are not globs")]
+    Prefix {
+        /// The upstream's name.
+        upstream: String,
+        /// What is wrong.
+        source: globset::Error,
+    },
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: is another process using the port? --listen takes another one")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+impl Server {
+    /// Opens the store, makes the clients of the upstreams (which are not asked anything), and
+    /// binds the address.
+    ///
+    /// *Errors:* [`StartError`].
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        let store = open_store(&config, clock.clone()).await?;
+        let routes = routes(&config, &clock)?;
+        let repositories = Repositories::new(store.clone(), routes, clock);
+        let access = Access::new(config.auth.clone())?;
+        let app = App::new(repositories, access, config.http.clone());
+        let metrics = config.metrics.enable.then(telemetry::start_metrics).flatten();
+        let pages = match &metrics {
+            Some(handle) => extensions::metrics::router(&config.metrics.path, handle.clone()),
+            None => Router::new(),
+        };
+        let router = app.router(pages);
+        let bound = listener::bind(&config.http).await;
+        let (listener, address) = bound.map_err(|source| {
+            let address = format!("{}:{}", config.http.address, config.http.port);
+            StartError::Listen { address, source }
+        })?;
+        Ok(Self { listener, address, app, router, store, config, metrics })
+    }
+
+    /// Returns the address that was bound.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is done, then drains; returns whether all requests ended in time.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
+        let mut background = JoinSet::new();
+        background.spawn(expire_uploads(self.store, self.config.store.upload_expiry));
+        if let Some(handle) = self.metrics {
+            background.spawn(upkeep(handle));
+        }
+        let app = self.app;
+        let stop = async move {
+            stop.await;
+            app.drain();
+        };
+        let drained = listener::serve(self.listener, self.router, &self.config.http, stop).await;
+        background.shutdown().await;
+        drained
+    }
+}
+
+async fn open_store(config: &Config, clock: Clock) -> Result<Store, StartError> {
+    let (disk, place): (Arc<dyn Disk>, String) = match &config.store.place {
+        Place::Memory => (Arc::new(MemoryDisk::new()), "memory".to_owned()),
+        Place::Folder(path) => (Arc::new(open_folder(path.clone()).await?), path.display().to_string()),
+    };
+    let durability = match config.store.commit {
+        Commit::Yes => Durability::Synced,
+        Commit::No => Durability::Unsynced,
+    };
+    let opened = FsBackend::open(disk, durability).await;
+    let backend = opened.map_err(|source| StartError::Backend { place: place.clone(), source })?;
+    let metered = Arc::new(Metered::new(Arc::new(backend)));
+    let opened = Store::open(metered, config.store.clone(), clock).await;
+    opened.map_err(|source| StartError::Store { place, source })
+}
+
+async fn open_folder(path: PathBuf) -> Result<OsDisk, StartError> {
+    let to_open = path.clone();
+    let opened = tokio::task::spawn_blocking(move || OsDisk::open(&to_open)).await;
+    Ok(opened.unwrap_or(Err(OpenError::Held { path }))?)
+}
+
+fn routes(config: &Config, clock: &Clock) -> Result<Routes, StartError> {
+    let mut routes = Routes::default();
+    for options in &config.upstreams {
+        let transport = Arc::new(ReqwestTransport::new(options)?);
+        let upstream = Arc::new(Upstream::new(options.clone(), transport, clock.clone()));
+        let added = routes.add(upstream, options);
+        added.map_err(|source| StartError::Prefix { upstream: options.name.clone(), source })?;
+    }
+    Ok(routes)
+}
+
+/// How often uploads are looked through at most.
+const EXPIRY_INTERVAL_MAX: Duration = Duration::from_secs(600);
+const EXPIRY_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+async fn expire_uploads(store: Store, expiry: Duration) {
+    let interval = (expiry / 4).clamp(EXPIRY_INTERVAL_MIN, EXPIRY_INTERVAL_MAX);
+    loop {
+        tokio::time::sleep(interval).await;
+        match store.expire_uploads().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(uploads.expired = count, "uploads that stood still were removed"),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "uploads could not be looked through"
+                );
+            }
+        }
+    }
+}
+
+/// The exporter keeps samples until it is told to fold them.
+async fn upkeep(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        handle.run_upkeep();
+    }
+}

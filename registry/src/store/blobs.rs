@@ -1,0 +1,166 @@
+//! Blobs: content, stored once, and the records that say which repository may serve it.
+
+use super::claims::Claim;
+use super::record::{self, Member};
+use super::{Error, RepositoryKey, Store, layout};
+use crate::backend::{Content, Key, Outcome, Stage, When};
+use crate::oci::{Digest, MediaType};
+
+impl Store {
+    /// Returns the size in bytes of a blob of the repository, or `None` when it has no such blob.
+    pub async fn blob_size(&self, repository: &RepositoryKey, digest: &Digest) -> Result<Option<u64>, Error> {
+        let key = (repository.clone(), *digest);
+        if let Some(size) = self.0.members.find(&key) {
+            return Ok(Some(size));
+        }
+        let ticket = self.0.members.ticket(&key);
+        let at = layout::member(repository, digest);
+        let Some(bytes) = self.0.backend.read(&at).await? else { return Ok(None) };
+        let Member { size } = record::decode(&at, &bytes)?;
+        self.0.members.offer(ticket, key, size);
+        Ok(Some(size))
+    }
+
+    /// Opens a blob of the repository, or returns `None` when it has no such blob.
+    ///
+    /// *Errors:* [`Error::Damaged`] when the content has not the size that was stored (P1).
+    pub async fn open_blob(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+    ) -> Result<Option<Content>, Error> {
+        match self.blob_size(repository, digest).await? {
+            Some(expected) => self.open_content(digest, expected).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn open_content(&self, digest: &Digest, expected: u64) -> Result<Content, Error> {
+        let content = self.0.backend.open(&layout::blob(digest)).await?;
+        match content {
+            Some(content) if content.size() == expected => Ok(content),
+            other => {
+                Err(Error::Damaged { digest: *digest, expected, found: other.map(|content| content.size()) })
+            }
+        }
+    }
+
+    /// Gives a repository the blob of another one, and returns whether that has it.
+    ///
+    /// *Durability:* as a push: when this returns `true`, no crash can undo it.
+    ///
+    /// *Spec:* `[end-11]`.
+    pub async fn mount_blob(
+        &self,
+        from: &RepositoryKey,
+        to: &RepositoryKey,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let Some(size) = self.blob_size(from, digest).await? else { return Ok(false) };
+        let content = self.0.backend.size(&layout::blob(digest)).await?;
+        if content != Some(size) {
+            return Ok(false);
+        }
+        // The content's entry may have been written by a process that died before syncing it.
+        self.0.backend.settle(&[layout::blob(digest)]).await?;
+        self.link_blob(to, digest, size).await?;
+        Ok(true)
+    }
+
+    /// Deletes a blob from the repository; its content stays until nothing needs it.
+    ///
+    /// *Errors:* [`Error::BlobUnknown`]; [`Error::Referenced`] while a manifest of the repository
+    /// refers to it.
+    ///
+    /// *Spec:* `[end-10]`.
+    pub async fn delete_blob(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+        let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
+        self.change(async move {
+            let _alone = store.0.claims.exclude(Claim::Object(repository.clone(), digest)).await;
+            if store.blob_size(&repository, &digest).await?.is_none() {
+                return Err(Error::BlobUnknown { digest });
+            }
+            store.refuse_if_referenced(&repository, &digest).await?;
+            let deleted = store.0.backend.delete(&layout::member(&repository, &digest), When::Always).await;
+            store.0.members.forget(&(repository, digest));
+            match deleted? {
+                Outcome::Done => Ok(()),
+                Outcome::Refused => Err(Error::BlobUnknown { digest }),
+            }
+        })
+        .await
+    }
+
+    /// Publishes staged content that has this digest, and links it to the repository.
+    ///
+    /// The caller has hashed the content.
+    ///
+    /// *Durability:* when this returns, no crash can lose the blob.
+    pub async fn commit_blob(
+        &self,
+        stage: Box<dyn Stage>,
+        repository: &RepositoryKey,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        let (store, repository, digest, size) = (self.clone(), repository.clone(), *digest, stage.len());
+        self.change(async move {
+            stage.publish(&layout::blob(&digest)).await?;
+            store.link_blob(&repository, &digest, size).await
+        })
+        .await
+    }
+
+    /// Stages content that comes from an upstream.
+    pub async fn stage_fill(&self) -> Result<Box<dyn Stage>, Error> {
+        let key = layout::fills().child(&uuid::Uuid::new_v4().to_string());
+        Ok(self.0.backend.stage(&key).await?)
+    }
+
+    async fn link_blob(&self, repository: &RepositoryKey, digest: &Digest, size: u64) -> Result<(), Error> {
+        let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
+        self.change(async move {
+            let _with_others = store.0.claims.share(vec![Claim::Object(repository.clone(), digest)]).await;
+            let member = record::encode(&Member { size });
+            let key = layout::member(&repository, &digest);
+            let written = store.0.backend.write(&key, member.clone(), When::Absent).await;
+            let written = match written {
+                // Linked before, perhaps by somebody who has not synced it yet; or with a size
+                // that content has lost meanwhile.
+                Ok(Outcome::Refused) => store.0.backend.write(&key, member, When::Always).await,
+                other => other,
+            };
+            store.0.members.forget(&(repository, digest));
+            written?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns those of a manifest's references that the repository does not have.
+    ///
+    /// What is there is made durable, since the manifest will rely on it and somebody else wrote
+    /// it (P2).
+    pub(super) async fn missing(
+        &self,
+        repository: &RepositoryKey,
+        references: impl Iterator<Item = (Digest, &MediaType)> + Send,
+    ) -> Result<Vec<Digest>, Error> {
+        let mut missing = Vec::new();
+        let mut relied_on: Vec<Key> = Vec::new();
+        for (digest, media_type) in references {
+            let is_manifest = media_type.manifest_kind().is_some();
+            if is_manifest && self.has_manifest(repository, &digest).await? {
+                relied_on.push(layout::manifest(repository, &digest));
+            } else if self.blob_size(repository, &digest).await?.is_some() {
+                // An index may list blobs, as BuildKit's caches do.
+                relied_on.push(layout::member(repository, &digest));
+            } else {
+                missing.push(digest);
+            }
+        }
+        if missing.is_empty() {
+            self.0.backend.settle(&relied_on).await?;
+        }
+        Ok(missing)
+    }
+}

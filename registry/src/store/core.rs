@@ -1,0 +1,101 @@
+//! The store itself: what its parts share, and its start.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::claims::Claims;
+use super::derived::Derived;
+use super::index::RepositoryIndex;
+use super::manifests::StoredManifest;
+use super::options::Options;
+use super::record::{self, Version};
+use super::session::Session;
+use super::tags::TagEntry;
+use super::{Error, RepositoryKey, Space, layout};
+use crate::backend::{Backend, When};
+use crate::clock::Clock;
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// What a registry keeps. Clones share it.
+#[derive(Clone)]
+pub struct Store(pub(super) Arc<Shared>);
+
+/// What the store's parts share.
+pub(super) struct Shared {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) claims: Claims,
+    pub(super) sessions: Mutex<HashMap<String, Arc<Session>>>,
+    pub(super) members: Derived<(RepositoryKey, Digest), u64>,
+    pub(super) manifests: Derived<(RepositoryKey, Digest), Arc<StoredManifest>>,
+    pub(super) tags: Derived<(RepositoryKey, Tag), TagEntry>,
+    pub(super) tag_lists: Derived<RepositoryKey, Arc<Vec<String>>>,
+    pub(super) names: Derived<Space, Arc<Vec<RepositoryName>>>,
+    pub(super) indexes: Derived<RepositoryKey, Arc<Mutex<RepositoryIndex>>>,
+}
+
+/// What a key and its entry weigh beside the value, roughly.
+const ENTRY_BYTES: usize = 256;
+
+impl Store {
+    /// Opens a store on a backend: checks its layout's version, and removes what fills that did
+    /// not end have left.
+    ///
+    /// *Errors:* [`Error::Version`] when a newer program wrote it; those of the backend.
+    pub async fn open(backend: Arc<dyn Backend>, options: Options, clock: Clock) -> Result<Self, Error> {
+        let key = layout::version();
+        match backend.read(&key).await? {
+            Some(bytes) => {
+                let found = record::decode::<Version>(&key, &bytes)?.layout;
+                if found > layout::VERSION {
+                    return Err(Error::Version { found, known: layout::VERSION });
+                }
+            }
+            None => {
+                let version = record::encode(&Version { layout: layout::VERSION });
+                backend.write(&key, version, When::Absent).await?;
+            }
+        }
+        backend.sweep(&layout::fills()).await?;
+        let bytes_max = options.memory_cache_bytes_max;
+        Ok(Self(Arc::new(Shared {
+            backend,
+            clock,
+            claims: Claims::default(),
+            sessions: Mutex::default(),
+            members: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
+            manifests: Derived::new(bytes_max / 2, |_, manifest: &Arc<StoredManifest>| {
+                ENTRY_BYTES + manifest.bytes.len()
+            }),
+            tags: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
+            tag_lists: Derived::new(bytes_max / 8, |_, tags: &Arc<Vec<String>>| {
+                ENTRY_BYTES + tags.iter().map(|tag| tag.len() + 24).sum::<usize>()
+            }),
+            names: Derived::new(u64::MAX, |_, _| ENTRY_BYTES),
+            indexes: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
+            options,
+        })))
+    }
+
+    /// Says whether stored bytes are to be hashed while they are sent.
+    pub fn verifies_on_read(&self) -> bool {
+        self.0.options.verify_on_read
+    }
+
+    /// Runs a change to its end, also when the caller leaves: a client that goes away in the
+    /// middle leaves neither half a change nor a cache that has not heard of it.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        tokio::spawn(work).await.unwrap_or(Err(Error::Abandoned))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("backend", &self.0.backend).finish_non_exhaustive()
+    }
+}

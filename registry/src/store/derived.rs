@@ -1,0 +1,94 @@
+//! Caches that never outlive the truth.
+//!
+//! A reader takes a ticket, reads the truth, and offers what it read; the offer is refused when
+//! somebody has changed the truth since the ticket. A writer changes the truth and then forgets,
+//! before it answers; so after an answer no reader is served what was before it.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use moka::sync::Cache;
+
+/// A cache of values derived from records.
+#[derive(Debug)]
+pub(super) struct Derived<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> {
+    values: Cache<K, V>,
+    hasher: RandomState,
+    /// How often a key of this shard was forgotten.
+    generations: [Mutex<u64>; SHARDS],
+}
+
+/// What is to be shown with an offer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ticket {
+    shard: usize,
+    generation: u64,
+}
+
+const SHARDS: usize = 64;
+
+impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Derived<K, V> {
+    /// Makes a cache of at most `bytes_max` bytes, as `weigh` counts them; the least used go first.
+    pub(super) fn new(bytes_max: u64, weigh: impl Fn(&K, &V) -> usize + Send + Sync + 'static) -> Self {
+        let values = Cache::builder()
+            .max_capacity(bytes_max)
+            .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
+            .build();
+        Self { values, hasher: RandomState::new(), generations: std::array::from_fn(|_| Mutex::new(0)) }
+    }
+
+    /// Returns the value, if it is here.
+    pub(super) fn find(&self, key: &K) -> Option<V> {
+        self.values.get(key)
+    }
+
+    /// Takes a ticket, before the truth is read.
+    pub(super) fn ticket(&self, key: &K) -> Ticket {
+        let shard = self.shard(key);
+        Ticket { shard, generation: *self.generation(shard) }
+    }
+
+    /// Offers what was read; it is kept unless the key was forgotten since the ticket.
+    pub(super) fn offer(&self, ticket: Ticket, key: K, value: V) {
+        let generation = self.generation(ticket.shard);
+        if *generation == ticket.generation {
+            self.values.insert(key, value);
+        }
+    }
+
+    /// Forgets a key, after the truth has changed.
+    pub(super) fn forget(&self, key: &K) {
+        let mut generation = self.generation(self.shard(key));
+        *generation += 1;
+        self.values.invalidate(key);
+    }
+
+    fn shard(&self, key: &K) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).expect("a shard's number is small")
+    }
+
+    fn generation(&self, shard: usize) -> MutexGuard<'_, u64> {
+        self.generations[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: no stale value survives a change. Method: the one interleaving that could leave it.
+
+    use super::*;
+
+    #[test]
+    fn an_offer_from_before_a_change_is_refused() {
+        let cache: Derived<u8, u8> = Derived::new(1024, |_, _| 1);
+        let before = cache.ticket(&1);
+        cache.forget(&1);
+        cache.offer(before, 1, 10);
+        assert_eq!(cache.find(&1), None);
+        let after = cache.ticket(&1);
+        cache.offer(after, 1, 11);
+        assert_eq!(cache.find(&1), Some(11));
+        cache.forget(&1);
+        assert_eq!(cache.find(&1), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! The one maker of keys. The tree is drawn in `docs/storage-layout.md`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::backend::Key;
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// Whose links: what was pushed here, or what was cached of one upstream. The bytes are shared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Space {
+    /// What was pushed here.
+    Hosted,
+    /// What was cached of the upstream with this name.
+    Upstream(Arc<str>),
+}
+
+/// A repository of a space. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryKey {
+    /// Whose it is.
+    pub space: Space,
+    /// Its name there.
+    pub name: RepositoryName,
+}
+
+impl RepositoryKey {
+    /// Returns the key of a repository that is pushed to.
+    pub const fn hosted(name: RepositoryName) -> Self {
+        Self { space: Space::Hosted, name }
+    }
+}
+
+impl fmt::Display for RepositoryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.space {
+            Space::Hosted => fmt::Display::fmt(&self.name, f),
+            Space::Upstream(upstream) => write!(f, "{} of {upstream}", self.name),
+        }
+    }
+}
+
+/// The version of the layout, in the record at [`version`].
+pub(super) const VERSION: u32 = 1;
+
+/// Where the layout's version is.
+pub(super) fn version() -> Key {
+    Key::new("wharfinger.json")
+}
+
+/// Where content is.
+pub(super) fn blob(digest: &Digest) -> Key {
+    let hex = digest.hex();
+    Key::new(&format!("blobs/{}/{}/{hex}", digest.algorithm(), &hex[..2]))
+}
+
+/// The folder of all uploads.
+pub(super) fn uploads() -> Key {
+    Key::new("uploads")
+}
+
+/// The folder of fills under way; emptied at start.
+pub(super) fn fills() -> Key {
+    Key::new("fills")
+}
+
+/// The folder of one upload.
+pub(super) fn upload(id: &str) -> Key {
+    uploads().child(id)
+}
+
+/// An upload's staged bytes.
+pub(super) fn upload_data(id: &str) -> Key {
+    upload(id).child("data")
+}
+
+/// An upload's record.
+pub(super) fn upload_state(id: &str) -> Key {
+    upload(id).child("state")
+}
+
+/// The folder of the names of the repositories that hold something.
+pub(super) fn names(space: &Space) -> Key {
+    match space {
+        Space::Hosted => Key::new("names"),
+        Space::Upstream(upstream) => Key::new(&format!("upstreams/{upstream}/names")),
+    }
+}
+
+/// The mark that a repository holds something. A name has no colon, so this is one to one.
+pub(super) fn name(repository: &RepositoryKey) -> Key {
+    names(&repository.space).child(&repository.name.as_str().replace('/', ":"))
+}
+
+/// The repository's name that a child of [`names`] stands for, or `None` for a foreign file.
+pub(super) fn name_of(child: &str) -> Option<RepositoryName> {
+    RepositoryName::parse(&child.replace(':', "/")).ok()
+}
+
+fn of(repository: &RepositoryKey, rest: &str) -> Key {
+    let name = &repository.name;
+    match &repository.space {
+        Space::Hosted => Key::new(&format!("repositories/{name}/{rest}")),
+        Space::Upstream(upstream) => Key::new(&format!("upstreams/{upstream}/repositories/{name}/{rest}")),
+    }
+}
+
+/// The record that a repository may serve a blob.
+pub(super) fn member(repository: &RepositoryKey, digest: &Digest) -> Key {
+    of(repository, &format!("_blobs/{}/{}", digest.algorithm(), digest.hex()))
+}
+
+/// The folder of a repository's manifests of one algorithm.
+pub(super) fn manifests(repository: &RepositoryKey, algorithm: crate::oci::Algorithm) -> Key {
+    of(repository, &format!("_manifests/{algorithm}"))
+}
+
+/// The record of a manifest.
+pub(super) fn manifest(repository: &RepositoryKey, digest: &Digest) -> Key {
+    manifests(repository, digest.algorithm()).child(&digest.hex())
+}
+
+/// The folder of the manifests about a subject.
+pub(super) fn referrers(repository: &RepositoryKey, subject: &Digest) -> Key {
+    of(repository, &format!("_referrers/{}/{}", subject.algorithm(), subject.hex()))
+}
+
+/// The descriptor of one manifest about a subject.
+pub(super) fn referrer(repository: &RepositoryKey, subject: &Digest, referrer: &Digest) -> Key {
+    referrers(repository, subject).child(&referrer.to_string())
+}
+
+/// The folder of a repository's tags.
+pub(super) fn tags(repository: &RepositoryKey) -> Key {
+    of(repository, "_tags")
+}
+
+/// The record of a tag.
+pub(super) fn tag(repository: &RepositoryKey, tag: &Tag) -> Key {
+    tags(repository).child(tag.as_str())
+}
+
+/// The folder of the tags that may point at a digest.
+pub(super) fn tagged(repository: &RepositoryKey, digest: &Digest) -> Key {
+    of(repository, &format!("_tagged/{}/{}", digest.algorithm(), digest.hex()))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: two things never share a key, and nothing leaves the root. Method: properties over
+    //! names, digests and tags at the limits of their grammars.
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oci::{Algorithm, Hasher};
+
+    fn digest(text: &str) -> Digest {
+        Hasher::digest(Algorithm::Sha256, text.as_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_one_to_one(a in "[ab]{1,2}(/[ab_]{0,1}[ab]{1,2}){0,2}", b in "[ab]{1,2}(/[ab]{1,2}){0,2}", tag_text in "[a-b_]{1,2}") {
+            let (Ok(a), Ok(b)) = (RepositoryName::parse(&a), RepositoryName::parse(&b)) else { return Ok(()) };
+            let tag_name = Tag::parse(&tag_text).unwrap();
+            let keys = |name: RepositoryName| {
+                let repository = RepositoryKey::hosted(name);
+                let digest = digest("x");
+                [name_key(&repository), member(&repository, &digest), manifest(&repository, &digest),
+                 referrer(&repository, &digest, &digest), tag(&repository, &tag_name), tagged(&repository, &digest)]
+            };
+            let (first, second) = (keys(a.clone()), keys(b.clone()));
+            for (i, x) in first.iter().enumerate() {
+                for (j, y) in second.iter().enumerate() {
+                    prop_assert_eq!(x == y, i == j && a == b, "{} {}", x, y);
+                    // A key that is a folder of another would be a file and a folder at once.
+                    prop_assert!(!y.as_str().starts_with(&format!("{x}/")), "{} is above {}", x, y);
+                }
+            }
+            prop_assert_eq!(name_of(first[0].as_str().rsplit('/').next().unwrap()), Some(a));
+        }
+    }
+
+    fn name_key(repository: &RepositoryKey) -> Key {
+        name(repository)
+    }
+
+    #[test]
+    fn the_longest_names_fit() {
+        let longest =
+            RepositoryName::parse(&"a/".repeat(127).replacen('a', "aa", 1)[..255].replace("//", "/a")).ok();
+        let repository = RepositoryKey::hosted(
+            longest.unwrap_or_else(|| RepositoryName::parse(&"a".repeat(255)).unwrap()),
+        );
+        name(&repository);
+        tag(&repository, &Tag::parse(&"t".repeat(128)).unwrap());
+        referrer(&repository, &digest(""), &Hasher::digest(Algorithm::Sha512, b""));
+    }
+}

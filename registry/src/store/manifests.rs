@@ -1,0 +1,240 @@
+//! Manifests: put, get, delete. The order of the writes is what P3 promises.
+
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+
+use super::claims::Claim;
+use super::record::{self, ManifestRecord};
+use super::{Error, RepositoryKey, Store, layout};
+use crate::backend::{Outcome, When};
+use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
+
+/// A manifest as it is served.
+#[derive(Debug, Clone)]
+pub struct StoredManifest {
+    /// The digest it was pushed with.
+    pub digest: Digest,
+    /// The digest as text, ready for a header.
+    pub digest_text: Bytes,
+    /// The digest in quotes, ready for a header.
+    pub etag: Bytes,
+    /// The type it was pushed with.
+    pub media_type: MediaType,
+    /// Exactly the bytes that were pushed.
+    pub bytes: Bytes,
+}
+
+impl StoredManifest {
+    /// Puts a manifest together.
+    pub fn new(digest: Digest, media_type: MediaType, bytes: Bytes) -> Self {
+        let text = digest.to_string();
+        Self { digest, etag: format!("\"{text}\"").into(), digest_text: text.into(), media_type, bytes }
+    }
+}
+
+/// A manifest to be stored.
+#[derive(Debug, Clone)]
+pub struct NewManifest {
+    /// What it says.
+    pub manifest: Manifest,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Their digest, which the caller has computed.
+    pub digest: Digest,
+    /// The tags to point at it.
+    pub tags: Vec<Tag>,
+    /// What may become of tags that are there.
+    pub tagging: Tagging,
+    /// Whether what it refers to has to be here.
+    pub references: References,
+}
+
+/// What may become of tags that are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tagging {
+    /// They are moved; the last writer wins.
+    Move,
+    /// They may not be moved by this caller.
+    Keep,
+    /// They must be absent: `If-None-Match: *`.
+    Absent,
+    /// They must point at this digest: `If-Match`.
+    At(Digest),
+}
+
+/// Whether what a manifest refers to has to be here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum References {
+    /// It has to be; for what is pushed.
+    Required,
+    /// It arrives on demand; for what is cached.
+    OnDemand,
+}
+
+impl Store {
+    /// Returns a manifest of the repository, or `None` when it has no such manifest or tag.
+    ///
+    /// *Errors:* [`Error::Damaged`] when its bytes have not the size that was stored.
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryKey,
+        reference: &Reference,
+    ) -> Result<Option<Arc<StoredManifest>>, Error> {
+        let digest = match reference {
+            Reference::Digest(digest) => *digest,
+            Reference::Tag(tag) => match self.tag(repository, tag).await? {
+                Some(entry) => entry.digest,
+                None => return Ok(None),
+            },
+        };
+        let key = (repository.clone(), digest);
+        if let Some(manifest) = self.0.manifests.find(&key) {
+            return Ok(Some(manifest));
+        }
+        let ticket = self.0.manifests.ticket(&key);
+        let Some(record) = self.manifest_record(repository, &digest).await? else { return Ok(None) };
+        let content = self.open_content(&digest, record.size).await?;
+        let bytes = content.bytes().await?;
+        if bytes.len() as u64 != record.size {
+            let found = Some(bytes.len() as u64);
+            return Err(Error::Damaged { digest, expected: record.size, found });
+        }
+        let manifest = Arc::new(StoredManifest::new(digest, record.media_type, bytes));
+        self.0.manifests.offer(ticket, key, Arc::clone(&manifest));
+        Ok(Some(manifest))
+    }
+
+    /// Says whether the repository has the manifest.
+    pub(super) async fn has_manifest(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        if self.0.manifests.find(&(repository.clone(), *digest)).is_some() {
+            return Ok(true);
+        }
+        Ok(self.0.backend.size(&layout::manifest(repository, digest)).await?.is_some())
+    }
+
+    /// Stores a manifest and points tags at it.
+    ///
+    /// *Errors:* [`Error::ReferencesMissing`]; [`Error::TagTaken`] or [`Error::TagChanged`] as
+    /// [`Tagging`] has it. After an error the manifest may be stored, but no tag was moved by this
+    /// call except those before the one that failed.
+    ///
+    /// *Cancellation:* it runs to its end.
+    ///
+    /// *Durability:* when this returns, no crash can lose the manifest or its tags; a crash before
+    /// that leaves it whole or absent, and each tag as it was or moved.
+    pub async fn put_manifest(&self, repository: &RepositoryKey, new: NewManifest) -> Result<(), Error> {
+        let (store, repository) = (self.clone(), repository.clone());
+        self.change(async move { store.put_manifest_here(&repository, &new).await }).await
+    }
+
+    async fn put_manifest_here(&self, repository: &RepositoryKey, new: &NewManifest) -> Result<(), Error> {
+        let object = |digest: &Digest| Claim::Object(repository.clone(), *digest);
+        let mut claims = vec![Claim::Name(repository.clone()), object(&new.digest)];
+        claims.extend(new.manifest.references.iter().map(|descriptor| object(&descriptor.digest)));
+        let _with_others = self.0.claims.share(claims).await;
+        if new.references == References::Required {
+            let needed = new.manifest.references.iter().filter(is_needed);
+            let needed = needed.map(|descriptor| (descriptor.digest, &descriptor.media_type));
+            let digests = self.missing(repository, needed).await?;
+            if !digests.is_empty() {
+                return Err(Error::ReferencesMissing { digests });
+            }
+        }
+        for tag in &new.tags {
+            self.check_tag(repository, tag, &new.digest, &new.tagging).await?;
+        }
+        self.write_content(&new.digest, &new.bytes).await?;
+        if let Some(subject) = &new.manifest.subject {
+            self.write_referrer(repository, &subject.digest, new).await?;
+        }
+        self.mark_name(repository).await?;
+        self.write_manifest(repository, new).await?;
+        for tag in &new.tags {
+            self.write_tag(repository, tag, &new.digest, &new.tagging).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_content(&self, digest: &Digest, bytes: &Bytes) -> Result<(), Error> {
+        let key = layout::blob(digest);
+        if self.0.backend.size(&key).await? == Some(bytes.len() as u64) {
+            // Whoever wrote it may not have synced it yet.
+            self.0.backend.settle(&[key]).await?;
+            return Ok(());
+        }
+        // Absent, or cut short on the disk: the same bytes heal it.
+        self.0.backend.write(&key, bytes.clone(), When::Always).await?;
+        Ok(())
+    }
+
+    async fn write_manifest(&self, repository: &RepositoryKey, new: &NewManifest) -> Result<(), Error> {
+        let manifest = &new.manifest;
+        let record = ManifestRecord {
+            media_type: manifest.media_type.clone(),
+            size: new.bytes.len() as u64,
+            subject: manifest.subject.as_ref().map(|subject| subject.digest),
+            artifact_type: manifest.artifact_type.clone(),
+            annotations: manifest.annotations.clone(),
+            references: manifest.references.iter().map(|descriptor| descriptor.digest).collect(),
+            pushed_at: self.0.clock.now(),
+        };
+        let key = layout::manifest(repository, &new.digest);
+        let written = self.0.backend.write(&key, record::encode(&record), When::Always).await;
+        self.0.manifests.forget(&(repository.clone(), new.digest));
+        self.0.indexes.forget(repository);
+        written?;
+        Ok(())
+    }
+
+    /// Deletes a manifest of the repository with every tag that points at it.
+    ///
+    /// *Errors:* [`Error::ManifestUnknown`]; [`Error::Referenced`] while an index of the
+    /// repository refers to it.
+    ///
+    /// *Cancellation:* it runs to its end.
+    ///
+    /// *Durability:* when this returns, no crash can bring it back; a crash before that leaves
+    /// fewer tags on it, or all.
+    ///
+    /// *Spec:* `[end-9]`.
+    pub async fn delete_manifest(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+        let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
+        self.change(async move { store.delete_manifest_here(&repository, &digest).await }).await
+    }
+
+    async fn delete_manifest_here(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+        let unknown = || Error::ManifestUnknown { digest: *digest };
+        let others_are_left = {
+            let _alone = self.0.claims.exclude(Claim::Object(repository.clone(), *digest)).await;
+            let record = self.manifest_record(repository, digest).await?.ok_or_else(unknown)?;
+            self.refuse_if_referenced(repository, digest).await?;
+            self.delete_tags_of(repository, digest).await?;
+            let deleted = self.0.backend.delete(&layout::manifest(repository, digest), When::Always).await;
+            self.0.manifests.forget(&(repository.clone(), *digest));
+            if deleted? == Outcome::Refused {
+                return Err(unknown());
+            }
+            if let Some(subject) = record.subject {
+                self.0.backend.delete(&layout::referrer(repository, &subject, digest), When::Always).await?;
+            }
+            let index = self.index(repository).await?;
+            index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
+        };
+        if !others_are_left {
+            self.unmark_name_if_empty(repository).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Says whether content has to be here for a manifest that refers to it.
+///
+/// *Spec:* image-spec `layer.md#non-distributable-layers`.
+fn is_needed(descriptor: &&Descriptor) -> bool {
+    !descriptor.media_type.is_non_distributable() && descriptor.urls.is_empty()
+}

@@ -1,0 +1,39 @@
+//! What a registry keeps: blobs, uploads, manifests, tags, referrers, repositories.
+//!
+//! The truth is the records and content of the backend, under the keys of `layout`; every cache
+//! here is derived from them and can be lost (P12). What is answered was made durable first (P2),
+//! in an order that leaves nothing half-visible (P3): `docs/storage-layout.md` draws it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `layout` | the one maker of keys |
+//! | `record` | what is written under them |
+//! | `blobs` | content and which repository may serve it |
+//! | `uploads`, `session` | pushes of blobs under way |
+//! | `manifests` | manifests: put, get, delete |
+//! | `tags` | names for manifests |
+//! | `referrers` | manifests about manifests |
+//! | `repositories` | which repositories hold something |
+//! | `index` | which manifest refers to what, derived |
+//! | `claims` | who works on a digest: pushes together, a delete alone |
+//! | `derived` | caches that never outlive the truth |
+
+pub mod blobs;
+mod claims;
+mod core;
+mod derived;
+pub mod error;
+mod index;
+pub mod layout;
+pub mod manifests;
+pub mod options;
+mod record;
+pub mod referrers;
+pub mod repositories;
+mod session;
+pub mod tags;
+pub mod uploads;
+
+pub use core::Store;
+pub use error::Error;
+pub use layout::{RepositoryKey, Space};

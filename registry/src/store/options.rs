@@ -1,0 +1,67 @@
+//! What the store can be told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of the store, resolved from the section `storage` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where the objects are.
+    pub place: Place,
+    /// Whether answers wait for the disk (`storage.commit`); [`Commit::No`] gives up P2 after power loss.
+    pub commit: Commit,
+    /// How long an upload may stand still before it is removed (`storage.uploadExpiry`).
+    pub upload_expiry: Duration,
+    /// Upload sessions open at once; more are answered 429 (`storage.maxUploads`).
+    pub uploads_max: usize,
+    /// Bytes of manifests and small records kept in memory (`storage.memoryCacheBytes`).
+    pub memory_cache_bytes_max: u64,
+    /// What an image may refer to that is not here (`http.missingReferences.image`).
+    pub missing_in_image: Missing,
+    /// What an index may refer to that is not here (`http.missingReferences.index`).
+    pub missing_in_index: Missing,
+    /// Whether a GET hashes what it sends and cuts a body that is wrong (`storage.verifyOnRead`).
+    pub verify_on_read: bool,
+}
+
+/// Where the objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder of this host (`storage.rootDirectory`).
+    Folder(PathBuf),
+    /// This process; lost when it ends (`serve --memory`).
+    Memory,
+}
+
+/// Whether answers wait until the disk has the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// Every 201 and 202 survives power loss.
+    Yes,
+    /// They survive the process, not the machine.
+    No,
+}
+
+/// What happens to a manifest that refers to content that is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is answered 404 MANIFEST_BLOB_UNKNOWN, naming each.
+    Refuse,
+    /// It is stored.
+    Accept,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            place: Place::Folder(PathBuf::from("wharfinger-data")),
+            commit: Commit::Yes,
+            upload_expiry: Duration::from_secs(24 * 3600),
+            uploads_max: 10_000,
+            memory_cache_bytes_max: 32 * 1024 * 1024,
+            missing_in_image: Missing::Refuse,
+            missing_in_index: Missing::Refuse,
+            verify_on_read: false,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Which repositories hold something: one mark each, for the catalog.
+
+use std::sync::Arc;
+
+use super::claims::Claim;
+use super::{Error, RepositoryKey, Space, Store, layout};
+use crate::backend::When;
+use crate::oci::{Algorithm, RepositoryName};
+
+impl Store {
+    /// Returns the names of all repositories of a space that hold a manifest, sorted bytewise.
+    pub async fn repositories(&self, space: &Space) -> Result<Arc<Vec<RepositoryName>>, Error> {
+        if let Some(names) = self.0.names.find(space) {
+            return Ok(names);
+        }
+        let ticket = self.0.names.ticket(space);
+        let children = self.0.backend.list(&layout::names(space)).await?;
+        let mut names: Vec<RepositoryName> =
+            children.iter().filter_map(|child| layout::name_of(child)).collect();
+        names.sort_unstable();
+        let names = Arc::new(names);
+        self.0.names.offer(ticket, space.clone(), Arc::clone(&names));
+        Ok(names)
+    }
+
+    /// Says whether the repository holds a manifest.
+    pub async fn repository_exists(&self, repository: &RepositoryKey) -> Result<bool, Error> {
+        if let Some(names) = self.0.names.find(&repository.space) {
+            return Ok(names.binary_search(&repository.name).is_ok());
+        }
+        Ok(self.0.backend.size(&layout::name(repository)).await?.is_some())
+    }
+
+    /// Marks a repository that is about to hold something; the caller claims its name with others.
+    pub(super) async fn mark_name(&self, repository: &RepositoryKey) -> Result<(), Error> {
+        let key = layout::name(repository);
+        if self.0.backend.size(&key).await?.is_some() {
+            self.0.backend.settle(&[key]).await?;
+            return Ok(());
+        }
+        let written = self.0.backend.write(&key, bytes::Bytes::new(), When::Always).await;
+        self.0.names.forget(&repository.space);
+        written?;
+        Ok(())
+    }
+
+    /// Takes the mark away when the repository holds nothing any more.
+    pub(super) async fn unmark_name_if_empty(&self, repository: &RepositoryKey) -> Result<(), Error> {
+        let _alone = self.0.claims.exclude(Claim::Name(repository.clone())).await;
+        for algorithm in Algorithm::ALL {
+            if !self.0.backend.list(&layout::manifests(repository, algorithm)).await?.is_empty() {
+                return Ok(());
+            }
+        }
+        let deleted = self.0.backend.delete(&layout::name(repository), When::Always).await;
+        self.0.names.forget(&repository.space);
+        deleted?;
+        Ok(())
+    }
+}

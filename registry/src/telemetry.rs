@@ -1,0 +1,91 @@
+//! Logs and metrics: the one place that decides their form.
+//!
+//! Logs go to stderr: human on a terminal, JSON elsewhere, unless the configuration says. Fields
+//! have fixed dotted names (`docs/lexicon.md`). Metrics are Prometheus series named `wharfinger_…`,
+//! with labels of our own words only, so that no client can make up a series.
+
+use std::io::IsTerminal;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Human,
+    /// For machines.
+    Json,
+}
+
+impl Form {
+    /// Returns the form that suits where stderr goes.
+    pub fn of_stderr() -> Self {
+        if std::io::stderr().is_terminal() { Self::Human } else { Self::Json }
+    }
+}
+
+/// Starts logging for the whole process; a second call changes nothing.
+///
+/// `level` is one of `trace`, `debug`, `info`, `warn` and `error`; anything else is `info`.
+pub fn start_logging(level: &str, form: Form) {
+    let level: tracing::level_filters::LevelFilter =
+        level.parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
+    // The HTTP libraries log bodies and headers below info, and headers carry secrets (P11).
+    let filter = EnvFilter::default().add_directive(tracing::level_filters::LevelFilter::WARN.into());
+    let ours = format!("wharfinger={level}").parse();
+    let filter = ours.map_or_else(|_| EnvFilter::new("info"), |directive| filter.add_directive(directive));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(BoxMakeWriter::new(std::io::stderr))
+        .with_target(false);
+    let _ = match form {
+        Form::Human => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        Form::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+    };
+}
+
+/// Bounds of the buckets of every duration, in seconds.
+const SECONDS: &[f64] =
+    &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Starts metrics for the whole process, and returns what renders them; `None` when they were
+/// started before.
+pub fn start_metrics() -> Option<PrometheusHandle> {
+    let builder = PrometheusBuilder::new();
+    let builder = builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS).ok()?;
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).ok()?;
+    describe();
+    Some(handle)
+}
+
+fn describe() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram};
+    gauge!("wharfinger_connections_open", "Connections that are open");
+    gauge!("wharfinger_http_requests_in_flight", "Requests whose response has not ended");
+    counter!("wharfinger_http_requests_total", "Requests, by method, kind of path and status");
+    histogram!("wharfinger_http_request_seconds", "From a request to the end of its response");
+    counter!("wharfinger_http_response_bytes_total", "Bytes of response bodies");
+    counter!(
+        "wharfinger_http_responses_cut_total",
+        "Responses that were cut off, since their bytes could not be had"
+    );
+    counter!("wharfinger_storage_operations_total", "Operations of the storage backend, by outcome");
+    histogram!("wharfinger_storage_operation_seconds", "How long they took");
+    counter!("wharfinger_uploads_opened_total", "Uploads opened");
+    counter!("wharfinger_uploads_committed_total", "Uploads that became a blob");
+    counter!("wharfinger_uploads_expired_total", "Uploads that stood still for too long");
+    counter!("wharfinger_uploads_bytes_total", "Bytes of blobs pushed");
+    counter!("wharfinger_upstream_requests_total", "Requests to upstreams, by outcome");
+    histogram!("wharfinger_upstream_request_seconds", "From such a request to the head of its answer");
+    counter!("wharfinger_fills_total", "Blobs fetched from upstreams, by outcome");
+    counter!("wharfinger_fills_joined_total", "Readers that joined a fetch under way");
+    counter!("wharfinger_fills_bytes_total", "Bytes of blobs fetched and verified");
+    counter!(
+        "wharfinger_stale_serves_total",
+        "Cached tags served without a check, since the upstream did not answer"
+    );
+}

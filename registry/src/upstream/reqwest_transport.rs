@@ -1,0 +1,153 @@
+//! The real transport, and what the HTTP client's errors mean.
+//!
+//! The client's own retries, redirects and decompression are off: an attempt here is an attempt on
+//! the wire. How it reports each fault is pinned by a table test, since the same truncation comes
+//! as a decode error or, without a length, as a clean end; only length and digest decide.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+
+use super::options::Options;
+use super::transport::{Request, Response};
+use super::{Fault, Phase, Transport};
+
+/// reqwest, as a [`Transport`].
+#[derive(Debug, Clone)]
+pub struct ReqwestTransport(reqwest::Client);
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The file of trusted authorities cannot be read.
+    #[error("the upstream {upstream}: cannot read the authorities in {}", .path.display())]
+    AuthorityFile {
+        /// The upstream's name.
+        upstream: String,
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The client refused its settings.
+    #[error("the upstream {upstream}: no client can be made (is there a bundle of trusted authorities?)")]
+    Client {
+        /// The upstream's name.
+        upstream: String,
+        /// The client's answer.
+        source: reqwest::Error,
+    },
+}
+
+impl ReqwestTransport {
+    /// Makes the transport of one upstream.
+    ///
+    /// *Errors:* [`BuildError`].
+    pub fn new(options: &Options) -> Result<Self, BuildError> {
+        let upstream = || options.name.clone();
+        let failed = |source| BuildError::Client { upstream: upstream(), source };
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(options.connect_timeout)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(options.requests_max)
+            .tls_danger_accept_invalid_certs(!options.tls_verify);
+        if let Some(path) = &options.ca_file {
+            let read = std::fs::read(path);
+            let pem = read.map_err(|source| BuildError::AuthorityFile {
+                upstream: upstream(),
+                path: path.clone(),
+                source,
+            })?;
+            for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(failed)? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        Ok(Self(builder.build().map_err(failed)?))
+    }
+}
+
+impl Transport for ReqwestTransport {
+    fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, Fault>> {
+        let timeout = request.timeout;
+        let sent = self.0.request(request.method, request.url).headers(request.headers).send();
+        async move {
+            let answer = match tokio::time::timeout(timeout, sent).await {
+                Ok(answer) => answer.map_err(|error| classify(&error, Phase::Head))?,
+                Err(_) => return Err(Fault::Timeout(Phase::Head)),
+            };
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            let body = futures_util::stream::unfold(Some(answer), move |answer| async move {
+                let mut answer = answer?;
+                match tokio::time::timeout(timeout, answer.chunk()).await {
+                    Ok(Ok(Some(bytes))) => Some((Ok(bytes), Some(answer))),
+                    Ok(Ok(None)) => None,
+                    Ok(Err(error)) => Some((Err(classify(&error, Phase::Body)), None)),
+                    Err(_) => Some((Err(Fault::Timeout(Phase::Body)), None)),
+                }
+            });
+            Ok(Response { status, headers, body: body.boxed() })
+        }
+        .boxed()
+    }
+}
+
+/// Sorts an error by what is at the bottom of its chain; `is_body` and `is_decode` tell nothing.
+fn classify(error: &reqwest::Error, phase: Phase) -> Fault {
+    if error.is_timeout() {
+        return Fault::Timeout(if error.is_connect() { Phase::Connect } else { phase });
+    }
+    let mut source = error.source();
+    let mut found = None;
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if text.contains("dns error") {
+            return Fault::Dns;
+        }
+        if cause.is::<rustls::Error>() {
+            return Fault::Tls;
+        }
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            let inner = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+            if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return Fault::Tls;
+            }
+            found = Some(match error.kind() {
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionAborted => Fault::Reset,
+                io::ErrorKind::UnexpectedEof => Fault::Incomplete,
+                _ if error_is_connect(error) => Fault::Connect,
+                _ => Fault::Protocol,
+            });
+        } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+            if error.is_incomplete_message() {
+                found = Some(Fault::Incomplete);
+            } else if error.is_parse() {
+                found = Some(Fault::Protocol);
+            }
+        }
+        source = cause.source();
+    }
+    match found {
+        Some(fault) if !(error.is_connect() && fault == Fault::Protocol) => fault,
+        _ if error.is_connect() => Fault::Connect,
+        _ => Fault::Protocol,
+    }
+}
+
+fn error_is_connect(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::AddrNotAvailable
+    )
+}

@@ -1,0 +1,165 @@
+//! Bearer tokens, fetched without credentials, as public registries ask for.
+//!
+//! A token is fetched only from a realm on the upstream's own host or below the same registered
+//! name (`auth.docker.io` for `registry-1.docker.io`), so that an upstream cannot make this
+//! process ask arbitrary hosts (P10).
+//!
+//! *Spec:* the distribution project's token authentication.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+
+/// A Bearer challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    realm: String,
+    service: Option<String>,
+    scope: Option<String>,
+}
+
+impl Challenge {
+    /// Parses the value of a `WWW-Authenticate` header, or returns `None` when it is no Bearer
+    /// challenge with a realm.
+    ///
+    /// *Spec:* RFC 9110 §11.6.1.
+    pub fn parse(value: &str) -> Option<Self> {
+        let (scheme, mut rest) = value.trim().split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let mut parameters = HashMap::new();
+        while let Some((key, after)) = rest.split_once('=') {
+            let key = key.trim_matches([' ', ',']).to_ascii_lowercase();
+            let (value, after) = match after.strip_prefix('"') {
+                Some(quoted) => quoted.split_once('"')?,
+                None => after.split_once(',').unwrap_or((after, "")),
+            };
+            parameters.insert(key, value.to_owned());
+            rest = after;
+        }
+        Some(Self {
+            realm: parameters.remove("realm")?,
+            service: parameters.remove("service"),
+            scope: parameters.remove("scope"),
+        })
+    }
+
+    /// Returns the url to ask for a token that may pull from a repository, or `None` when the
+    /// realm is not the upstream's to name.
+    pub fn url(&self, upstream_url: &str, repository: &str) -> Option<String> {
+        let realm = reqwest::Url::parse(&self.realm).ok()?;
+        let upstream = reqwest::Url::parse(upstream_url).ok()?;
+        let (realm_host, upstream_host) = (realm.host_str()?, upstream.host_str()?);
+        let same_place = realm_host == upstream_host || same_registered_name(realm_host, upstream_host);
+        // A realm must not make us speak plainly about an upstream that is asked over TLS.
+        let same_secrecy = realm.scheme() == "https" || realm.scheme() == upstream.scheme();
+        if !same_place || !same_secrecy {
+            return None;
+        }
+        let mut url = realm;
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = &self.service {
+                query.append_pair("service", service);
+            }
+            let default = format!("repository:{repository}:pull");
+            query.append_pair("scope", self.scope.as_deref().unwrap_or(&default));
+        }
+        Some(url.into())
+    }
+}
+
+/// Says whether two host names share their last two labels, and neither is an address.
+fn same_registered_name(a: &str, b: &str) -> bool {
+    let last_two = |host: &str| -> Option<String> {
+        let labels: Vec<&str> = host.rsplit('.').take(2).collect();
+        let is_address =
+            host.contains(':') || labels.iter().any(|label| label.bytes().all(|b| b.is_ascii_digit()));
+        (labels.len() == 2 && !is_address).then(|| labels.join("."))
+    };
+    matches!((last_two(a), last_two(b)), (Some(a), Some(b)) if a == b)
+}
+
+/// The body of a token service's answer.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+/// Tokens by repository.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(Mutex<HashMap<String, (String, Timestamp)>>);
+
+/// Tokens kept at once; when they are more, all are dropped and fetched again.
+const TOKENS_MAX: usize = 10_000;
+/// What a token lives when its service does not say.
+const LIFETIME_DEFAULT: Duration = Duration::from_secs(60);
+/// How long before its end a token is no longer used.
+const LIFETIME_MARGIN: Duration = Duration::from_secs(10);
+
+impl Tokens {
+    /// Returns a token for a repository that still lives.
+    pub(super) fn find(&self, repository: &str, clock: &Clock) -> Option<String> {
+        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (token, until) = tokens.get(repository)?;
+        (*until > clock.now()).then(|| token.clone())
+    }
+
+    /// Keeps the token of an answer, and returns it; `None` when the answer has none.
+    pub(super) fn keep(&self, repository: &str, answer: Answer, clock: &Clock) -> Option<String> {
+        let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty())?;
+        let lifetime = answer.expires_in.map_or(LIFETIME_DEFAULT, Duration::from_secs);
+        let until = clock.now().after(lifetime.saturating_sub(LIFETIME_MARGIN));
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens.len() >= TOKENS_MAX {
+            tokens.clear();
+        }
+        tokens.insert(repository.to_owned(), (token.clone(), until));
+        Some(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: challenges as registries send them are read, and realms elsewhere are not asked.
+    //! Method: tables.
+
+    use super::*;
+
+    #[test]
+    fn challenges() {
+        let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull""#;
+        let challenge = Challenge::parse(hub).unwrap();
+        let url = challenge.url("https://registry-1.docker.io", "a/b").unwrap();
+        assert_eq!(
+            url,
+            "https://auth.docker.io/token?service=registry.docker.io&scope=repository%3Aa%2Fb%3Apull"
+        );
+        let bare = Challenge::parse("bearer realm=https://r.example/t").unwrap();
+        assert_eq!(
+            bare.url("https://r.example", "x").unwrap(),
+            "https://r.example/t?scope=repository%3Ax%3Apull"
+        );
+        for none in ["", "Basic realm=\"x\"", "Bearer", "Bearer service=\"x\"", "Bearer realm=\"x"] {
+            assert_eq!(Challenge::parse(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn realms_elsewhere_are_refused() {
+        let url = |realm: &str, upstream: &str| {
+            Challenge::parse(&format!("Bearer realm=\"{realm}\"")).unwrap().url(upstream, "x")
+        };
+        assert!(url("https://evil.example/t", "https://registry-1.docker.io").is_none());
+        assert!(url("http://auth.docker.io/t", "https://registry-1.docker.io").is_none());
+        assert!(url("http://169.254.169.254/t", "http://127.0.0.1:5000").is_none());
+        assert!(url("http://10.0.0.1/t", "http://127.0.0.1:5000").is_none());
+        assert!(url("file:///etc/passwd", "https://registry-1.docker.io").is_none());
+        assert!(url("http://127.0.0.1:7000/t", "http://127.0.0.1:5000").is_some());
+    }
+}

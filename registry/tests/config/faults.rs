@@ -1,0 +1,147 @@
+//! Goal: everything that is wrong with a file is said at once, each with its key, in the file's
+//! order, on a line of its own; and no key that restricts something is accepted without effect.
+//! Method: snapshots of the lines that `wharfinger verify` prints.
+
+use crate::{fixture, lines, parsed};
+
+fn faults(name: &str) -> String {
+    let faults = parsed(&fixture(name)).expect_err("the file has faults");
+    assert_eq!(faults.to_string(), lines(&faults.faults));
+    assert_eq!(faults.to_string().lines().count(), faults.faults.len(), "one line a fault");
+    faults.to_string()
+}
+
+#[test]
+fn all_faults_are_reported_together() {
+    insta::assert_snapshot!(faults("broken.yaml"), @r#"
+    storge: unknown key; the nearest known key is storage
+    storage.rootDirectory: an empty string is not a path
+    storage.commit: "perhaps" is not true or false
+    storage.dedupe: 7 is not true or false
+    storage.uploadExpiry: "1s" is not a duration such as "300ms" or "1h30m", from 1m to 8760h
+    storage.maxUploads: 0 is not a whole number from 1 to 10000000
+    storage.memoryCacheBytes: "8 mebibytes" is not a size such as 65536 or "8MiB", from 0 to 1TiB
+    storage.gcDelay: "soon" is not a duration such as "300ms" or "1h30m", from 0s to 8760h
+    storage.subPaths: not supported yet: storage.subPaths
+    storage.subPaths["/hub"].commit: an empty list is not true or false
+    storage.subPaths["/hub"].comit: unknown key; the nearest known key is storage.commit
+    http.address: "localhost" is not an IP address
+    http.port: 70000 is not a port from 0 to 65535
+    http.port: is written twice
+    http.realm: "quo\"te" is not printable ASCII without " and \
+    http.readTimeout: 60 is not a duration such as "300ms" or "1h30m", from 0s to 8760h; give it a unit
+    http.writeTimeout: "-5s" is not a duration such as "300ms" or "1h30m", from 0s to 8760h
+    http.auth.htpasswd.path: is missing
+    http.auth.failDelay: "1d" is not a number of seconds or a duration such as "300ms", up to 1h
+    http.auth.htpaswd: unknown key; the nearest known key is http.auth.htpasswd
+    http.tls: not supported yet: http.tls
+    http.tls: "on" is not a section
+    http.accessControl."**": unknown key; globs stand below http.accessControl.repositories
+    http.accessControl.repositories["team/["]: is not a glob over repository names of at most 1024 bytes
+    http.accessControl.repositories["team/["].defaultPolicy[1]: "write" is not one of read, create, update, delete
+    http.accessControl.repositories["**"].anonymousPolicy: "read" is not a list
+    http.accessControl.repositories["**"].policies[0].users[0]: this number is not a non-empty string; put it in quotes
+    http.accessControl.repositories["**"].policies[0].users[1]: an empty string is not a non-empty string
+    http.accessControl.repositories["**"].policies[0].actions[0]: "detectManifestCollision" is not one of read, create, update, delete
+    http.accessControl.repositories["**"].policies[0].condition: unknown key; the nearest known key is http.accessControl.repositories.*.policies[].conditions
+    http.missingReferences.image: "maybe" is not one of refuse, accept
+    http.limits.maxManifestBytes: "1GiB" is not a size such as 65536 or "8MiB", from 1KiB to 64MiB
+    http.limits.maxHeaderBytes: 100 is not a size such as 65536 or "8MiB", from 8KiB to 16MiB
+    http.limits.maxRanges: this number is not a whole number from 0 to 1024
+    http.limits.headerTimeout: "0s" is not a duration such as "300ms" or "1h30m", from 1ms to 1h
+    log.level: "loud" is not one of trace, debug, info, warn, error
+    log.format: the environment variable UNSET_FORMAT is not set, or is not UTF-8
+    log.output: not supported yet: log.output
+    log.output: nothing is not a non-empty string
+    extensions.metrics.prometheus.path: "/v2/metrics" is not a path such as "/metrics" of letters, digits and . _ - /, not of the API or the probes
+    extensions.scrub.interval: "1h" is not a duration such as "300ms" or "1h30m", from 2h to 8760h
+    extensions.serch: unknown key; the nearest known key is extensions.search
+    extensions.sync.registries[0].urls: is missing
+    extensions.sync.registries[1].urls: an empty list is not a list with at least one item
+    extensions.sync.registries[2].urls[0]: what is written is not http(s)://host[:port]
+    extensions.sync.registries[2].urls[1]: what is written is not http(s)://host[:port]
+    extensions.sync.registries[2].name: ".hidden" is not a name of letters, digits and . _ : - that starts with neither . nor _ and has at most 128 bytes
+    extensions.sync.registries[2].content[0].prefix: is missing
+    extensions.sync.registries[2].content[1].prefix: "/" is not a glob over repository names of at most 1024 bytes
+    extensions.sync.registries[2].content[2].prefix: "{a" is not a glob over repository names of at most 1024 bytes
+    extensions.sync.registries[2].reqConcurrent: "many" is not a whole number from 1 to 10000
+    extensions.sync.registries[2].checkTimeout: "2h" is not a duration such as "300ms" or "1h30m", from 1ms to 1h
+    extensions.sync.registries[3]: "gcr.io" is not a section
+    extensions: is written twice
+    "two\nlines": unknown key; the nearest known key is storage
+    "#);
+}
+
+#[test]
+fn what_restricts_and_is_not_built_stops_the_server() {
+    let text = faults("unsupported.json");
+    assert!(!text.contains("hunter2"), "P11: {text}");
+    insta::assert_snapshot!(text, @r#"
+    cluster: is refused: replicas do not forward requests to each other; they are to share one bucket instead (`storage.storageDriver`, which is not supported yet)
+    storage.storageDriver: not supported yet: storage.storageDriver
+    storage.subPaths: not supported yet: storage.subPaths
+    storage.retention: not supported yet: storage.retention
+    storage.redirectBlobURL: not supported yet: storage.redirectBlobURL
+    storage.maxRepos: not supported yet: storage.maxRepos
+    http.externalUrl: not supported yet: http.externalUrl
+    http.allowOrigin: not supported yet: http.allowOrigin
+    http.tls: not supported yet: http.tls
+    http.ratelimit: not supported yet: http.ratelimit
+    http.auth.ldap: not supported yet: http.auth.ldap
+    http.auth.bearer: not supported yet: http.auth.bearer
+    http.auth.openid: not supported yet: http.auth.openid
+    http.auth.apikey: not supported yet: http.auth.apikey
+    http.auth.mtls: not supported yet: http.auth.mtls
+    http.auth.sessionDriver: not supported yet: http.auth.sessionDriver
+    http.auth.secureSession: not supported yet: http.auth.secureSession
+    http.accessControl.repositories["**"].policies[0].conditions: not supported yet: http.accessControl.repositories["**"].policies[0].conditions
+    http.accessControl.metrics: not supported yet: http.accessControl.metrics
+    log.output: not supported yet: log.output
+    log.audit: not supported yet: log.audit
+    extensions.search.cve: is refused: finding vulnerabilities is a scanner's work; run one such as Trivy or Grype against this registry
+    extensions.sync.registries[0].onlySigned: not supported yet: extensions.sync.registries[0].onlySigned
+    extensions.sync.registries[0].content[0].destination: not supported yet: extensions.sync.registries[0].content[0].destination
+    extensions.sync.registries[0].content[0].stripPrefix: not supported yet: extensions.sync.registries[0].content[0].stripPrefix
+    "#);
+}
+
+#[test]
+fn keys_are_looked_at_together() {
+    let faults = parsed(&fixture("together.yaml")).expect_err("the file has faults");
+    insta::assert_snapshot!(lines(&faults.faults), @r#"
+    extensions.sync.registries[1].name: is the name of extensions.sync.registries[0] too, by default from the first url; give this one a name
+    extensions.sync.registries[2].name: is the name of extensions.sync.registries[0] too
+    extensions.sync.registries[3].name: the host of the first url cannot name a folder; give this one a name
+    "#);
+    insta::assert_snapshot!(lines(&faults.warnings), @r#"
+    http.accessControl: there are no accounts (http.auth.htpasswd), so only an anonymousPolicy grants anything
+    http.accessControl.repositories["**"].policies[0].groups[0]: there is no such group below http.accessControl.groups
+    http.accessControl.adminPolicy.groups[0]: there is no such group below http.accessControl.groups
+    "#);
+}
+
+#[test]
+fn a_syntax_error_has_a_place() {
+    let expect = "line 4, column 5: while parsing a flow mapping, did not find expected ',' or '}'";
+    assert_eq!(faults("syntax.json"), expect);
+}
+
+#[test]
+fn a_file_is_a_section() {
+    insta::assert_snapshot!(lines(&parsed("[]").expect_err("a list is no section").faults), @r#"(file): an empty list is not a section"#);
+    insta::assert_snapshot!(lines(&parsed("http").expect_err("a word is no section").faults), @r#"(file): what is written is not a section"#);
+}
+
+#[test]
+fn a_section_that_only_warns_does_not_hide_what_is_refused() {
+    let check = |text: &str, expect: &[&str]| {
+        let found = parsed(text).err().unwrap_or_default().faults;
+        let paths: Vec<&str> = found.iter().map(|fault| fault.path.as_str()).collect();
+        assert_eq!(paths, expect, "{text}");
+    };
+    check("extensions: { search: { cve: {} } }", &["extensions.search.cve"]);
+    check("extensions: { search: { enable: false, cve: {} } }", &[]);
+    check("extensions: { search: { enable: 'false', cve: {} } }", &[]);
+    // Only where the table has such a key does `enable: false` ask for nothing.
+    check("storage: { storageDriver: { enable: false, name: s3 } }", &["storage.storageDriver"]);
+}

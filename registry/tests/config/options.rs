@@ -1,0 +1,195 @@
+//! Goal: every field of every layer's options can be set by a file.
+//! Method: a file that sets everything, and patterns without `..`, so that a new field does not
+//! compile here before it has a key.
+
+use wharfinger::config::{Config, LogOptions, MetricsOptions};
+use wharfinger::{auth, http, store, upstream};
+
+use crate::{fixture, parsed};
+
+macro_rules! all_differ {
+    ($type:path, $left:expr, $right:expr, { $($field:ident),* $(,)? }) => {
+        let $type { $($field),* } = $left;
+        $( assert_ne!($field, &$right.$field, "{}: {}", stringify!($type), stringify!($field)); )*
+    };
+}
+
+#[test]
+fn every_option_has_a_key() {
+    let loaded = parsed(&fixture("everything.yaml")).expect("the file has no fault");
+    assert_eq!(loaded.warnings, []);
+    let usual = Config::default();
+    let config = &loaded.config;
+    all_differ!(Config, config, usual, { http, store, auth, upstreams, metrics, log });
+    all_differ!(MetricsOptions, metrics, usual.metrics, { enable, path });
+    all_differ!(LogOptions, log, usual.log, { level, format });
+    all_differ!(http::options::Options, http, usual.http, {
+        address, port, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
+        tags_per_push_max, ranges_max, page_items_max, referrers_page_bytes_max, header_timeout,
+        read_idle_timeout, write_idle_timeout, drain_timeout,
+    });
+    all_differ!(store::options::Options, store, usual.store, {
+        place, commit, upload_expiry, uploads_max, memory_cache_bytes_max, missing_in_image,
+        missing_in_index, verify_on_read,
+    });
+    all_differ!(auth::options::Options, auth, usual.auth, {
+        realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, access,
+    });
+    let plain = upstream::options::Options::default();
+    all_differ!(upstream::options::Options, &upstreams[0], plain, {
+        name, urls, on_demand, tls_verify, ca_file, content, connect_timeout, response_timeout,
+        check_timeout, manifest_check_interval, requests_max, manifest_bytes_max,
+    });
+    let access = access.as_ref().expect("the file controls access");
+    let nobody = auth::options::AccessControl::default();
+    all_differ!(auth::options::AccessControl, access, nobody, { repositories, admin, groups });
+    let rule = auth::options::Rule::default();
+    all_differ!(auth::options::Rule, admin, rule, { users, groups, actions });
+}
+
+#[test]
+fn the_whole_file_means_what_it_says() {
+    let loaded = parsed(&fixture("everything.yaml")).expect("the file has no fault");
+    insta::assert_debug_snapshot!(loaded.config, @r#"
+    Config {
+        http: Options {
+            address: "0.0.0.0",
+            port: 5001,
+            manifest_bytes_max: 8388608,
+            blob_bytes_max: 10737418240,
+            header_bytes_max: 32768,
+            connections_max: 100,
+            tags_per_push_max: 10,
+            ranges_max: 4,
+            page_items_max: 50,
+            referrers_page_bytes_max: 1048576,
+            header_timeout: 1.5s,
+            read_idle_timeout: 120s,
+            write_idle_timeout: 90s,
+            drain_timeout: 0ns,
+        },
+        store: Options {
+            place: Folder(
+                "/var/lib/wharfinger",
+            ),
+            commit: No,
+            upload_expiry: 129600s,
+            uploads_max: 77,
+            memory_cache_bytes_max: 50331648,
+            missing_in_image: Accept,
+            missing_in_index: Accept,
+            verify_on_read: true,
+        },
+        auth: Options {
+            realm: "quay",
+            htpasswd: Some(
+                "/etc/wharfinger/htpasswd",
+            ),
+            fail_delay: 5s,
+            cache_ttl: 30s,
+            cache_entries_max: 99,
+            verifications_max: 3,
+            access: Some(
+                AccessControl {
+                    repositories: [
+                        (
+                            "**",
+                            RepositoryPolicy {
+                                policies: [],
+                                default_policy: [
+                                    Read,
+                                    Create,
+                                ],
+                                anonymous_policy: [
+                                    Read,
+                                ],
+                            },
+                        ),
+                        (
+                            "team/*",
+                            RepositoryPolicy {
+                                policies: [
+                                    Rule {
+                                        users: [
+                                            "alice",
+                                        ],
+                                        groups: [
+                                            "builders",
+                                        ],
+                                        actions: [
+                                            Read,
+                                            Create,
+                                            Update,
+                                        ],
+                                    },
+                                ],
+                                default_policy: [],
+                                anonymous_policy: [],
+                            },
+                        ),
+                    ],
+                    admin: Rule {
+                        users: [
+                            "admin",
+                        ],
+                        groups: [
+                            "keepers",
+                        ],
+                        actions: [
+                            Read,
+                            Create,
+                            Update,
+                            Delete,
+                        ],
+                    },
+                    groups: {
+                        "builders": [
+                            "bob",
+                            "carol",
+                        ],
+                        "keepers": [
+                            "dora",
+                        ],
+                    },
+                },
+            ),
+        },
+        upstreams: [
+            Options {
+                name: "hub",
+                urls: [
+                    "https://registry-1.docker.io",
+                    "http://mirror.example:5000",
+                ],
+                on_demand: true,
+                tls_verify: false,
+                ca_file: Some(
+                    "/etc/wharfinger/hub/ca.crt",
+                ),
+                content: [
+                    Content {
+                        prefix: "library/**",
+                    },
+                    Content {
+                        prefix: "{a,b}/*",
+                    },
+                ],
+                connect_timeout: 1s,
+                response_timeout: 20s,
+                check_timeout: 250ms,
+                manifest_check_interval: 300s,
+                requests_max: 7,
+                manifest_bytes_max: 1048576,
+            },
+        ],
+        metrics: MetricsOptions {
+            enable: false,
+            path: "/internal/metrics",
+        },
+        log: LogOptions {
+            level: "debug",
+            format: Json,
+        },
+    }
+    "#);
+}

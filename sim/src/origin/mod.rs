@@ -1,0 +1,38 @@
+//! An honest in-memory registry, the upstream of every scenario.
+//!
+//! | module | says |
+//! |---|---|
+//! | `registry` | [`Origin`]: content, faults, journal |
+//! | `seed` | images and indexes made from a seed ([`ImageSpec`], [`SeededImage`]) |
+//! | `server` | listening, refusing, stopping ([`Running`]) |
+//! | `journal` | what was asked and what was sent ([`Journal`], [`Entry`]) |
+//! | `route`, `query` | the endpoint that a request means, its parameters |
+//! | `dispatch` | endpoint and method to handler |
+//! | `blobs`, `manifests`, `uploads`, `tags`, `referrers` | one handler file per noun |
+//! | `store` | the content, by repository |
+//! | `refusal` | the OCI error bodies |
+
+mod blobs;
+mod dispatch;
+mod journal;
+mod manifest;
+mod manifests;
+mod query;
+mod range;
+mod referrers;
+mod refusal;
+mod registry;
+mod route;
+mod seed;
+mod server;
+mod store;
+mod tags;
+mod uploads;
+
+pub(crate) use self::journal::LiveExchange;
+pub use self::{
+    journal::{Entry, Journal},
+    registry::Origin,
+    seed::{ImageSpec, IndexSpec, SeededBlob, SeededImage, SeededIndex},
+    server::{Running, ServeError},
+};

@@ -1,0 +1,161 @@
+//! `cargo xtask bench`: criterion's benches, then the registry beside something on the same machine.
+//!
+//! Speed is a ratio within one run, never a test: runs alternate (ours, theirs, ours, …), the median of
+//! each side counts, and a missed aim is a line in the table, not a failure.
+
+mod beside;
+mod content;
+mod http;
+mod load;
+mod table;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::cargo::{self, Profile, Workspace};
+use crate::packages;
+use crate::process::is_on_path;
+use crate::server::{Scratch, Server};
+use beside::Nginx;
+use content::Content;
+use table::{Row, Sample, Unit};
+
+/// Bytes of a large blob.
+const LARGE_BYTES: usize = 100 * 1024 * 1024;
+/// Bytes of a small blob.
+const SMALL_BYTES: usize = 64 * 1024;
+/// Bytes of a pushed blob.
+const PUSH_BYTES: usize = 64 * 1024 * 1024;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Takes a minute instead of several; the figures scatter more.
+    #[arg(long)]
+    quick: bool,
+    /// Leaves out criterion's benches.
+    #[arg(long)]
+    only_beside: bool,
+}
+
+/// How long and how often is measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    rounds: usize,
+    duration: Duration,
+}
+
+/// Runs both parts, prints the table and writes it to `target/reports/bench.md`.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    if !args.only_beside {
+        let mut bench = workspace.cargo();
+        bench.args(["bench", "--package", "benches"]);
+        if args.quick {
+            bench.args(["--", "--quick"]);
+        }
+        cargo::run(&mut bench)?;
+    }
+    for name in packages::ensure(packages::FOR_BENCH) {
+        println!("missing {name}: what is measured with it is left out, or measured by plain threads");
+    }
+    let effort = if args.quick {
+        Effort { rounds: 2, duration: Duration::from_secs(2) }
+    } else {
+        Effort { rounds: 5, duration: Duration::from_secs(5) }
+    };
+    let rows = compare(workspace, effort)?;
+    let text = table::markdown(&rows);
+    let file = workspace.reports("bench.md");
+    fs::create_dir_all(workspace.reports("")).context("making the folder of reports")?;
+    fs::write(&file, &text).with_context(|| format!("writing {}", file.display()))?;
+    println!("\n{text}\nwritten to {}", file.display());
+    Ok(())
+}
+
+/// Measures every row. Data, files and copies lie in the target folder, so that all sides use one disk.
+fn compare(workspace: &Workspace, effort: Effort) -> Result<Vec<Row>> {
+    let program = workspace.build("wharfinger", Profile::Release)?;
+    let scratch = Scratch::new(workspace.target(), "bench")?;
+    let data = scratch.path().join("data");
+    let args = ["--listen".as_ref(), "127.0.0.1:0".as_ref(), "--data".as_ref(), data.as_os_str()];
+    let server = Server::start(&program, args, &workspace.reports("bench.log"))?;
+
+    let mut rows = Vec::new();
+    if is_on_path("nginx") {
+        let folder = scratch.path().join("nginx");
+        let content = Content::push(server.url(), &folder)?;
+        rows.extend(compare_pulls(&server, &Nginx::start(&folder)?, &content, effort)?);
+    }
+    rows.push(compare_pushes(&server, &scratch, effort)?);
+    Ok(rows)
+}
+
+/// Measures pulls beside nginx, which serves the same bytes from files.
+fn compare_pulls(server: &Server, nginx: &Nginx, content: &Content, effort: Effort) -> Result<Vec<Row>> {
+    let row = |work: &str, beside: &str, unit, aim| Row::new(work, beside, unit, aim);
+    let mut cases = [
+        (
+            row("manifest GET by tag, 32 connections", "nginx, a file of that size", Unit::Requests, 0.8),
+            content.manifest(),
+            32,
+        ),
+        (row("blob GET 100 MiB, 4 connections", "nginx with sendfile", Unit::Bytes, 1.2), content.large(), 4),
+        (
+            row("blob GET 64 KiB, 32 connections", "nginx with sendfile", Unit::Requests, 0.7),
+            content.small(),
+            32,
+        ),
+    ];
+    for (row, target, connections) in &mut cases {
+        for round in 1..=effort.rounds {
+            println!("{}: round {round} of {}", row.work(), effort.rounds);
+            let ours = format!("{}{}", server.url(), target.path);
+            row.ours.push(sample(server.guard(), &ours, *connections, effort, row.unit())?);
+            let theirs = format!("{}/{}", nginx.url(), target.file);
+            row.theirs.push(sample(nginx.guard(), &theirs, *connections, effort, row.unit())?);
+        }
+    }
+    Ok(cases.into_iter().map(|(row, _, _)| row).collect())
+}
+
+/// Loads one url and notes what the server of it used.
+fn sample(
+    guard: &crate::process::Guard,
+    url: &str,
+    connections: usize,
+    effort: Effort,
+    unit: Unit,
+) -> Result<Sample> {
+    let before = guard.processor_time()?;
+    let load = load::measure(url, connections, effort.duration)?;
+    let used = guard.processor_time()?.saturating_sub(before);
+    let rate = match unit {
+        Unit::Requests => load.requests_per_s,
+        Unit::Bytes => load.bytes_per_s,
+    };
+    let gigabytes = load.bytes_per_s * effort.duration.as_secs_f64() / 1e9;
+    Ok(Sample { rate, processor_s_per_gb: Some(used.as_secs_f64() / gigabytes.max(f64::MIN_POSITIVE)) })
+}
+
+/// Measures pushes beside the slower of hashing and writing the same bytes.
+fn compare_pushes(server: &Server, scratch: &Scratch, effort: Effort) -> Result<Row> {
+    let mut row =
+        Row::new("push 64 MiB", "the slower of openssl dgst -sha256 and dd conv=fsync", Unit::Bytes, 0.7);
+    for round in 0..effort.rounds {
+        println!("{}: round {} of {}", row.work(), round + 1, effort.rounds);
+        // New bytes each time: what is stored already is not stored again.
+        let bytes = content::noise(PUSH_BYTES, round as u64 + 1_000);
+        let file = scratch.path().join("push");
+        fs::write(&file, &bytes).with_context(|| format!("writing {}", file.display()))?;
+        let digest = content::digest(&file)?;
+        let rate = |took: Duration| Sample {
+            rate: PUSH_BYTES as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE),
+            processor_s_per_gb: None,
+        };
+        row.ours.push(rate(content::push_blob(server.url(), &bytes, &digest)?));
+        let copy = scratch.path().join("copy");
+        row.theirs.push(rate(beside::hash(&file)?.max(beside::write(&file, &copy)?)));
+    }
+    Ok(row)
+}
