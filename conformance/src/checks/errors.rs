@@ -1,0 +1,145 @@
+//! Error bodies, warnings and limits (spec.md#error-codes, spec.md#warnings).
+
+use crate::check::{Check, Control, Level, Need, Verdict, run};
+use crate::checks::MANIFEST;
+use crate::content::{Manifest, OCI_MANIFEST};
+use crate::context::Context;
+use crate::expect::{Findings, empty, listed, that};
+use crate::wire::Response;
+
+const ANCHOR: &str = "spec.md#error-codes";
+const WARNINGS: &str = "spec.md#warnings";
+
+/// The most warning text that one response may carry.
+const WARNING_BYTES_MAX: usize = 4096;
+
+pub(super) const CHECKS: &[Check] = &[
+    Check::new("T-149", Level::Must, ANCHOR, "A JSON error body has errors, each with a listed code.")
+        .run(run!(bodies))
+        .after(&[MANIFEST])
+        .why("Clients decide by the code whether to retry, and print nothing without it.")
+        .breaks("docker and crane print the body as it is, or nothing.")
+        .covers(&["R-138", "R-139", "R-140", "R-010"]),
+    Check::new("T-149a", Level::Observe, ANCHOR, "A JSON error body says that it is JSON.")
+        .run(run!(declared))
+        .after(&["T-149"])
+        .why("docker's client library reads the body only if its type says JSON.")
+        .breaks("docker with the classic image store."),
+    Check::new("T-150", Level::Must, "RFC 9110 §9.3.2", "An error to HEAD has no body.")
+        .run(run!(heads))
+        .after(&[MANIFEST])
+        .why("A body after HEAD is read as the next response on the connection.")
+        .covers(&["R-037"]),
+    Check::new(
+        "T-159",
+        Level::Should,
+        "spec.md#api",
+        "A 429 says when to come back, and a session survives it.",
+    )
+    .needs(&[Need::Control(Control::Configuration)])
+    .why("Clients without a hint come back at once and make it worse.")
+    .covers(&["R-141"]),
+    Check::new("T-160", Level::Must, WARNINGS, "Warnings are code 299, agent -, and at most 4096 bytes.")
+        .run(run!(warnings))
+        .after(&[MANIFEST])
+        .why("Clients show them to people, and drop those of another form.")
+        .covers(&["R-142", "R-143"]),
+];
+
+/// Provokes errors of all kinds.
+async fn provoke(ctx: &Context) -> Result<Vec<Response>, crate::check::Stop> {
+    let repo = ctx.repo();
+    ctx.tagged(&repo, "t").await?;
+    let absent = ctx.blob(10).digest;
+    let path = |tail: &str| format!("/v2/{repo}/{tail}");
+    let session = ctx.session_with(&repo, b"0123456789").await?;
+    let nothing = Manifest::raw(OCI_MANIFEST, "{");
+    let requests = [
+        ctx.manifest("GET", &repo, "absent"),
+        ctx.manifest("GET", &repo, &absent),
+        ctx.manifest("GET", &ctx.repo(), "absent"),
+        ctx.blob_request("GET", &repo, &absent),
+        ctx.request("GET", &path("blobs/sha256:bad")),
+        ctx.request("GET", "/v2/UPPER/manifests/t"),
+        ctx.request("GET", &path("tags/list?n=-1")),
+        ctx.request("GET", &format!("/v2/{}/tags/list", ctx.repo())),
+        ctx.request("GET", &path("referrers/foo")),
+        ctx.push(&repo, "t", &nothing),
+        ctx.push(&repo, &absent, &ctx.image().manifest),
+        ctx.chunk(&session, 500, b"gap"),
+        ctx.finish(&session, "sha256:bad", b""),
+        ctx.request("DELETE", &path(&format!("blobs/{absent}"))),
+        ctx.request("DELETE", &path(&format!("manifests/{absent}"))),
+        ctx.request("PATCH", &path("blobs/uploads/9b3c2f6e-7a51-4d0e-8f14-2c6d5e7a9b10")),
+    ];
+    let mut responses = Vec::with_capacity(requests.len());
+    for request in requests {
+        responses.push(ctx.send(request).await?);
+    }
+    Ok(responses)
+}
+
+async fn bodies(ctx: &Context) -> Verdict {
+    let mut findings = Findings::default();
+    for response in provoke(ctx).await?.iter().filter(|response| response.is_client_error()) {
+        findings.note(listed(response))?;
+    }
+    findings.verdict()
+}
+
+async fn declared(ctx: &Context) -> Verdict {
+    let mut findings = Findings::default();
+    for response in provoke(ctx).await?.iter().filter(|response| response.is_client_error()) {
+        let is_json = response.body.starts_with(b"{");
+        let media = response.header("Content-Type").unwrap_or_default();
+        findings.note(that(!is_json || media.starts_with("application/json"), || {
+            format!("{}: a JSON body of type {media:?}", response.label)
+        }))?;
+    }
+    findings.verdict()
+}
+
+async fn heads(ctx: &Context) -> Verdict {
+    let (repo, mut findings) = (ctx.repo(), Findings::default());
+    ctx.tagged(&repo, "t").await?;
+    for request in [
+        ctx.manifest("HEAD", &repo, "absent"),
+        ctx.manifest("HEAD", &repo, &ctx.blob(3).digest),
+        ctx.blob_request("HEAD", &repo, &ctx.blob(3).digest),
+        ctx.request("HEAD", "/v2/UPPER/manifests/t"),
+    ] {
+        let response = ctx.send(request.close()).await?;
+        findings.note(that(response.is_client_error(), || {
+            format!("{}: answered {}, expected 4xx", response.label, response.status)
+        }))?;
+        findings.note(empty(&response))?;
+    }
+    // On one connection the next response has to stand where the empty one ended.
+    let pair = vec![ctx.manifest("HEAD", &repo, "absent"), ctx.request("GET", "/v2/")];
+    let both = ctx.send_on_one(pair).await?;
+    findings.note(that(both.last().is_some_and(Response::is_success), || {
+        "GET /v2/ after a HEAD of something missing is misread on one connection".to_owned()
+    }))?;
+    findings.verdict()
+}
+
+async fn warnings(ctx: &Context) -> Verdict {
+    let repo = ctx.repo();
+    ctx.tagged(&repo, "t").await?;
+    let mut responses = provoke(ctx).await?;
+    responses.push(ctx.pull(&repo, "t").await?);
+    responses.push(ctx.send(ctx.request("GET", "/v2/")).await?);
+    let mut findings = Findings::default();
+    for response in &responses {
+        let values = response.header_all("Warning");
+        let bytes: usize = values.iter().map(|value| value.len()).sum();
+        findings.note(that(bytes <= WARNING_BYTES_MAX, || {
+            format!("{}: {bytes} bytes of Warning", response.label)
+        }))?;
+        for value in values {
+            let text = value.strip_prefix("299 - \"").and_then(|rest| rest.strip_suffix('"'));
+            findings.note(that(text.is_some(), || format!("{}: Warning is {value:?}", response.label)))?;
+        }
+    }
+    findings.verdict()
+}

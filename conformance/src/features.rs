@@ -1,0 +1,76 @@
+//! What the target offers of the optional parts, found out once before the checks run.
+//!
+//! Only an answer that the specification allows for a missing part counts as missing. Anything else,
+//! a server error for example, counts as offered, so that the checks of that part judge it.
+
+use std::collections::BTreeMap;
+
+use crate::check::{Feature, Stop};
+use crate::content::sha512;
+use crate::context::Context;
+use crate::wire::Response;
+
+/// The features that are missing, each with the answer that says so.
+#[derive(Clone, Debug, Default)]
+pub struct Features {
+    missing: BTreeMap<&'static str, String>,
+}
+
+impl Features {
+    /// Returns why a feature counts as missing; none when it is offered or unknown.
+    pub fn missing(&self, feature: Feature) -> Option<&str> {
+        self.missing.get(feature.name()).map(String::as_str)
+    }
+
+    /// Returns the missing features by name, with the reason.
+    pub fn list(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.missing.iter().map(|(name, reason)| (*name, reason.as_str()))
+    }
+
+    fn judge(&mut self, feature: Feature, response: &Response, off: &[u16]) {
+        if off.contains(&response.status) {
+            let reason = format!("{} answered {}", response.label, response.status);
+            self.missing.insert(feature.name(), reason);
+        }
+    }
+
+    /// Asks the target; what cannot be prepared stays unknown.
+    pub async fn probe(ctx: &Context) -> Self {
+        let mut features = Self::default();
+        // A probe that breaks off leaves the rest as offered: the checks then say what is wrong.
+        let _ = probe_all(ctx, &mut features).await;
+        features
+    }
+}
+
+async fn probe_all(ctx: &Context, features: &mut Features) -> Result<(), Stop> {
+    let catalog = ctx.follow(ctx.request("GET", "/v2/_catalog?n=1")).await?;
+    features.judge(Feature::Catalog, &catalog, &[401, 403, 404, 405, 501]);
+
+    let repo = ctx.repo();
+    let bytes = ctx.blob(64).bytes;
+    let response = ctx.put_blob(&repo, &sha512(&bytes), &bytes).await?;
+    features.judge(Feature::Sha512, &response, &[400]);
+
+    let image = ctx.tagged(&repo, "probe").await?;
+    let digest = &image.manifest.digest;
+    let response = ctx.referrers(&repo, digest, "").await?;
+    features.judge(Feature::Referrers, &response, &[404]);
+
+    let pushed = ctx.send(ctx.push(&repo, digest, &image.manifest).query("tag", "parameter")).await?;
+    if pushed.header("OCI-Tag").is_none() && ctx.pull(&repo, "parameter").await?.status == 404 {
+        let reason = format!("{} answered {} and made no tag", pushed.label, pushed.status);
+        features.missing.insert(Feature::TagParameter.name(), reason);
+    }
+
+    let response = ctx.delete_manifest(&repo, "probe").await?;
+    features.judge(Feature::TagDelete, &response, &[400, 405]);
+    let response = ctx.delete_manifest(&repo, digest).await?;
+    features.judge(Feature::ManifestDelete, &response, &[400, 405]);
+    // A blob of no manifest: a registry may protect those in use.
+    let loose = ctx.blob(64);
+    ctx.have_blob(&repo, &loose).await?;
+    let response = ctx.delete_blob(&repo, &loose.digest).await?;
+    features.judge(Feature::BlobDelete, &response, &[400, 405]);
+    Ok(())
+}
