@@ -24,10 +24,11 @@ use super::{App, headers, route};
 
 /// Answers a request and observes it.
 pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body> {
-    let mut line = Line::begin(&request);
+    let routed = route::parse(request.method(), request.uri().path());
+    let mut line = Line::begin(&request, routed.as_ref().ok());
     let is_head = request.method() == Method::HEAD;
     let is_api = route::is_api(request.uri().path());
-    let answered = AssertUnwindSafe(dispatch(app, request)).catch_unwind().await;
+    let answered = AssertUnwindSafe(dispatch(app, routed, request)).catch_unwind().await;
     let mut response = match answered.unwrap_or(Err(Error::Panic)) {
         Ok(response) => response,
         Err(error) => {
@@ -89,16 +90,14 @@ fn next_id() -> String {
 }
 
 impl Line {
-    fn begin(request: &Request<Body>) -> Self {
-        let path = request.uri().path();
-        let parsed = route::parse(request.method(), path).ok();
-        let target = parsed.as_ref().map(|route| &route.target);
+    fn begin(request: &Request<Body>, route: Option<&route::Route>) -> Self {
+        let target = route.map(|route| &route.target);
         metrics::gauge!("wharfinger_http_requests_in_flight").increment(1.0);
         Self {
             id: next_id(),
             method: request.method().clone(),
             // What is no route is a stranger's text of any length.
-            path: path.chars().take(300).collect(),
+            path: request.uri().path().chars().take(300).collect(),
             route: target.map_or("none", route::Target::label),
             repository: target.and_then(|target| target.name()).map(ToString::to_string),
             status: StatusCode::INTERNAL_SERVER_ERROR,

@@ -6,7 +6,7 @@ use http::{Request, Response};
 
 use super::error::Error;
 use super::query::Query;
-use super::route::{self, Target, Verb};
+use super::route::{Route, RouteError, Target, Verb};
 use super::{App, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
 use crate::auth::{Grant, Identity, Right};
 use crate::oci::RepositoryName;
@@ -21,9 +21,13 @@ pub(super) struct Call<'a> {
 }
 
 /// Answers a request, or says why not.
-pub(super) async fn dispatch(app: &App, request: Request<Body>) -> Result<Response<Body>, Error> {
+pub(super) async fn dispatch(
+    app: &App,
+    routed: Result<Route, RouteError>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Error> {
+    let route = routed?;
     let (parts, body) = request.into_parts();
-    let route = route::parse(&parts.method, parts.uri.path())?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let identity = identify(app, &parts.headers).await?;
     let call = Call { app, verb: route.verb, identity, headers: parts.headers, query };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Error, Repositories};
-use crate::auth::{Grant, Overwrite, Pull, Push};
+use crate::auth::{Grant, Holder, Identity, Overwrite, Pull, Push};
 use crate::oci::{Algorithm, Digest, Hasher, Manifest, MediaType, Reference, Tag};
 use crate::store::RepositoryKey;
 use crate::store::manifests::{NewManifest, References, Tagging};
@@ -159,7 +159,12 @@ fn upload(grant: &Grant<Push>, id: &UploadId) -> UploadRef {
     UploadRef { repository: hosted(grant), id: id.clone(), owner: owner(grant) }
 }
 
-/// Who an upload belongs to: nobody else may find it (P10).
+/// Who an upload belongs to: nobody else may find it (P10). An account may be called anything, so
+/// what is not an account's begins with what no account's does.
 fn owner(grant: &Grant<Push>) -> String {
-    grant.holder().to_string()
+    match grant.holder() {
+        Holder::Client(Identity::Account(user)) => format!("account {user}"),
+        Holder::Client(Identity::Anonymous) => "anonymous".to_owned(),
+        Holder::System(reason) => format!("system {reason}"),
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use tokio::task::JoinHandle;
 
 use super::record::{self, UploadRecord};
 use super::{Error, RepositoryKey, layout};
@@ -22,7 +23,7 @@ pub type Body = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, BodyBroken>> +
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyBroken;
 
-/// Bytes taken in before they are written and hashed; so an upload holds this much and one frame.
+/// Bytes taken in before they are written and hashed; an upload holds twice this much and a frame.
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// An upload session.
@@ -150,45 +151,54 @@ impl Workings {
         Ok(Some(Self { stage, hasher }))
     }
 
-    /// Takes in a body to its end, and returns how many bytes it had.
+    /// Takes in a body to its end, or to more than `limit` bytes; returns the workings with how it
+    /// ended.
     ///
-    /// *Errors:* [`Received::Broken`] with what came before, which was kept; a backend's error,
-    /// after which the workings are of no use.
-    pub(super) async fn receive(&mut self, body: &mut Body, limit: u64) -> Result<Received, Error> {
+    /// While one batch is written and hashed by a task of its own, the next one is received.
+    ///
+    /// *Errors:* a backend's, after which the workings are gone.
+    pub(super) async fn receive(self, body: &mut Body, limit: u64) -> Result<(Self, Received), Error> {
         let (mut total, mut batch, mut batch_bytes) = (0_u64, Vec::new(), 0);
-        loop {
-            let frame = body.next().await;
-            let ended = !matches!(frame, Some(Ok(_)));
-            if let Some(Ok(bytes)) = &frame {
-                total += bytes.len() as u64;
-                if total > limit {
-                    return Ok(Received::TooMuch(total));
+        let mut pipeline = Pipeline::Idle(self);
+        let received = loop {
+            let ended = match body.next().await {
+                Some(Ok(bytes)) => {
+                    total += bytes.len() as u64;
+                    batch_bytes += bytes.len();
+                    batch.push(bytes);
+                    (total > limit).then_some(Received::TooMuch(total))
                 }
-                batch_bytes += bytes.len();
-                batch.push(bytes.clone());
+                None => Some(Received::Whole(total)),
+                Some(Err(BodyBroken)) => Some(Received::Broken(total)),
+            };
+            if matches!(ended, Some(Received::TooMuch(_))) {
+                break ended;
             }
-            if batch_bytes >= BATCH_BYTES || (ended && batch_bytes > 0) {
+            if batch_bytes >= BATCH_BYTES || (ended.is_some() && batch_bytes > 0) {
                 batch_bytes = 0;
-                self.take_in(std::mem::take(&mut batch)).await?;
+                pipeline = Pipeline::Busy(pipeline.idle().await?.begin(std::mem::take(&mut batch)));
             }
-            match frame {
-                Some(Ok(_)) => {}
-                None => return Ok(Received::Whole(total)),
-                Some(Err(BodyBroken)) => return Ok(Received::Broken(total)),
-            }
-        }
-    }
-
-    /// Writes and hashes a batch, side by side: the write runs on a thread of its own.
-    pub(super) async fn take_in(&mut self, batch: Vec<Bytes>) -> Result<(), Error> {
-        let Self { stage, hasher } = self;
-        let hashing = async {
-            for bytes in &batch {
-                hasher.update(bytes);
+            if ended.is_some() {
+                break ended;
             }
         };
-        let (written, ()) = tokio::join!(stage.append(batch.clone()), hashing);
-        Ok(written?)
+        Ok((pipeline.idle().await?, received.expect("the loop ends with a word on the body")))
+    }
+
+    /// Writes and hashes a batch in a task of its own: the write on a thread that may block, the
+    /// hash beside it.
+    fn begin(mut self, batch: Vec<Bytes>) -> JoinHandle<Result<Self, Error>> {
+        tokio::spawn(async move {
+            let Self { stage, hasher } = &mut self;
+            let hashing = async {
+                for bytes in &batch {
+                    hasher.update(bytes);
+                }
+            };
+            let (written, ()) = tokio::join!(stage.append(batch.clone()), hashing);
+            written?;
+            Ok(self)
+        })
     }
 
     /// Returns the digest of everything taken in, reading it again for an algorithm that was not
@@ -215,6 +225,21 @@ impl Workings {
             hashes: self.hasher.save(),
             touched_at: now,
         })
+    }
+}
+
+/// Workings, and whether they are at work.
+enum Pipeline {
+    Idle(Workings),
+    Busy(JoinHandle<Result<Workings, Error>>),
+}
+
+impl Pipeline {
+    async fn idle(self) -> Result<Workings, Error> {
+        match self {
+            Self::Idle(workings) => Ok(workings),
+            Self::Busy(work) => work.await.unwrap_or(Err(Error::Abandoned)),
+        }
     }
 }
 

@@ -80,22 +80,43 @@ impl Store {
         owner: &str,
         hint: Option<Algorithm>,
     ) -> Result<UploadId, Error> {
-        let max = self.0.options.uploads_max;
-        if self.sessions().len() >= max {
-            return Err(Error::UploadsFull { max });
-        }
-        let id = uuid::Uuid::new_v4().hyphenated().to_string();
-        let now = self.0.clock.now();
-        let session =
-            |workings| Session::new(id.clone(), repository.clone(), owner.to_owned(), workings, (0, now));
-        let stage = self.0.backend.stage(&layout::upload_data(&id)).await?;
+        let (store, repository, owner) = (self.clone(), repository.clone(), owner.to_owned());
+        self.change(async move {
+            let max = store.0.options.uploads_max;
+            let id = uuid::Uuid::new_v4().hyphenated().to_string();
+            let now = store.0.clock.now();
+            let session = Arc::new(Session::new(id.clone(), repository, owner, None, (0, now)));
+            {
+                // Known before anything of it is on the disk: what nobody knows there is swept.
+                let mut sessions = store.sessions();
+                if sessions.len() >= max {
+                    return Err(Error::UploadsFull { max });
+                }
+                sessions.insert(id.clone(), Arc::clone(&session));
+            }
+            let checkout = session.check_out()?;
+            match store.begin(&checkout, hint).await {
+                Ok(workings) => checkout.put_back(workings, now),
+                Err(error) => {
+                    // What says that a disk is full must not stay on it.
+                    let _ = store.end(checkout).await;
+                    return Err(error);
+                }
+            }
+            metrics::counter!("wharfinger_uploads_opened_total").increment(1);
+            Ok(UploadId(id))
+        })
+        .await
+    }
+
+    /// Stages an upload's file and writes its first record.
+    async fn begin(&self, checkout: &Checkout, hint: Option<Algorithm>) -> Result<Workings, Error> {
+        let id = checkout.session.id.as_str();
+        let stage = self.0.backend.stage(&layout::upload_data(id)).await?;
         let workings = Workings { stage, hasher: BlobHasher::new(hint) };
-        let saved = workings.record(&session(None), hint, now);
-        self.0.backend.write_unsynced(&layout::upload_state(&id), saved).await?;
-        let session = session(Some(workings));
-        self.sessions().insert(id.clone(), Arc::new(session));
-        metrics::counter!("wharfinger_uploads_opened_total").increment(1);
-        Ok(UploadId(id))
+        let saved = workings.record(&checkout.session, hint, checkout.session.touched_at());
+        self.0.backend.write_unsynced(&layout::upload_state(id), saved).await?;
+        Ok(workings)
     }
 
     /// Returns the offset after the last byte of an upload that survives the process.
@@ -225,7 +246,7 @@ impl Store {
         chunk: Chunk,
         mut body: Body,
     ) -> Result<(Checkout, Workings, Result<(), Error>), Error> {
-        let mut workings = checkout.workings.take().expect("a checked out session was loaded");
+        let workings = checkout.workings.take().expect("a checked out session was loaded");
         let offset = workings.stage.len();
         if let Some(error) =
             chunk.start.filter(|start| *start != offset).map(|_| Error::UploadOffset { offset })
@@ -235,7 +256,7 @@ impl Store {
         let before = workings.hasher.clone();
         let room = chunk.blob_bytes_max.saturating_sub(offset);
         let limit = chunk.len.unwrap_or(u64::MAX).min(room);
-        let received = match workings.receive(&mut body, limit).await {
+        let (workings, received) = match workings.receive(&mut body, limit).await {
             Ok(received) => received,
             Err(error) => {
                 self.end(checkout).await?;
@@ -294,9 +315,16 @@ impl Store {
         let session = self.session(upload).await?;
         let mut checkout = session.check_out()?;
         if checkout.workings.is_none() {
-            let saved = self.saved(upload.id.as_str()).await?.ok_or(Error::UploadUnknown)?;
-            let loaded = Workings::load(self.0.backend.as_ref(), upload.id.as_str(), &saved).await?;
-            checkout.workings = Some(loaded.ok_or(Error::UploadUnknown)?);
+            let id = upload.id.as_str();
+            let loaded = match self.saved(id).await? {
+                Some(saved) => Workings::load(self.0.backend.as_ref(), id, &saved).await?,
+                None => None,
+            };
+            let Some(loaded) = loaded else {
+                self.end(checkout).await?;
+                return Err(Error::UploadUnknown);
+            };
+            checkout.workings = Some(loaded);
         }
         Ok(checkout)
     }
@@ -324,11 +352,14 @@ impl Store {
         Ok(Arc::clone(self.sessions().entry(id.to_owned()).or_insert_with(|| Arc::new(session))))
     }
 
-    /// Reads an upload's record; one that power loss has cut short is none.
+    /// Reads an upload's record; one that power loss has cut short is none, and so is one whose
+    /// bytes are not there: a process that ended while it published them has left it behind.
     async fn saved(&self, id: &str) -> Result<Option<UploadRecord>, Error> {
         let key = layout::upload_state(id);
-        let bytes = self.0.backend.read(&key).await?;
-        Ok(bytes.and_then(|bytes| record::decode(&key, &bytes).ok()))
+        let Some(bytes) = self.0.backend.read(&key).await? else { return Ok(None) };
+        let Ok(saved) = record::decode::<UploadRecord>(&key, &bytes) else { return Ok(None) };
+        let staged = self.0.backend.size(&layout::upload_data(id)).await?;
+        Ok(staged.is_some_and(|size| size >= saved.offset).then_some(saved))
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {

@@ -21,7 +21,7 @@ use super::options::Options;
 use super::token::{Answer, Challenge, Tokens};
 use super::transport::{Request, Response};
 use super::{Error, Transport};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Digest, MediaType, Reference, RepositoryName};
 
@@ -172,9 +172,10 @@ impl Upstream {
                 Ok(response) => return Ok(response),
                 Err(error) => {
                     tracing::debug!(upstream.name = %self.name, error = %error, "an upstream url did not answer");
-                    if worst.as_ref().is_none_or(|worst| error.rank() > worst.rank()) {
-                        worst = Some(error);
-                    }
+                    worst = Some(match worst {
+                        Some(worst) => worst.or_worse(error),
+                        None => error,
+                    });
                 }
             }
         }
@@ -191,7 +192,7 @@ impl Upstream {
     ) -> Result<Response, Error> {
         let begun = std::time::Instant::now();
         let mut headers = headers.clone();
-        if let Some(token) = self.tokens.find(name.as_str(), &self.clock) {
+        if let Some(token) = self.tokens.find(url, name.as_str(), &self.clock) {
             authorize(&mut headers, &token);
         }
         let target = format!("{}{path}", url.trim_end_matches('/'));
@@ -245,16 +246,19 @@ impl Upstream {
         name: &RepositoryName,
         challenge: &Challenge,
     ) -> Result<Option<String>, Error> {
-        let Some(url) = challenge.url(url, name.as_str()) else { return Ok(None) };
+        let Some(realm) = challenge.url(url, name.as_str()) else { return Ok(None) };
         let request =
-            Request { method: Method::GET, url, headers: HeaderMap::new(), timeout: self.timeout() };
+            Request { method: Method::GET, url: realm, headers: HeaderMap::new(), timeout: self.timeout() };
         let sent = self.transport.send(request).await;
         let response = sent.map_err(|fault| Error::fault(&self.name, fault))?;
         let no_token = || Error::wrong(&self.name, Wrong::Token);
         let response = self.judge(response)?;
-        let bytes = self.read_whole(response, TOKEN_BYTES_MAX).await?;
+        let bytes = match self.read_whole(response, TOKEN_BYTES_MAX).await {
+            Err(Error::Wrong { .. }) => return Err(no_token()),
+            read => read?,
+        };
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| no_token())?;
-        self.tokens.keep(name.as_str(), answer, &self.clock).map(Some).ok_or_else(no_token)
+        self.tokens.keep(url, name.as_str(), answer, &self.clock).map(Some).ok_or_else(no_token)
     }
 
     const fn timeout(&self) -> Duration {
@@ -269,8 +273,9 @@ impl Upstream {
             StatusCode::NOT_FOUND => Err(Error::NotFound { upstream }),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Error::Denied { upstream }),
             StatusCode::TOO_MANY_REQUESTS => {
-                let retry_after = response.header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
-                Err(Error::RateLimited { upstream, retry_after: retry_after.map(Duration::from_secs) })
+                let value = response.header(RETRY_AFTER);
+                let retry_after = value.and_then(|value| retry_after(value, self.clock.now()));
+                Err(Error::RateLimited { upstream, retry_after })
             }
             status => Err(Error::Status { upstream, status: status.as_u16() }),
         }
@@ -293,6 +298,18 @@ impl Upstream {
             _ => Ok(bytes.freeze()),
         }
     }
+}
+
+/// Reads a `Retry-After`: seconds, or the date at which to come again.
+///
+/// *Spec:* RFC 9110 §10.2.3.
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value.trim()).ok()?;
+    let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).ok()?).since(now))
 }
 
 fn accept_manifests() -> HeaderMap {
@@ -329,3 +346,6 @@ impl fmt::Debug for RemoteBlob {
         f.debug_struct("RemoteBlob").field("size", &self.size).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

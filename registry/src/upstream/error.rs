@@ -148,9 +148,23 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// Returns which of several errors a client is told: 404 only if all said so, else the first
-    /// of 429, 504, 502, 503, 403.
-    pub(super) fn rank(&self) -> u8 {
+    /// Returns which of two errors a client is told: 404 only if both said so, else the first of
+    /// 429, 504, 502, 503, 403; of two rate limits the longer one.
+    pub(super) fn or_worse(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::RateLimited { retry_after, .. }, Self::RateLimited { retry_after: others, .. }) => {
+                if others > retry_after {
+                    other
+                } else {
+                    self
+                }
+            }
+            _ if other.rank() > self.rank() => other,
+            _ => self,
+        }
+    }
+
+    const fn rank(&self) -> u8 {
         match self {
             Self::RateLimited { .. } => 5,
             Self::Timeout { .. } => 4,

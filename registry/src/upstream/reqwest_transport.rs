@@ -103,42 +103,52 @@ fn classify(error: &reqwest::Error, phase: Phase) -> Fault {
     if error.is_timeout() {
         return Fault::Timeout(if error.is_connect() { Phase::Connect } else { phase });
     }
-    let mut source = error.source();
+    let mut next = error.source();
     let mut found = None;
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if text.contains("dns error") {
-            return Fault::Dns;
+    while let Some(cause) = next {
+        match sort(cause) {
+            Some(fault @ (Fault::Dns | Fault::Tls)) => return fault,
+            // What is wrapped says more, unless it says nothing.
+            Some(fault) if found.is_none() || fault != Fault::Protocol => found = Some(fault),
+            _ => {}
         }
-        if cause.is::<rustls::Error>() {
-            return Fault::Tls;
-        }
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            let inner = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
-            if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return Fault::Tls;
-            }
-            found = Some(match error.kind() {
-                io::ErrorKind::ConnectionReset
-                | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::ConnectionAborted => Fault::Reset,
-                io::ErrorKind::UnexpectedEof => Fault::Incomplete,
-                _ if error_is_connect(error) => Fault::Connect,
-                _ => Fault::Protocol,
-            });
-        } else if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-            if error.is_incomplete_message() {
-                found = Some(Fault::Incomplete);
-            } else if error.is_parse() {
-                found = Some(Fault::Protocol);
-            }
-        }
-        source = cause.source();
+        next = below(cause);
     }
     match found {
         Some(fault) if !(error.is_connect() && fault == Fault::Protocol) => fault,
         _ if error.is_connect() => Fault::Connect,
         _ => Fault::Protocol,
+    }
+}
+
+/// Sorts one error of a chain by itself.
+fn sort(cause: &(dyn std::error::Error + 'static)) -> Option<Fault> {
+    if cause.is::<rustls::Error>() {
+        return Some(Fault::Tls);
+    }
+    if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+        let fault = error.is_incomplete_message().then_some(Fault::Incomplete);
+        return fault.or(error.is_parse().then_some(Fault::Protocol));
+    }
+    let Some(error) = cause.downcast_ref::<io::Error>() else {
+        return cause.to_string().contains("dns error").then_some(Fault::Dns);
+    };
+    Some(match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            Fault::Reset
+        }
+        io::ErrorKind::UnexpectedEof => Fault::Incomplete,
+        _ if error_is_connect(error) => Fault::Connect,
+        _ => Fault::Protocol,
+    })
+}
+
+/// Returns the error below one. The `source` of an I/O error passes over the error that it wraps,
+/// and TLS comes wrapped so twice.
+fn below<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => cause.source(),
     }
 }
 
@@ -151,3 +161,6 @@ fn error_is_connect(error: &io::Error) -> bool {
             | io::ErrorKind::AddrNotAvailable
     )
 }
+
+#[cfg(test)]
+mod tests;

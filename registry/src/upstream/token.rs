@@ -7,6 +7,7 @@
 //! *Spec:* the distribution project's token authentication.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,9 +92,12 @@ pub(super) struct Answer {
     expires_in: Option<u64>,
 }
 
-/// Tokens by repository.
-#[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<HashMap<String, (String, Timestamp)>>);
+/// Tokens by url and repository: a mirror is not shown the token of another one (P11).
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<HashMap<Key, (String, Timestamp)>>);
+
+/// The upstream's url, and the repository.
+type Key = (String, String);
 
 /// Tokens kept at once; when they are more, all are dropped and fetched again.
 const TOKENS_MAX: usize = 10_000;
@@ -104,14 +108,14 @@ const LIFETIME_MARGIN: Duration = Duration::from_secs(10);
 
 impl Tokens {
     /// Returns a token for a repository that still lives.
-    pub(super) fn find(&self, repository: &str, clock: &Clock) -> Option<String> {
+    pub(super) fn find(&self, url: &str, repository: &str, clock: &Clock) -> Option<String> {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (token, until) = tokens.get(repository)?;
+        let (token, until) = tokens.get(&key(url, repository))?;
         (*until > clock.now()).then(|| token.clone())
     }
 
     /// Keeps the token of an answer, and returns it; `None` when the answer has none.
-    pub(super) fn keep(&self, repository: &str, answer: Answer, clock: &Clock) -> Option<String> {
+    pub(super) fn keep(&self, url: &str, repository: &str, answer: Answer, clock: &Clock) -> Option<String> {
         let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty())?;
         let lifetime = answer.expires_in.map_or(LIFETIME_DEFAULT, Duration::from_secs);
         let until = clock.now().after(lifetime.saturating_sub(LIFETIME_MARGIN));
@@ -119,9 +123,19 @@ impl Tokens {
         if tokens.len() >= TOKENS_MAX {
             tokens.clear();
         }
-        tokens.insert(repository.to_owned(), (token.clone(), until));
+        tokens.insert(key(url, repository), (token.clone(), until));
         Some(token)
     }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+fn key(url: &str, repository: &str) -> Key {
+    (url.to_owned(), repository.to_owned())
 }
 
 #[cfg(test)]

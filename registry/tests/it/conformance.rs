@@ -1,0 +1,54 @@
+//! Goal: this registry passes its own suite, and nothing is skipped that it could run. Method: the
+//! suite against the real listener, once open to everybody and once with accounts.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use conformance::check::Outcome;
+use conformance::report::Report;
+use wharfinger::auth;
+use wharfinger::http::listener;
+use wharfinger::http::options::Options;
+
+use crate::support::Registry;
+
+/// Serves a registry until the test ends.
+async fn serve(registry: Registry) -> SocketAddr {
+    let options = Options { port: 0, ..registry.http.clone() };
+    let client = registry.open().await;
+    let (socket, address) = listener::bind(&options).await.unwrap();
+    let router = client.0.router(axum::Router::new());
+    tokio::spawn(async move { listener::serve(socket, router, &options, std::future::pending()).await });
+    address
+}
+
+fn assert_green(report: &Report, skipped_for: &[&str]) {
+    assert!(report.failures().is_empty(), "{}", conformance::report::text(&report));
+    let skips = report.checks.iter().filter(|check| check.outcome == Outcome::Skip);
+    let reasons: BTreeSet<&str> = skips.map(|check| check.message.as_str()).collect();
+    let unexpected: Vec<&&str> =
+        reasons.iter().filter(|reason| !skipped_for.iter().any(|known| reason.contains(known))).collect();
+    assert!(unexpected.is_empty(), "skipped for {unexpected:?}\n{}", conformance::report::text(&report));
+    assert!(report.count(Outcome::Pass) > 150, "{}", conformance::report::text(&report));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_registry_conforms() {
+    let address = serve(Registry::default()).await;
+    let report = conformance::run(conformance::Options::new(format!("http://{address}"))).await.unwrap();
+    assert_green(&report, &["control", "--heavy", "credentials", "account"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_with_accounts_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("htpasswd");
+    let hash = bcrypt::hash("secret", 4).unwrap();
+    std::fs::write(&path, format!("admin:{hash}\n")).unwrap();
+    let auth = auth::options::Options { htpasswd: Some(path), ..Default::default() };
+    let address = serve(Registry { auth, ..Registry::default() }).await;
+    let mut options = conformance::Options::new(format!("http://{address}"));
+    options.credentials = Some(("admin".to_owned(), "secret".to_owned()));
+    let report = conformance::run(options).await.unwrap();
+    assert_green(&report, &["control", "--heavy", "second account", "Bearer"]);
+}
