@@ -62,14 +62,14 @@ fn stored(
         Wanted::Whole => {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
             *response.body_mut() = if call.app.0.repositories.verifies_on_read() {
-                body::outgoing(body::Verified::new(content.stream(0, size), *digest))
+                body::outgoing(body::Verified::new(content.stream(0, size), *digest), Some(size))
             } else {
-                body::outgoing(content.stream(0, size))
+                body::outgoing(content.stream(0, size), Some(size))
             };
         }
         Wanted::Part(range) => {
             ranges::part(response, range, Some(size));
-            *response.body_mut() = body::outgoing(content.stream(range.start, range.last + 1));
+            *response.body_mut() = body::outgoing(content.stream(range.start, range.last + 1), Some(range.len()));
         }
         Wanted::Parts(parts) => ranges::parts(response, content, &parts),
     }
@@ -92,13 +92,13 @@ fn arriving(
     *response.body_mut() = match wanted {
         Wanted::Part(range) => {
             ranges::part(response, range, size);
-            body::outgoing(filling.stream(range.start, Some(range.last + 1)))
+            body::outgoing(filling.stream(range.start, Some(range.last + 1)), Some(range.len()))
         }
         Wanted::Whole | Wanted::Parts(_) => {
             if let Some(size) = size {
                 response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
             }
-            body::outgoing(filling.stream(0, size))
+            body::outgoing(filling.stream(0, size), size)
         }
     };
     Ok(())

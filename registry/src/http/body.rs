@@ -53,16 +53,41 @@ pub(super) async fn manifest(body: Body, idle: Duration, max: u64) -> Result<Byt
 }
 
 /// Makes a response body of a stream; its error cuts the connection, and writes nothing (P1).
-pub(super) fn outgoing<E>(stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Body
+///
+/// With a length, a stream that ends before it is an error too: HTTP/2 would otherwise end the
+/// response as if it were whole.
+pub(super) fn outgoing<E>(
+    stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    length: Option<u64>,
+) -> Body
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
-    Body::from_stream(stream.map_err(|error| {
-        let error = error.into();
+    let counted = futures_util::stream::unfold((Box::pin(stream), 0), move |(mut stream, sent)| async move {
+        match stream.next().await {
+            Some(Ok(bytes)) => {
+                let sent = sent + bytes.len() as u64;
+                Some((Ok(bytes), (stream, sent)))
+            }
+            Some(Err(error)) => Some((Err(error.into()), (stream, sent))),
+            None => match length.filter(|length| sent < *length) {
+                Some(length) => Some((Err(Short { length, sent }.into()), (stream, length))),
+                None => None,
+            },
+        }
+    });
+    Body::from_stream(counted.inspect_err(|error: &Box<dyn std::error::Error + Send + Sync>| {
         tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "a response was cut off");
         metrics::counter!("wharfinger_http_responses_cut_total").increment(1);
-        error
     }))
+}
+
+/// A stream had fewer bytes than the response has announced.
+#[derive(Debug, thiserror::Error)]
+#[error("the response was to have {length} bytes, and there are {sent}")]
+struct Short {
+    length: u64,
+    sent: u64,
 }
 
 /// A stream that is hashed while it is sent, and whose last chunk follows the verdict.

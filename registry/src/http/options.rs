@@ -28,7 +28,9 @@ pub struct Options {
     pub page_items_max: usize,
     /// Bytes of one page of referrers; the rest follows by `Link` (`http.limits.maxReferrersPageBytes`).
     pub referrers_page_bytes_max: usize,
-    /// How long a request head may take to arrive (`http.limits.headerTimeout`).
+    /// How long a connection may wait for a request, and its head take to arrive
+    /// (`http.limits.headerTimeout`). Shorter than what clients keep idle connections for, it
+    /// would close them under a request that is on its way.
     pub header_timeout: Duration,
     /// How long a request body may stand still; zero is for ever (`http.readTimeout`).
     pub read_idle_timeout: Duration,
@@ -51,7 +53,7 @@ impl Default for Options {
             ranges_max: 16,
             page_items_max: 10_000,
             referrers_page_bytes_max: 4 * 1024 * 1024,
-            header_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(75),
             read_idle_timeout: Duration::from_secs(60),
             write_idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),

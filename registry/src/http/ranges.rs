@@ -85,7 +85,8 @@ pub(super) fn parts(response: &mut Response<Body>, content: &Content, ranges: &[
     let parts = stream::iter(heads).flat_map(move |(head, range)| {
         stream::iter([Ok(head)]).chain(content.stream(range.start, range.last + 1))
     });
-    *response.body_mut() = body::outgoing(parts.chain(stream::iter([Ok(tail)])));
+    let length = length + tail.len() as u64;
+    *response.body_mut() = body::outgoing(parts.chain(stream::iter([Ok(tail)])), Some(length));
 }
 
 #[cfg(test)]

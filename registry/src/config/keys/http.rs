@@ -66,7 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     honoured("http.limits", Kind::Section, "", "Limits of the wire."),
     honoured(
         "http.limits.maxManifestBytes",
-        Kind::Size(KIB, 64 * MIB),
+        Kind::Size(KIB, 8 * MIB),
         "4MiB",
         "The largest manifest accepted.",
     )
@@ -118,8 +118,8 @@ pub(super) const KEYS: &[Key] = &[
     honoured(
         "http.limits.headerTimeout",
         Kind::Duration(MILLISECOND, HOUR),
-        "10s",
-        "How long a request head may take to arrive.",
+        "75s",
+        "How long a connection may wait for a request, and its head take to arrive.",
     )
     .limit("the connection is closed"),
     honoured(

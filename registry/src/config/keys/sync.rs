@@ -135,7 +135,7 @@ pub(super) const KEYS: &[Key] = &[
     .limit("further ones wait"),
     honoured(
         "extensions.sync.registries[].maxManifestBytes",
-        Kind::Size(KIB, 64 * MIB),
+        Kind::Size(KIB, 8 * MIB),
         "4MiB",
         "The largest manifest taken from it.",
     )
