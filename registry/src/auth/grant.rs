@@ -110,6 +110,19 @@ impl Grant<Push> {
     }
 }
 
+impl Holder {
+    /// Returns a text that no other holder has, for what belongs to one of them.
+    ///
+    /// An account may be called anything, also `anonymous`, so the kinds are told apart first.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Client(Identity::Account(user)) => format!("account {user}"),
+            Self::Client(Identity::Anonymous) => "anonymous".to_owned(),
+            Self::System(reason) => format!("system {reason}"),
+        }
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -195,6 +208,21 @@ mod tests {
             };
             assert_eq!(<Push as sealed::Right>::extent(may), push);
         }
+    }
+
+    #[test]
+    fn holders_have_keys_of_their_own() {
+        let account = |name: &str| Holder::Client(Identity::Account(name.into()));
+        let holders = [
+            Holder::Client(Identity::Anonymous),
+            account("anonymous"),
+            account("system x"),
+            account("account x"),
+            account("x"),
+            Holder::System("x"),
+        ];
+        let keys: std::collections::BTreeSet<String> = holders.iter().map(Holder::key).collect();
+        assert_eq!(keys.len(), holders.len(), "{keys:?}");
     }
 
     #[test]

@@ -149,13 +149,15 @@ fn surviving_bytes(live: &[u8], durable: &[u8], loss: Loss, coin: &mut impl FnMu
         Loss::Nothing => live.to_vec(),
         Loss::Some(_) if coin() & 16 == 0 => durable.to_vec(),
         Loss::Some(_) => {
-            // Blocks reach the disk whole and in any order; a block that did not is zeros.
+            // Blocks reach the disk whole and in any order; a block that did not is what it was,
+            // and zeros where it was nothing.
             let mut bytes = live.to_vec();
             for (number, block) in bytes.chunks_mut(BLOCK_BYTES).enumerate() {
-                let at = number * BLOCK_BYTES;
-                let was_durable = durable.get(at..at + block.len()) == Some(block);
-                if !was_durable && coin() & 16 == 0 {
-                    block.fill(0);
+                if coin() & 16 == 0 {
+                    let was = durable.get(number * BLOCK_BYTES..).unwrap_or_default();
+                    let was = &was[..was.len().min(block.len())];
+                    block[..was.len()].copy_from_slice(was);
+                    block[was.len()..].fill(0);
                 }
             }
             bytes

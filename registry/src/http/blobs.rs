@@ -10,8 +10,8 @@ use super::error::Error;
 use super::headers::{self, DOCKER_CONTENT_DIGEST};
 use super::ranges::{self, Wanted};
 use super::route::Verb;
-use crate::backend::Content;
 use crate::oci::{Digest, RepositoryName};
+use crate::repository::Content;
 use crate::repository::fill::Filling;
 use crate::repository::pull::PulledBlob;
 
@@ -69,7 +69,8 @@ fn stored(
         }
         Wanted::Part(range) => {
             ranges::part(response, range, Some(size));
-            *response.body_mut() = body::outgoing(content.stream(range.start, range.last + 1), Some(range.len()));
+            *response.body_mut() =
+                body::outgoing(content.stream(range.start, range.last + 1), Some(range.len()));
         }
         Wanted::Parts(parts) => ranges::parts(response, content, &parts),
     }

@@ -10,13 +10,13 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::error::Error;
 use crate::oci::{Digest, Hasher};
-use crate::store::uploads;
+use crate::repository;
 
 /// The most of a refused body that is read and dropped, so that the connection stays usable.
 const DRAINED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Turns a request's body into what the store takes; one that stands still for too long breaks.
-pub(super) fn incoming(body: Body, idle: Duration) -> uploads::Body {
+pub(super) fn incoming(body: Body, idle: Duration) -> repository::Body {
     let frames = body.into_data_stream();
     let stream = futures_util::stream::unfold(Some(frames), move |frames| async move {
         let mut frames = frames?;
@@ -25,7 +25,7 @@ pub(super) fn incoming(body: Body, idle: Duration) -> uploads::Body {
         match frame {
             Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(frames))),
             Ok(None) => None,
-            Ok(Some(Err(_))) | Err(_) => Some((Err(uploads::BodyBroken), None)),
+            Ok(Some(Err(_))) | Err(_) => Some((Err(repository::BodyBroken), None)),
         }
     });
     stream.boxed()
@@ -39,7 +39,7 @@ pub(super) async fn manifest(body: Body, idle: Duration, max: u64) -> Result<Byt
     let mut frames = incoming(body, idle);
     let (mut bytes, mut dropped) = (BytesMut::new(), 0);
     while let Some(frame) = frames.next().await {
-        let frame = frame.map_err(|uploads::BodyBroken| Error::BodyBroken)?;
+        let frame = frame.map_err(|repository::BodyBroken| Error::BodyBroken)?;
         if dropped > 0 || (bytes.len() + frame.len()) as u64 > max {
             dropped += (frame.len() as u64).max(1);
             if dropped > DRAINED_BYTES_MAX {

@@ -16,7 +16,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
     let may_read = |name: &RepositoryName| call.app.0.access.may_read(&call.identity, name);
     let names = call.app.0.repositories.catalog(may_read).await?;
     let (names, more) = page.cut(&names, RepositoryName::as_str);
-    let next = more.map(|last| page.link(&Target::Catalog, last.as_str()));
+    let next = more.map(|last| page.link(&Target::Catalog, last.as_str(), None));
     let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
     Ok(json_page(&json!({ "repositories": names }), next))
 }

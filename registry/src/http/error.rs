@@ -15,7 +15,7 @@ use super::query::QueryError;
 use super::route::{RouteError, Verb};
 use crate::auth::{LoginError, Refusal};
 use crate::oci::{Digest, DigestError, ErrorCode, NameError, TagError};
-use crate::{backend, repository, store, upstream};
+use crate::repository::{self, BackendError, StoreError, UpstreamError};
 
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub enum Error {
     /// A precondition that cannot be held.
     #[error("the precondition does not hold")]
     Precondition,
-    /// The request's body broke off.
+    /// The body of a manifest's push broke off.
     #[error("the request body broke off")]
     BodyBroken,
     /// There are several `Authorization` headers.
@@ -107,8 +107,8 @@ pub enum Error {
     Panic,
 }
 
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
         Self::Repository(error.into())
     }
 }
@@ -137,11 +137,12 @@ impl Error {
             }
             Self::Query(_) | Self::Precondition | Self::SeveralAuthorizations => ErrorCode::Unsupported,
             Self::Name(_) => ErrorCode::NameInvalid,
-            Self::Tag(_) | Self::TooManyTags { .. } => ErrorCode::ManifestInvalid,
-            Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. } | Self::ContentLength { .. } => {
-                ErrorCode::SizeInvalid
-            }
-            Self::ContentRange | Self::Range { .. } | Self::BodyBroken => ErrorCode::BlobUploadInvalid,
+            Self::Tag(_) | Self::TooManyTags { .. } | Self::BodyBroken => ErrorCode::ManifestInvalid,
+            Self::ManifestTooLarge { .. }
+            | Self::BlobTooLarge { .. }
+            | Self::ContentLength { .. }
+            | Self::Range { .. } => ErrorCode::SizeInvalid,
+            Self::ContentRange => ErrorCode::BlobUploadInvalid,
             Self::Login(error) => match error {
                 LoginError::Overloaded => ErrorCode::TooManyRequests,
                 _ => ErrorCode::Unauthorized,
@@ -211,6 +212,10 @@ impl Error {
                     set(RETRY_AFTER, &wait.as_secs().max(1).to_string());
                 }
             }
+            // RFC 9110 §15.5.6: a 405 says what is allowed.
+            Self::Repository(repository::Error::Store(StoreError::Referenced { .. })) => {
+                set(ALLOW, &Verb::list(&[Verb::Get, Verb::Head]));
+            }
             Self::Repository(error) => {
                 if let Some(wait) = retry_after(error) {
                     set(RETRY_AFTER, &wait.as_secs().max(1).to_string());
@@ -242,11 +247,11 @@ impl Error {
             Self::Panic => Level::ERROR,
             Self::Repository(error) | Self::Upload { source: error, .. } => match error {
                 repository::Error::Store(
-                    store::Error::Backend(_)
-                    | store::Error::Record { .. }
-                    | store::Error::Version { .. }
-                    | store::Error::Damaged { .. }
-                    | store::Error::Abandoned,
+                    StoreError::Backend(_)
+                    | StoreError::Record { .. }
+                    | StoreError::Version { .. }
+                    | StoreError::Damaged { .. }
+                    | StoreError::Abandoned,
                 ) => Level::ERROR,
                 repository::Error::Upstream(_) => Level::WARN,
                 _ => Level::INFO,
@@ -277,7 +282,7 @@ impl Error {
 
     fn missing(&self) -> Option<&[Digest]> {
         match self {
-            Self::Repository(repository::Error::Store(store::Error::ReferencesMissing { digests })) => {
+            Self::Repository(repository::Error::Store(StoreError::ReferencesMissing { digests })) => {
                 Some(digests)
             }
             _ => None,
@@ -288,34 +293,32 @@ impl Error {
 fn code_of(error: &repository::Error) -> ErrorCode {
     match error {
         repository::Error::Store(error) => match error {
-            store::Error::Backend(_)
-            | store::Error::Record { .. }
-            | store::Error::Version { .. }
-            | store::Error::Damaged { .. }
-            | store::Error::Abandoned => ErrorCode::Unknown,
-            store::Error::BlobUnknown { .. } => ErrorCode::BlobUnknown,
-            store::Error::ManifestUnknown { .. } | store::Error::TagUnknown { .. } => {
-                ErrorCode::ManifestUnknown
-            }
-            store::Error::TagTaken { .. } => ErrorCode::Denied,
-            store::Error::TagChanged { .. } | store::Error::Referenced { .. } => ErrorCode::Unsupported,
-            store::Error::ReferencesMissing { .. } => ErrorCode::ManifestBlobUnknown,
-            store::Error::UploadUnknown => ErrorCode::BlobUploadUnknown,
-            store::Error::UploadBusy { .. }
-            | store::Error::UploadOffset { .. }
-            | store::Error::BodyBroken { .. } => ErrorCode::BlobUploadInvalid,
-            store::Error::UploadLength { .. } | store::Error::TooLarge { .. } => ErrorCode::SizeInvalid,
-            store::Error::UploadsFull { .. } => ErrorCode::TooManyRequests,
-            store::Error::DigestMismatch { .. } => ErrorCode::DigestInvalid,
+            StoreError::Backend(_)
+            | StoreError::Record { .. }
+            | StoreError::Version { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Abandoned => ErrorCode::Unknown,
+            StoreError::BlobUnknown { .. } => ErrorCode::BlobUnknown,
+            StoreError::ManifestUnknown { .. } | StoreError::TagUnknown { .. } => ErrorCode::ManifestUnknown,
+            StoreError::TagTaken { .. } => ErrorCode::Denied,
+            StoreError::TagChanged { .. } | StoreError::Referenced { .. } => ErrorCode::Unsupported,
+            StoreError::ReferencesMissing { .. } => ErrorCode::ManifestBlobUnknown,
+            StoreError::UploadUnknown => ErrorCode::BlobUploadUnknown,
+            StoreError::UploadBusy { .. }
+            | StoreError::UploadOffset { .. }
+            | StoreError::BodyBroken { .. } => ErrorCode::BlobUploadInvalid,
+            StoreError::UploadLength { .. } | StoreError::TooLarge { .. } => ErrorCode::SizeInvalid,
+            StoreError::UploadsFull { .. } => ErrorCode::TooManyRequests,
+            StoreError::DigestMismatch { .. } => ErrorCode::DigestInvalid,
         },
         repository::Error::Upstream(error) => match error {
-            upstream::Error::RateLimited { .. } => ErrorCode::TooManyRequests,
-            upstream::Error::Denied { .. } => ErrorCode::Denied,
-            upstream::Error::NotFound { .. } => ErrorCode::NameUnknown,
-            upstream::Error::Status { .. }
-            | upstream::Error::Unreachable { .. }
-            | upstream::Error::Timeout { .. }
-            | upstream::Error::Wrong { .. } => ErrorCode::Unknown,
+            UpstreamError::RateLimited { .. } => ErrorCode::TooManyRequests,
+            UpstreamError::Denied { .. } => ErrorCode::Denied,
+            UpstreamError::NotFound { .. } => ErrorCode::NameUnknown,
+            UpstreamError::Status { .. }
+            | UpstreamError::Unreachable { .. }
+            | UpstreamError::Timeout { .. }
+            | UpstreamError::Wrong { .. } => ErrorCode::Unknown,
         },
         repository::Error::Manifest(_) => ErrorCode::ManifestInvalid,
         repository::Error::ManifestDigest { .. } => ErrorCode::DigestInvalid,
@@ -330,36 +333,36 @@ fn code_of(error: &repository::Error) -> ErrorCode {
 fn status_of(error: &repository::Error) -> StatusCode {
     match error {
         repository::Error::Store(error) => match error {
-            store::Error::Backend(backend::Error::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
-            store::Error::Backend(_)
-            | store::Error::Record { .. }
-            | store::Error::Version { .. }
-            | store::Error::Damaged { .. }
-            | store::Error::Abandoned => StatusCode::INTERNAL_SERVER_ERROR,
-            store::Error::BlobUnknown { .. }
-            | store::Error::ManifestUnknown { .. }
-            | store::Error::TagUnknown { .. }
-            | store::Error::ReferencesMissing { .. }
-            | store::Error::UploadUnknown => StatusCode::NOT_FOUND,
-            store::Error::TagTaken { .. } => StatusCode::FORBIDDEN,
-            store::Error::TagChanged { .. } => StatusCode::PRECONDITION_FAILED,
-            store::Error::Referenced { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            store::Error::UploadBusy { .. } => StatusCode::CONFLICT,
-            store::Error::UploadOffset { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            store::Error::UploadLength { .. }
-            | store::Error::BodyBroken { .. }
-            | store::Error::DigestMismatch { .. } => StatusCode::BAD_REQUEST,
-            store::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            store::Error::UploadsFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            StoreError::Backend(BackendError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+            StoreError::Backend(_)
+            | StoreError::Record { .. }
+            | StoreError::Version { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Abandoned => StatusCode::INTERNAL_SERVER_ERROR,
+            StoreError::BlobUnknown { .. }
+            | StoreError::ManifestUnknown { .. }
+            | StoreError::TagUnknown { .. }
+            | StoreError::ReferencesMissing { .. }
+            | StoreError::UploadUnknown => StatusCode::NOT_FOUND,
+            StoreError::TagTaken { .. } => StatusCode::FORBIDDEN,
+            StoreError::TagChanged { .. } => StatusCode::PRECONDITION_FAILED,
+            StoreError::Referenced { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            StoreError::UploadBusy { .. } => StatusCode::CONFLICT,
+            StoreError::UploadOffset { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            StoreError::UploadLength { .. }
+            | StoreError::BodyBroken { .. }
+            | StoreError::DigestMismatch { .. } => StatusCode::BAD_REQUEST,
+            StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            StoreError::UploadsFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         },
         repository::Error::Upstream(error) => match error {
-            upstream::Error::NotFound { .. } => StatusCode::NOT_FOUND,
-            upstream::Error::Denied { .. } => StatusCode::FORBIDDEN,
-            upstream::Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            upstream::Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            upstream::Error::Status { .. }
-            | upstream::Error::Unreachable { .. }
-            | upstream::Error::Wrong { .. } => StatusCode::BAD_GATEWAY,
+            UpstreamError::NotFound { .. } => StatusCode::NOT_FOUND,
+            UpstreamError::Denied { .. } => StatusCode::FORBIDDEN,
+            UpstreamError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            UpstreamError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            UpstreamError::Status { .. }
+            | UpstreamError::Unreachable { .. }
+            | UpstreamError::Wrong { .. } => StatusCode::BAD_GATEWAY,
         },
         repository::Error::Manifest(_) | repository::Error::ManifestDigest { .. } => StatusCode::BAD_REQUEST,
         repository::Error::TagUnknown { .. }
@@ -374,10 +377,10 @@ const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(5);
 
 fn retry_after(error: &repository::Error) -> Option<Duration> {
     match error {
-        repository::Error::Upstream(upstream::Error::RateLimited { retry_after, .. }) => {
+        repository::Error::Upstream(UpstreamError::RateLimited { retry_after, .. }) => {
             Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT))
         }
-        repository::Error::Store(store::Error::UploadsFull { .. } | store::Error::UploadBusy { .. }) => {
+        repository::Error::Store(StoreError::UploadsFull { .. } | StoreError::UploadBusy { .. }) => {
             Some(RETRY_AFTER_DEFAULT)
         }
         _ => None,
@@ -387,9 +390,9 @@ fn retry_after(error: &repository::Error) -> Option<Duration> {
 fn offset_of(error: &repository::Error) -> Option<u64> {
     match error {
         repository::Error::Store(
-            store::Error::UploadOffset { offset }
-            | store::Error::UploadBusy { offset }
-            | store::Error::BodyBroken { offset },
+            StoreError::UploadOffset { offset }
+            | StoreError::UploadBusy { offset }
+            | StoreError::BodyBroken { offset },
         ) => Some(*offset),
         _ => None,
     }
@@ -397,15 +400,15 @@ fn offset_of(error: &repository::Error) -> Option<u64> {
 
 fn message_of(error: &repository::Error) -> String {
     match error {
-        repository::Error::Store(store::Error::Backend(backend::Error::Full { .. })) => {
+        repository::Error::Store(StoreError::Backend(BackendError::Full { .. })) => {
             "the registry's disk is full".to_owned()
         }
         repository::Error::Store(
-            store::Error::Backend(_)
-            | store::Error::Record { .. }
-            | store::Error::Version { .. }
-            | store::Error::Damaged { .. }
-            | store::Error::Abandoned,
+            StoreError::Backend(_)
+            | StoreError::Record { .. }
+            | StoreError::Version { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Abandoned,
         ) => "the registry's storage failed; its log says how".to_owned(),
         repository::Error::Store(error) => error.to_string(),
         repository::Error::Upstream(error) => error.to_string(),

@@ -90,6 +90,13 @@ pub fn encode(value: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(value, RESERVED)
 }
 
+/// Renders the parameter that keeps a link within the namespace that was asked for.
+///
+/// *Spec:* `spec.md#proxying`.
+pub(super) fn namespace(namespace: Option<&str>) -> String {
+    namespace.map_or_else(String::new, |namespace| format!("&ns={}", encode(namespace)))
+}
+
 #[cfg(test)]
 mod tests {
     //! Goal: values come out as they went in, and nothing panics. Method: a table and properties.

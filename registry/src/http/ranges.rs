@@ -10,8 +10,8 @@ use http::{Response, StatusCode};
 
 use super::error::Error;
 use super::{body, headers};
-use crate::backend::Content;
 use crate::oci::{ByteRange, RangeHeader};
+use crate::repository::Content;
 
 /// What a request wants of a blob.
 #[derive(Debug, PartialEq, Eq)]

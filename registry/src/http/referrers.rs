@@ -21,7 +21,8 @@ pub(super) async fn list(
     subject: &Digest,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    let mut descriptors = call.app.0.repositories.referrers(&grant, call.namespace()?, subject).await?;
+    let namespace = call.namespace()?;
+    let mut descriptors = call.app.0.repositories.referrers(&grant, namespace, subject).await?;
     // Several types are any of them, as containerd asks.
     let types: Vec<&str> = call.query.all("artifactType").filter(|wanted| !wanted.is_empty()).collect();
     if !types.is_empty() {
@@ -44,11 +45,11 @@ pub(super) async fn list(
         let path = Target::Referrers(name.clone(), *subject);
         let filters: String =
             types.iter().map(|wanted| format!("&artifactType={}", query::encode(wanted))).collect();
-        map.insert(
-            LINK,
-            headers::next_page(format_args!("{path}?last={}{filters}", query::encode(&last.to_string()))),
-        );
+        let (last, namespace) = (last.to_string(), query::namespace(namespace));
+        let last = query::encode(&last);
+        map.insert(LINK, headers::next_page(format_args!("{path}?last={last}{filters}{namespace}")));
     }
+    call.name_namespace(&mut response)?;
     Ok(response)
 }
 

@@ -13,7 +13,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::oci::{Digest, DigestError, NameError, Reference, ReferenceError, RepositoryName};
-use crate::store::uploads::UploadId;
+use crate::repository::UploadId;
 
 /// A request's method and what its path names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,10 +16,13 @@ use crate::oci::RepositoryName;
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
     let page = Page::of(call)?;
-    let tags = call.app.0.repositories.tags(&grant, call.namespace()?).await?;
+    let namespace = call.namespace()?;
+    let tags = call.app.0.repositories.tags(&grant, namespace).await?;
     let (tags, more) = page.cut(&tags, String::as_str);
-    let next = more.map(|last| page.link(&Target::Tags(name.clone()), last));
-    Ok(json_page(&json!({"name": name.as_str(), "tags": tags}), next))
+    let next = more.map(|last| page.link(&Target::Tags(name.clone()), last, namespace));
+    let mut response = json_page(&json!({"name": name.as_str(), "tags": tags}), next);
+    call.name_namespace(&mut response)?;
+    Ok(response)
 }
 
 /// Which page of a sorted list is wanted.
@@ -46,9 +49,10 @@ impl<'a> Page<'a> {
         (page, page.last().filter(|_| end < items.len()))
     }
 
-    /// Renders the link to the page after this one.
-    pub(super) fn link(&self, path: &Target, last: impl AsRef<str>) -> HeaderValue {
-        headers::next_page(format_args!("{path}?n={}&last={}", self.n, query::encode(last.as_ref())))
+    /// Renders the link to the page after this one, of the same namespace.
+    pub(super) fn link(&self, path: &Target, last: impl AsRef<str>, namespace: Option<&str>) -> HeaderValue {
+        let (last, namespace) = (query::encode(last.as_ref()), query::namespace(namespace));
+        headers::next_page(format_args!("{path}?n={}&last={last}{namespace}", self.n))
     }
 }
 

@@ -13,8 +13,7 @@ use super::headers::{self, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID};
 use super::route::Target;
 use crate::auth::{Grant, Pull, Push};
 use crate::oci::{Algorithm, ContentRange, Digest, DigestError, RepositoryName};
-use crate::repository;
-use crate::store::uploads::{Chunk, UploadId};
+use crate::repository::{self, Chunk, UploadId};
 
 /// Opens a session, mounts a blob, or takes a whole blob in one request.
 ///

@@ -16,9 +16,8 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::service::cached;
-use crate::backend::{self, ReadAt, Stage};
 use crate::oci::{Digest, Hasher, RepositoryName};
-use crate::store::Store;
+use crate::store::{BackendError, ReadAt, Stage, Store};
 use crate::upstream::error::Wrong;
 use crate::upstream::{self, RemoteBlob, Upstream};
 
@@ -187,7 +186,7 @@ impl Work {
         stage: &mut dyn Stage,
         progress: &watch::Sender<Progress>,
     ) -> Result<(), Error> {
-        let wrong = |reason| Error::Upstream(upstream::Error::wrong(self.upstream.name(), reason));
+        let wrong = |reason| Error::Upstream(upstream::Error::wrong(self.upstream.label(), reason));
         let mut hasher = Hasher::new(self.digest.algorithm());
         let mut body = remote.body.ready_chunks(64);
         while let Some(pieces) = body.next().await {
@@ -260,7 +259,7 @@ pub enum FillError {
     },
     /// The staged bytes could not be read.
     #[error("the staged bytes could not be read")]
-    Backend(#[from] backend::Error),
+    Backend(#[from] BackendError),
 }
 
 impl Fill {

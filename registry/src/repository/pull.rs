@@ -7,10 +7,9 @@ use super::freshness::{self, Decision};
 use super::service::{Sides, cached};
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
-use crate::backend::Content;
 use crate::oci::{Algorithm, Digest, Hasher, Manifest, Reference, RepositoryName, Tag};
-use crate::store::RepositoryKey;
 use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging};
+use crate::store::{Content, RepositoryKey};
 use crate::upstream::error::{Phase, Wrong};
 use crate::upstream::{self, Upstream};
 
@@ -19,7 +18,7 @@ use crate::upstream::{self, Upstream};
 pub struct PulledManifest {
     /// The manifest.
     pub manifest: Arc<StoredManifest>,
-    /// The upstream whose cached copy this is because it could not be asked.
+    /// What the upstream is called whose cached copy this is because it could not be asked.
     pub stale: Option<Arc<str>>,
 }
 
@@ -111,8 +110,9 @@ impl Repositories {
         }
         let budget = upstream.options().check_timeout;
         let check = tokio::time::timeout(budget, self.check(upstream, name, tag, &copy)).await;
-        let late =
-            || upstream::Error::Timeout { upstream: Arc::clone(upstream.name()), phase: Phase::Check }.into();
+        let late = || {
+            upstream::Error::Timeout { upstream: Arc::clone(upstream.label()), phase: Phase::Check }.into()
+        };
         match check.unwrap_or_else(|_| Err(late())) {
             Ok(manifest) => {
                 self.0.checked_at.set(key, now);
@@ -124,7 +124,7 @@ impl Repositories {
                     "a cached tag is served without a check");
                 metrics::counter!("wharfinger_stale_serves_total", "upstream" => upstream.name().to_string())
                     .increment(1);
-                Ok(PulledManifest { manifest: copy, stale: Some(Arc::clone(upstream.name())) })
+                Ok(PulledManifest { manifest: copy, stale: Some(Arc::clone(upstream.label())) })
             }
             Err(other) => Err(other),
         }
@@ -168,7 +168,7 @@ impl Repositories {
         reference: &Reference,
     ) -> Result<Fetched, upstream::Error> {
         let remote = upstream.manifest(name, reference).await?;
-        let wrong = |reason| upstream::Error::wrong(upstream.name(), reason);
+        let wrong = |reason| upstream::Error::wrong(upstream.label(), reason);
         let algorithm = match reference {
             Reference::Digest(digest) => digest.algorithm(),
             Reference::Tag(_) => Algorithm::Sha256,

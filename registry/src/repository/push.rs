@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::{Error, Repositories};
-use crate::auth::{Grant, Holder, Identity, Overwrite, Pull, Push};
+use crate::auth::{Grant, Overwrite, Pull, Push};
 use crate::oci::{Algorithm, Digest, Hasher, Manifest, MediaType, Reference, Tag};
-use crate::store::RepositoryKey;
 use crate::store::manifests::{NewManifest, References, Tagging};
 use crate::store::uploads::{Body, Chunk, UploadId, UploadRef};
+use crate::store::{self, RepositoryKey};
 
 /// A manifest as it was pushed.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Repositories {
     ///
     /// *Spec:* `[end-4a]`, `[end-4c]`.
     pub async fn open_upload(&self, grant: &Grant<Push>, hint: Option<Algorithm>) -> Result<UploadId, Error> {
-        Ok(self.0.store.open_upload(&hosted(grant), &owner(grant), hint).await?)
+        Ok(self.0.store.open_upload(&hosted(grant), &grant.holder().key(), hint).await?)
     }
 
     /// Returns where an upload stands.
@@ -142,6 +142,11 @@ impl Repositories {
             (Condition::Absent, _) => Tagging::Absent,
             (Condition::At(digest), Overwrite::Allowed) => Tagging::At(digest),
             (Condition::Any, Overwrite::Allowed) => Tagging::Move,
+            // What has to be there is what is pushed: nothing would move.
+            (Condition::At(at), Overwrite::Refused) if at == digest => Tagging::At(at),
+            (Condition::At(_), Overwrite::Refused) if !tags.is_empty() => {
+                return Err(store::Error::TagTaken { tag: tags.swap_remove(0) }.into());
+            }
             (_, Overwrite::Refused) => Tagging::Keep,
         };
         let references = References::Required;
@@ -156,15 +161,5 @@ fn hosted(grant: &Grant<Push>) -> RepositoryKey {
 }
 
 fn upload(grant: &Grant<Push>, id: &UploadId) -> UploadRef {
-    UploadRef { repository: hosted(grant), id: id.clone(), owner: owner(grant) }
-}
-
-/// Who an upload belongs to: nobody else may find it (P10). An account may be called anything, so
-/// what is not an account's begins with what no account's does.
-fn owner(grant: &Grant<Push>) -> String {
-    match grant.holder() {
-        Holder::Client(Identity::Account(user)) => format!("account {user}"),
-        Holder::Client(Identity::Anonymous) => "anonymous".to_owned(),
-        Holder::System(reason) => format!("system {reason}"),
-    }
+    UploadRef { repository: hosted(grant), id: id.clone(), owner: grant.holder().key() }
 }

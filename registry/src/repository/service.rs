@@ -51,8 +51,8 @@ impl Repositories {
     /// name; any other means nothing, since clients send their mirror's own name as well.
     pub(super) async fn sides(&self, name: &RepositoryName, namespace: Option<&str>) -> Result<Sides, Error> {
         let may_ask = |upstream: &Arc<Upstream>| upstream.options().on_demand;
-        let claimers = namespace.map(|namespace| self.0.routes.claimers(namespace, name)).unwrap_or_default();
-        if !claimers.is_empty() {
+        if let Some(namespace) = namespace.filter(|namespace| self.is_claimed(namespace)) {
+            let claimers = self.0.routes.claimers(namespace, name);
             return Ok(Sides { hosted: None, upstreams: claimers.into_iter().filter(may_ask).collect() });
         }
         let hosted = RepositoryKey::hosted(name.clone());

@@ -35,5 +35,8 @@ pub mod tags;
 pub mod uploads;
 
 pub use core::Store;
+
+/// What the layers above hold of content, so that they need not know the backend.
+pub use crate::backend::{Content, Error as BackendError, ReadAt, Stage};
 pub use error::Error;
 pub use layout::{RepositoryKey, Space};

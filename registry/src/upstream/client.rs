@@ -29,6 +29,8 @@ use crate::oci::{Digest, MediaType, Reference, RepositoryName};
 #[derive(Debug)]
 pub struct Upstream {
     name: Arc<str>,
+    /// What clients are told of it.
+    label: Arc<str>,
     options: Options,
     transport: Arc<dyn Transport>,
     tokens: Tokens,
@@ -55,6 +57,8 @@ pub struct RemoteBlob {
     pub body: BoxStream<'static, Result<Bytes, Error>>,
 }
 
+/// Reads as "the upstream without a name".
+const UNNAMED: &str = "without a name";
 /// Where Docker Hub, whose namespace is `docker.io`, answers.
 const DOCKER_HUB_HOSTS: [&str; 3] = ["registry-1.docker.io", "index.docker.io", "docker.io"];
 /// Redirects followed for one request.
@@ -68,6 +72,7 @@ impl Upstream {
         let lane = || Arc::new(Semaphore::new(options.requests_max.max(1)));
         Self {
             name: Arc::from(options.name.as_str()),
+            label: Arc::from(label(&options)),
             manifest_lane: lane(),
             blob_lane: lane(),
             tokens: Tokens::default(),
@@ -80,6 +85,11 @@ impl Upstream {
     /// Returns its name in the configuration.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Returns what clients are told of it: its name, unless that was made of its url (P8).
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
     }
 
     /// Says whether it stands for a registry, as a client's `ns` names it: by the host and port of
@@ -136,7 +146,7 @@ impl Upstream {
         let path = format!("/v2/{name}/blobs/{digest}");
         let response = self.ask(Method::GET, name, &path, HeaderMap::new()).await?;
         let size = response.content_length();
-        let upstream = Arc::clone(&self.name);
+        let upstream = Arc::clone(&self.label);
         let body = response.body.map(move |item| {
             let _held_to_the_end = &lane;
             item.map_err(|fault| Error::fault(&upstream, fault))
@@ -151,7 +161,7 @@ impl Upstream {
         let _lane = self.lane(&self.manifest_lane).await;
         let path = format!("/v2/{name}/blobs/{digest}");
         let response = self.ask(Method::HEAD, name, &path, HeaderMap::new()).await?;
-        response.content_length().ok_or_else(|| Error::wrong(&self.name, Wrong::Length))
+        response.content_length().ok_or_else(|| Error::wrong(&self.label, Wrong::Length))
     }
 
     async fn lane(&self, lane: &Arc<Semaphore>) -> OwnedSemaphorePermit {
@@ -179,7 +189,7 @@ impl Upstream {
                 }
             }
         }
-        Err(worst.unwrap_or_else(|| Error::NotFound { upstream: Arc::clone(&self.name) }))
+        Err(worst.unwrap_or_else(|| Error::NotFound { upstream: Arc::clone(&self.label) }))
     }
 
     async fn ask_url(
@@ -226,7 +236,7 @@ impl Upstream {
                 timeout: self.timeout(),
             };
             let sent = self.transport.send(request).await;
-            let response = sent.map_err(|fault| Error::fault(&self.name, fault))?;
+            let response = sent.map_err(|fault| Error::fault(&self.label, fault))?;
             if !response.status.is_redirection() {
                 return Ok(response);
             }
@@ -237,7 +247,7 @@ impl Upstream {
             }
             url = target;
         }
-        Err(Error::wrong(&self.name, Wrong::Redirect))
+        Err(Error::wrong(&self.label, Wrong::Redirect))
     }
 
     async fn fetch_token(
@@ -250,8 +260,8 @@ impl Upstream {
         let request =
             Request { method: Method::GET, url: realm, headers: HeaderMap::new(), timeout: self.timeout() };
         let sent = self.transport.send(request).await;
-        let response = sent.map_err(|fault| Error::fault(&self.name, fault))?;
-        let no_token = || Error::wrong(&self.name, Wrong::Token);
+        let response = sent.map_err(|fault| Error::fault(&self.label, fault))?;
+        let no_token = || Error::wrong(&self.label, Wrong::Token);
         let response = self.judge(response)?;
         let bytes = match self.read_whole(response, TOKEN_BYTES_MAX).await {
             Err(Error::Wrong { .. }) => return Err(no_token()),
@@ -267,7 +277,7 @@ impl Upstream {
 
     /// Turns every status but 200 into an error.
     fn judge(&self, response: Response) -> Result<Response, Error> {
-        let upstream = Arc::clone(&self.name);
+        let upstream = Arc::clone(&self.label);
         match response.status {
             StatusCode::OK => Ok(response),
             StatusCode::NOT_FOUND => Err(Error::NotFound { upstream }),
@@ -284,17 +294,17 @@ impl Upstream {
     async fn read_whole(&self, response: Response, limit: u64) -> Result<Bytes, Error> {
         let announced = response.content_length();
         if announced.is_some_and(|length| length > limit) {
-            return Err(Error::wrong(&self.name, Wrong::TooLarge));
+            return Err(Error::wrong(&self.label, Wrong::TooLarge));
         }
         let (mut bytes, mut body) = (BytesMut::new(), response.body);
         while let Some(piece) = body.next().await {
-            bytes.extend_from_slice(&piece.map_err(|fault| Error::fault(&self.name, fault))?);
+            bytes.extend_from_slice(&piece.map_err(|fault| Error::fault(&self.label, fault))?);
             if bytes.len() as u64 > limit {
-                return Err(Error::wrong(&self.name, Wrong::TooLarge));
+                return Err(Error::wrong(&self.label, Wrong::TooLarge));
             }
         }
         match announced {
-            Some(length) if length != bytes.len() as u64 => Err(Error::wrong(&self.name, Wrong::Length)),
+            Some(length) if length != bytes.len() as u64 => Err(Error::wrong(&self.label, Wrong::Length)),
             _ => Ok(bytes.freeze()),
         }
     }
@@ -310,6 +320,12 @@ fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let date = httpdate::parse_http_date(value.trim()).ok()?;
     let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).ok()?).since(now))
+}
+
+fn label(options: &Options) -> &str {
+    let host = |url: &str| url.split_once("://").map(|(_, host)| host.trim_end_matches('/').to_owned());
+    let is_made_of_url = options.urls.iter().any(|url| host(url).as_ref() == Some(&options.name));
+    if is_made_of_url { UNNAMED } else { &options.name }
 }
 
 fn accept_manifests() -> HeaderMap {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 /// Why an upstream did not give what it was asked for.
 ///
-/// Names the upstream as the configuration does, never its url or its words (P8, P11).
+/// Names the upstream as the configuration does, never its url or its words (P8, P11): the field
+/// `upstream` is [`Upstream::label`](super::Upstream::label).
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// Every url said that there is no such thing.

@@ -126,7 +126,8 @@ fn ambiguous_or_hostile_bytes_are_refused() {
 #[test]
 fn the_fixtures_are_read_or_refused() {
     for (name, body) in fixtures::VALID_MANIFESTS {
-        let content_type = (*name == "oci-image-without-media-type").then(|| MediaType::parse(OCI_MANIFEST).unwrap());
+        let content_type =
+            (*name == "oci-image-without-media-type").then(|| MediaType::parse(OCI_MANIFEST).unwrap());
         assert!(Manifest::parse(body.as_bytes(), content_type.as_ref()).is_ok(), "{name}");
     }
     for (name, body) in fixtures::INVALID_MANIFESTS {
