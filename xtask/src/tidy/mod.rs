@@ -2,6 +2,7 @@
 //! the checkout; each fault names its file and line and says what to do.
 
 mod layers;
+mod limits;
 mod links;
 mod modules;
 mod reserved;
@@ -53,6 +54,7 @@ const CHECKS: &[Check] = &[
     ("modules say what they are for", modules::check_headers),
     ("every source file is compiled", modules::check_forgotten),
     ("no leftovers", words::check),
+    ("every limit has a row", limits::check),
     ("documents point at what exists", links::check),
     ("the where-is table is true", where_is::check),
 ];
