@@ -58,6 +58,7 @@ async fn records(backend: &dyn Backend) {
         "an unsynced record reads as written"
     );
     backend.settle(&[key("a/b/record"), key("a/b/other")]).await.expect("settling needs no record");
+    backend.settle(&[key("no/such/record")]).await.expect("settling needs no folder");
     assert_eq!(backend.delete(&key("a/b/record"), When::Always).await.expect(CLAUSE), Outcome::Done);
     assert_eq!(get(backend, "a/b/record").await, None, "a deleted key is free");
     let again = backend.delete(&key("a/b/record"), When::Always).await.expect(CLAUSE);

@@ -259,7 +259,8 @@ impl Fs {
     fn settle(&self, keys: &[Key]) -> Result<(), Error> {
         let mut done = HashSet::new();
         for key in keys.iter().filter(|key| done.insert(key.parent())) {
-            self.sync_parent(key.as_str()).map_err(|error| Error::new("fsync", key, error))?;
+            // In a folder that is not there nothing is visible.
+            found(self.sync_parent(key.as_str())).map_err(|error| Error::new("fsync", key, error))?;
         }
         Ok(())
     }

@@ -172,13 +172,13 @@ fn log_failure(error: &Error, line: &Line) {
     let chain = error as &dyn std::error::Error;
     match error.level() {
         Level::ERROR => {
-            tracing::error!(request.id = %line.id, http.path = %line.path, error = chain, "a request failed")
+            tracing::error!(request.id = %line.id, http.path = %line.path, error = chain, "a request failed");
         }
         Level::WARN => {
-            tracing::warn!(request.id = %line.id, http.path = %line.path, error = chain, "a request failed")
+            tracing::warn!(request.id = %line.id, http.path = %line.path, error = chain, "a request failed");
         }
         _ => {
-            tracing::debug!(request.id = %line.id, http.path = %line.path, error = chain, "a request was refused")
+            tracing::debug!(request.id = %line.id, http.path = %line.path, error = chain, "a request was refused");
         }
     }
 }

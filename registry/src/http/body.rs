@@ -70,15 +70,16 @@ where
                 Some((Ok(bytes), (stream, sent)))
             }
             Some(Err(error)) => Some((Err(error.into()), (stream, sent))),
-            None => match length.filter(|length| sent < *length) {
-                Some(length) => Some((Err(Short { length, sent }.into()), (stream, length))),
-                None => None,
-            },
+            None => {
+                let length = length.filter(|length| sent < *length)?;
+                Some((Err(Short { length, sent }.into()), (stream, length)))
+            }
         }
     });
-    Body::from_stream(counted.inspect_err(|error: &Box<dyn std::error::Error + Send + Sync>| {
+    Body::from_stream(counted.map_err(|error: Box<dyn std::error::Error + Send + Sync>| {
         tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "a response was cut off");
         metrics::counter!("wharfinger_http_responses_cut_total").increment(1);
+        error
     }))
 }
 

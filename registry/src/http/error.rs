@@ -423,3 +423,6 @@ pub(super) fn render(error: &Error, challenge: Option<&str>) -> (StatusCode, Hea
     map.insert(http::header::CONTENT_TYPE, headers::value("application/json"));
     (error.status(), map, serde_json::to_vec(&error.body()).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

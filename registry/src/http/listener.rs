@@ -50,7 +50,7 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, slot)) = accepted else { continue };
-        let io = TokioIo::new(Idle::new(stream, options.write_idle_timeout));
+        let io = TokioIo::new(Idle::new(stream, options));
         let router = router.clone();
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             router.clone().oneshot(request.map(Body::new))
@@ -115,16 +115,40 @@ pub async fn bind(options: &Options) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// A connection whose writes fail when they stand still for too long.
+/// What an HTTP/2 connection begins with; until it is there, or something else, nobody knows the
+/// version, and so no timeout of a version runs.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection whose writes fail when they stand still for too long, and its reads while they
+/// have not told the version of HTTP: clients that say nothing would hold their slots for ever.
 struct Idle {
     stream: TcpStream,
     limit: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    opening: Option<Opening>,
+}
+
+/// A connection whose version of HTTP is not known.
+struct Opening {
+    /// How much of the preface has come.
+    matched: usize,
+    end: Pin<Box<Sleep>>,
+}
+
+impl Opening {
+    /// Takes in what was read, and says whether it is still open which version it is.
+    fn goes_on(&mut self, read: &[u8]) -> bool {
+        let expected = &PREFACE[self.matched..];
+        self.matched += read.len();
+        read.len() < expected.len() && expected.starts_with(read)
+    }
 }
 
 impl Idle {
-    fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None }
+    fn new(stream: TcpStream, options: &Options) -> Self {
+        let end = Box::pin(tokio::time::sleep(options.header_timeout));
+        let opening = Some(Opening { matched: 0, end });
+        Self { stream, limit: options.write_idle_timeout, waiting: None, opening }
     }
 
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -147,7 +171,18 @@ impl AsyncRead for Idle {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let this = &mut *self;
+        let begin = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let Some(opening) = &mut this.opening else { return read };
+        match read {
+            Poll::Pending => opening.end.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(Ok(())) if opening.goes_on(&buf.filled()[begin..]) => read,
+            Poll::Ready(_) => {
+                this.opening = None;
+                read
+            }
+        }
     }
 }
 

@@ -292,6 +292,22 @@ impl Fill {
     }
 }
 
+impl Fill {
+    /// Waits until the fill has ended, and the blob is in the store if it could be had.
+    ///
+    /// *Errors:* those of the upstream.
+    pub(super) async fn stored(self: &Arc<Self>) -> Result<(), Error> {
+        let mut progress = self.progress.clone();
+        // The sender goes when the task has ended, after the commit.
+        while progress.changed().await.is_ok() {}
+        let ended = progress.borrow().stage.clone();
+        match ended {
+            FillStage::Failed(error) => Err(Error::Upstream((*error).clone())),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Filling {
     /// Returns the bytes from `start` up to, not including, `end`, or to the end of the blob, as
     /// they arrive; the blob's last byte follows the verdict.

@@ -9,11 +9,13 @@
 //! | `pull` | manifests and blobs: hosted, cached, fetched |
 //! | `push` | uploads, mounts, manifests |
 //! | `list` | tags, referrers, the catalog |
+//! | `adopt` | pushes that build on an upstream's layers |
 //! | `delete` | tags, manifests, blobs |
 //! | `fill` | one fetch of one blob, followed by any number of readers |
 //! | `flight` | one question that many wait for |
 //! | `freshness` | whether a cached tag may be served without asking |
 
+mod adopt;
 pub mod delete;
 pub mod error;
 pub mod fill;

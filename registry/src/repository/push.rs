@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Error, Repositories};
+use super::{Error, Repositories, StoreError};
 use crate::auth::{Grant, Overwrite, Pull, Push};
 use crate::oci::{Algorithm, Digest, Hasher, Manifest, MediaType, Reference, Tag};
 use crate::store::manifests::{NewManifest, References, Tagging};
@@ -151,7 +151,13 @@ impl Repositories {
         };
         let references = References::Required;
         let new = NewManifest { manifest, bytes: pushed.bytes, digest, tags, tagging, references };
-        self.0.store.put_manifest(&hosted(grant), new).await?;
+        match self.0.store.put_manifest(&hosted(grant), new.clone()).await {
+            Err(StoreError::ReferencesMissing { digests }) if self.has_upstreams(grant.name()) => {
+                self.adopt(grant.name(), &digests).await?;
+                self.0.store.put_manifest(&hosted(grant), new).await?;
+            }
+            other => other?,
+        }
         Ok(StoredPush { digest, subject, tags: pushed.tags })
     }
 }

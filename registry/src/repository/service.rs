@@ -33,6 +33,11 @@ impl Repositories {
         Self(Arc::new(Shared { store, routes, fills, flights, checked_at: CheckedAt::default(), clock }))
     }
 
+    /// Says whether a miss of this name may ask an upstream.
+    pub(super) fn has_upstreams(&self, name: &RepositoryName) -> bool {
+        self.0.routes.of(name).any(|upstream| upstream.options().on_demand)
+    }
+
     /// Says whether stored bytes are hashed while they are sent.
     pub fn verifies_on_read(&self) -> bool {
         self.0.store.verifies_on_read()

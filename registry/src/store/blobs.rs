@@ -158,9 +158,7 @@ impl Store {
                 missing.push(digest);
             }
         }
-        if missing.is_empty() {
-            self.0.backend.settle(&relied_on).await?;
-        }
+        self.0.backend.settle(&relied_on).await?;
         Ok(missing)
     }
 }

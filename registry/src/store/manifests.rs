@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 
 use super::claims::Claim;
+use super::options::Missing;
 use super::record::{self, ManifestRecord};
 use super::{Error, RepositoryKey, Store, layout};
 use crate::backend::{Outcome, When};
-use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
+use crate::oci::{Descriptor, Digest, Kind, Manifest, MediaType, Reference, Tag};
 
 /// A manifest as it is served.
 #[derive(Debug, Clone)]
@@ -66,7 +67,7 @@ pub enum Tagging {
 /// Whether what a manifest refers to has to be here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum References {
-    /// It has to be; for what is pushed.
+    /// It has to be, unless the operator allows sparse manifests; for what is pushed.
     Required,
     /// It arrives on demand; for what is cached.
     OnDemand,
@@ -141,7 +142,11 @@ impl Store {
             let needed = new.manifest.references.iter().filter(is_needed);
             let needed = needed.map(|descriptor| (descriptor.digest, &descriptor.media_type));
             let digests = self.missing(repository, needed).await?;
-            if !digests.is_empty() {
+            let policy = match new.manifest.kind {
+                Kind::Image => self.0.options.missing_in_image,
+                Kind::Index => self.0.options.missing_in_index,
+            };
+            if policy == Missing::Refuse && !digests.is_empty() {
                 return Err(Error::ReferencesMissing { digests });
             }
         }
@@ -214,13 +219,14 @@ impl Store {
             let record = self.manifest_record(repository, digest).await?.ok_or_else(unknown)?;
             self.refuse_if_referenced(repository, digest).await?;
             self.delete_tags_of(repository, digest).await?;
-            let deleted = self.0.backend.delete(&layout::manifest(repository, digest), When::Always).await;
-            self.0.manifests.forget(&(repository.clone(), *digest));
-            if deleted? == Outcome::Refused {
-                return Err(unknown());
+            let removed = self.remove_manifest(repository, digest, &record).await;
+            if removed.is_err() {
+                // It may be gone all the same; an index that still had it would refuse for ever
+                // to delete what it referred to.
+                self.0.indexes.forget(repository);
             }
-            if let Some(subject) = record.subject {
-                self.0.backend.delete(&layout::referrer(repository, &subject, digest), When::Always).await?;
+            if removed? == Outcome::Refused {
+                return Err(unknown());
             }
             let index = self.index(repository).await?;
             index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
@@ -229,6 +235,22 @@ impl Store {
             self.unmark_name_if_empty(repository).await?;
         }
         Ok(())
+    }
+
+    /// Removes the record first: a referrer that is still listed is checked against it.
+    async fn remove_manifest(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        record: &ManifestRecord,
+    ) -> Result<Outcome, Error> {
+        let deleted = self.0.backend.delete(&layout::manifest(repository, digest), When::Always).await;
+        self.0.manifests.forget(&(repository.clone(), *digest));
+        let deleted = deleted?;
+        if let Some(subject) = record.subject {
+            self.0.backend.delete(&layout::referrer(repository, &subject, digest), When::Always).await?;
+        }
+        Ok(deleted)
     }
 }
 

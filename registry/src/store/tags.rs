@@ -144,15 +144,23 @@ impl Store {
         digest: &Digest,
     ) -> Result<(), Error> {
         let hints = layout::tagged(repository, digest);
+        let mut elsewhere = Vec::new();
         for name in self.0.backend.list(&hints).await? {
             let Ok(tag) = Tag::parse(&name) else { continue };
-            if let Ok(condition) = self.current_record(repository, &tag, digest).await {
-                // By its bytes: a tag that moves away between the look and the delete stays.
-                let deleted = self.0.backend.delete(&layout::tag(repository, &tag), condition).await;
-                self.forget_tag(repository, &tag);
-                deleted?;
+            match self.current_record(repository, &tag, digest).await {
+                Ok(condition) => {
+                    // By its bytes: a tag that moves away between the look and the delete stays.
+                    let deleted = self.0.backend.delete(&layout::tag(repository, &tag), condition).await;
+                    self.forget_tag(repository, &tag);
+                    deleted?;
+                }
+                Err(Error::TagChanged { .. }) => elsewhere.push(layout::tag(repository, &tag)),
+                Err(error) => return Err(error),
             }
         }
+        // Somebody else may have deleted or moved them without having synced that yet: a power cut
+        // would bring back a tag to a manifest that is gone.
+        self.0.backend.settle(&elsewhere).await?;
         self.0.backend.sweep(&hints).await?;
         Ok(())
     }

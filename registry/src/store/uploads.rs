@@ -217,14 +217,17 @@ impl Store {
         for id in self.0.backend.list(&layout::uploads()).await? {
             let session = match self.open_session(&id) {
                 Some(session) => session,
-                // What cannot be read is of no use to anybody.
-                None => match self.saved(&id).await.unwrap_or_default() {
-                    Some(saved) => self.adopt(&id, &saved)?,
-                    None => {
-                        self.0.backend.sweep(&layout::upload(&id)).await?;
-                        continue;
+                // What is no record is of no use to anybody; what only cannot be read now is kept.
+                None => {
+                    let saved = self.saved(&id).await?;
+                    match saved.and_then(|saved| self.adopt(&id, &saved).ok()) {
+                        Some(session) => session,
+                        None => {
+                            self.0.backend.sweep(&layout::upload(&id)).await?;
+                            continue;
+                        }
                     }
-                },
+                }
             };
             if now.since(session.touched_at()) < self.0.options.upload_expiry {
                 continue;

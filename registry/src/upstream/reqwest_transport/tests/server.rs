@@ -125,7 +125,7 @@ where
                 }
                 requests.fetch_add(1, Ordering::Relaxed);
             }
-            Step::ReadAnything => drop(stream.read(&mut [0; 16 * 1024]).await),
+            Step::ReadAnything => drop(stream.read(&mut vec![0; 16 * 1024]).await),
             // A client that has left is no failure of the server's.
             Step::Write(bytes) => drop(stream.write_all(&bytes).await),
             Step::Seen => seen.notified().await,
