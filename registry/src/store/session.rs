@@ -159,7 +159,7 @@ impl Workings {
     /// *Errors:* a backend's, after which the workings are gone.
     pub(super) async fn receive(self, body: &mut Body, limit: u64) -> Result<(Self, Received), Error> {
         let (mut total, mut batch, mut batch_bytes) = (0_u64, Vec::new(), 0);
-        let mut pipeline = Pipeline::Idle(self);
+        let mut pipeline = Pipeline::Idle(Box::new(self));
         let received = loop {
             let ended = match body.next().await {
                 Some(Ok(bytes)) => {
@@ -230,14 +230,14 @@ impl Workings {
 
 /// Workings, and whether they are at work.
 enum Pipeline {
-    Idle(Workings),
+    Idle(Box<Workings>),
     Busy(JoinHandle<Result<Workings, Error>>),
 }
 
 impl Pipeline {
     async fn idle(self) -> Result<Workings, Error> {
         match self {
-            Self::Idle(workings) => Ok(workings),
+            Self::Idle(workings) => Ok(*workings),
             Self::Busy(work) => work.await.unwrap_or(Err(Error::Abandoned)),
         }
     }
