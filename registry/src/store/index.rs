@@ -85,6 +85,10 @@ impl Store {
                     }
                 }
             }
+            // What is not listed may have been deleted by somebody who has not synced it yet, or
+            // who failed to: a power cut would bring it back without what it refers to.
+            let folder = layout::manifests(repository, algorithm);
+            self.0.backend.settle(&[folder.child("any")]).await?;
         }
         let index = Arc::new(Mutex::new(index));
         self.0.indexes.offer(ticket, repository.clone(), Arc::clone(&index));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claims::Claim;
 use super::manifests::Tagging;
 use super::record::{self, TagRecord};
 use super::{Error, RepositoryKey, Store, layout};
@@ -59,17 +60,20 @@ impl Store {
     pub async fn delete_tag(&self, repository: &RepositoryKey, tag: &Tag) -> Result<(), Error> {
         let (store, repository, tag) = (self.clone(), repository.clone(), tag.clone());
         self.change(async move {
-            let entry = store.tag(&repository, &tag).await?;
+            let unknown = || Error::TagUnknown { tag: tag.clone() };
+            let entry = store.tag(&repository, &tag).await?.ok_or_else(unknown)?;
+            // A push that points the tag at the same manifest meanwhile would lose its hint here,
+            // and the tag would outlive the manifest.
+            let manifest = Claim::Object(repository.clone(), entry.digest);
+            let _alone = store.0.claims.exclude(manifest).await;
             let deleted = store.0.backend.delete(&layout::tag(&repository, &tag), When::Always).await;
             store.forget_tag(&repository, &tag);
             if deleted? == Outcome::Refused {
-                return Err(Error::TagUnknown { tag });
+                return Err(unknown());
             }
-            if let Some(entry) = entry {
-                // Only a hint that is checked when used, so losing this write is harmless.
-                let hint = layout::tagged(&repository, &entry.digest).child(tag.as_str());
-                store.0.backend.delete(&hint, When::Always).await?;
-            }
+            // Only a hint that is checked when used, so losing this write is harmless.
+            let hint = layout::tagged(&repository, &entry.digest).child(tag.as_str());
+            store.0.backend.delete(&hint, When::Always).await?;
             Ok(())
         })
         .await
