@@ -68,7 +68,7 @@ pub enum Error {
         tag: Tag,
     },
     /// A manifest refers to content that the repository does not have.
-    #[error("the manifest refers to {} objects that the repository does not have", .digests.len())]
+    #[error("the manifest refers to content that the repository does not have")]
     ReferencesMissing {
         /// The content, in the manifest's order.
         digests: Vec<Digest>,

@@ -1,0 +1,32 @@
+//! The wire, one file per noun: the real dispatch over memory.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `exchange` | sending a request and holding its answer against what every answer must have |
+//! | `base`, `blobs`, `ranges`, `uploads`, `upload_faults`, `mounts`, `manifests`, `manifest_faults`, `tagging`, `tags`, `catalog`, `referrers`, `deletes` | one noun each |
+//! | `names` | what a path may hold, and what it may not reach |
+//! | `namespaces` | `ns`, with and without an upstream that stands for it |
+//! | `auth` | who may do what, and what those who may not can learn |
+//! | `wire` | what only a socket shows: HEAD bodies and lengths |
+
+#![cfg(test)]
+
+mod auth;
+mod base;
+mod blobs;
+mod catalog;
+mod deletes;
+
+mod exchange;
+mod manifest_faults;
+mod manifests;
+mod mounts;
+mod names;
+mod namespaces;
+mod ranges;
+mod referrers;
+mod tagging;
+mod tags;
+mod upload_faults;
+mod uploads;
+mod wire;
