@@ -17,7 +17,8 @@ use wharfinger::upstream::Routes;
 ///
 /// When it cannot be opened, which is a mistake of this program.
 pub async fn registry() -> App {
-    let backend = FsBackend::open(Arc::new(MemoryDisk::new()), Durability::Synced).await.expect("memory opens");
+    let backend =
+        FsBackend::open(Arc::new(MemoryDisk::new()), Durability::Synced).await.expect("memory opens");
     let options = store::options::Options::default();
     let store = Store::open(Arc::new(backend), options, Clock::system()).await.expect("memory opens");
     let repositories = Repositories::new(store, Routes::default(), Clock::system());

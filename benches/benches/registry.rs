@@ -53,7 +53,8 @@ fn manifests(criterion: &mut Criterion) {
 }
 
 async fn call(app: &App, method: &str, path: &str, body: Bytes) -> http::StatusCode {
-    let request = http::Request::builder().method(method).uri(path).body(Body::from(body)).expect("a sound request");
+    let request =
+        http::Request::builder().method(method).uri(path).body(Body::from(body)).expect("a sound request");
     let response = app.call(request).await;
     let status = response.status();
     let sent = response.into_body().collect().await.expect("a whole body");
@@ -62,15 +63,20 @@ async fn call(app: &App, method: &str, path: &str, body: Bytes) -> http::StatusC
 }
 
 fn pulls(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     let app = runtime.block_on(benches::registry());
     let layer = vec![7_u8; 64 * 1024];
     let digest = Hasher::digest(Algorithm::Sha256, &layer);
     let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
     runtime.block_on(async {
-        let pushed = call(&app, "POST", &format!("/v2/bench/blobs/uploads/?digest={digest}"), layer.into()).await;
+        let pushed =
+            call(&app, "POST", &format!("/v2/bench/blobs/uploads/?digest={digest}"), layer.into()).await;
         assert_eq!(pushed, 201);
-        assert_eq!(call(&app, "PUT", "/v2/bench/manifests/v1", Bytes::from_static(index.as_bytes())).await, 201);
+        assert_eq!(
+            call(&app, "PUT", "/v2/bench/manifests/v1", Bytes::from_static(index.as_bytes())).await,
+            201
+        );
     });
     let mut group = criterion.benchmark_group("pull");
     for (name, path) in [

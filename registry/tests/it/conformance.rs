@@ -23,13 +23,13 @@ async fn serve(registry: Registry) -> SocketAddr {
 }
 
 fn assert_green(report: &Report, skipped_for: &[&str]) {
-    assert!(report.failures().is_empty(), "{}", conformance::report::text(&report));
+    assert!(report.failures().is_empty(), "{}", conformance::report::text(report));
     let skips = report.checks.iter().filter(|check| check.outcome == Outcome::Skip);
     let reasons: BTreeSet<&str> = skips.map(|check| check.message.as_str()).collect();
     let unexpected: Vec<&&str> =
         reasons.iter().filter(|reason| !skipped_for.iter().any(|known| reason.contains(known))).collect();
-    assert!(unexpected.is_empty(), "skipped for {unexpected:?}\n{}", conformance::report::text(&report));
-    assert!(report.count(Outcome::Pass) > 150, "{}", conformance::report::text(&report));
+    assert!(unexpected.is_empty(), "skipped for {unexpected:?}\n{}", conformance::report::text(report));
+    assert!(report.count(Outcome::Pass) > 150, "{}", conformance::report::text(report));
 }
 
 #[tokio::test(flavor = "multi_thread")]

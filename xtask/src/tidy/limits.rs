@@ -24,9 +24,11 @@ pub(super) fn check(tree: &Tree) -> Vec<Fault> {
         Some((found[1].to_owned(), found[2].to_owned(), index + 1))
     });
     let rows: Vec<(String, String, usize)> = rows.collect();
-    let known: BTreeSet<(&str, &str)> = rows.iter().map(|(name, file, _)| (name.as_str(), file.as_str())).collect();
+    let known: BTreeSet<(&str, &str)> =
+        rows.iter().map(|(name, file, _)| (name.as_str(), file.as_str())).collect();
     let (mut faults, mut found) = (Vec::new(), BTreeSet::new());
-    for (path, source) in tree.sources().filter(|(path, _)| path.starts_with(SOURCES) && !tree.is_test(path)) {
+    for (path, source) in tree.sources().filter(|(path, _)| path.starts_with(SOURCES) && !tree.is_test(path))
+    {
         for limit in LIMIT.captures_iter(source.code()) {
             let offset = limit.get(0).expect("group 0 is the match").start();
             if source.is_test(offset) {
@@ -34,7 +36,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Fault> {
             }
             let name = limit[1].to_owned();
             if !known.contains(&(name.as_str(), path)) {
-                let message = format!("`{name}` has no row in {DOCUMENT}; say there what happens at the limit");
+                let message =
+                    format!("`{name}` has no row in {DOCUMENT}; say there what happens at the limit");
                 faults.push(Fault::new(path, source.line(offset), message));
             }
             found.insert((name, path.to_owned()));

@@ -1,0 +1,53 @@
+//! Goal: a push that builds on an upstream's layers is taken, whole. Method: what a docker client
+//! does: it asks whether a layer is there, and does not push one that is.
+
+use super::bench::{Bench, REPO, blob_path, head, manifest_path};
+use crate::support;
+
+#[tokio::test]
+async fn a_push_may_build_on_layers_that_an_upstream_has() {
+    let bench = Bench::new().await;
+    let base = bench.image("base", &[200_000], 7);
+    let layer = base.layers[0].digest.to_string();
+    assert_eq!(head(&bench.client, &blob_path(&layer)).await.status, 200, "the client will not push it");
+    let config = bench.client.push_blob(REPO, b"{}").await;
+    let manifest = support::image(&[(&config, 2)], &[(&layer, 200_000)]);
+    let pushed = bench.client.push_manifest(REPO, "mine", &manifest).await;
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+    bench.running.stop().await;
+    let pulled = bench.client.get(&blob_path(&layer)).await;
+    assert_eq!((pulled.status.as_u16(), pulled.cut), (200, false), "p3: what a manifest needs is hosted");
+    assert_eq!(pulled.body, bench.origin.content(&base.layers[0].digest).unwrap());
+    assert_eq!(bench.client.get(&manifest_path("base")).await.status, 404, "the name is hosted now");
+}
+
+#[tokio::test]
+async fn an_index_may_list_images_that_were_pulled() {
+    let bench = Bench::new().await;
+    let base = bench.image("base", &[1_000], 8);
+    let answer = bench.client.get(&manifest_path("base")).await;
+    let digest = answer.header("docker-content-digest").to_owned();
+    let index = support::index(&[(&digest, answer.body.len())]);
+    let pushed = bench.client.push_manifest(REPO, "all", &index).await;
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+    bench.running.stop().await;
+    assert_eq!(bench.client.get(&manifest_path(&digest)).await.body, answer.body);
+    for blob in base.blobs() {
+        assert_eq!(bench.client.get(&blob_path(&blob.digest)).await.status, 200, "{}", blob.digest);
+    }
+}
+
+#[tokio::test]
+async fn what_no_upstream_has_is_named_and_a_broken_upstream_is_told() {
+    let bench = Bench::new().await;
+    let config = bench.client.push_blob(REPO, b"{}").await;
+    let missing = support::sha256(b"nobody has this");
+    let manifest = support::image(&[(&config, 2)], &[(&missing, 15)]);
+    let pushed = bench.client.push_manifest(REPO, "mine", &manifest).await;
+    assert_eq!((pushed.status.as_u16(), pushed.code().as_str()), (404, "MANIFEST_BLOB_UNKNOWN"));
+    assert_eq!(pushed.json()["errors"][0]["detail"]["digest"], missing);
+    bench.running.stop().await;
+    let pushed = bench.client.push_manifest(REPO, "mine", &manifest).await;
+    assert_eq!(pushed.status, 502, "p8: nobody knows whether it is there");
+    assert_eq!(bench.client.get(&format!("/v2/{REPO}/tags/list")).await.status, 404, "nothing was stored");
+}

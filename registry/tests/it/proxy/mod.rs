@@ -1,0 +1,31 @@
+//! Goal: pull-through keeps its promises in front of an upstream that is slow, wrong or away.
+//!
+//! Method: a registry in this process, `sim`'s origin or a scripted one over real sockets, and
+//! where a body is cut or streamed, the real listener. Everything of a test is in one
+//! current-thread runtime, so that a paused clock is exact.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `adopt` | pushes that build on what an upstream has |
+//! | `bench` | an origin, the registry in front of it, its listener |
+//! | `scripted` | an origin that says what a test wants, byte for byte |
+//! | `pull` | cold and warm pulls: what is asked of the upstream, and what is not |
+//! | `stream` | one fetch for many, first bytes, leavers, ranges |
+//! | `wrong_blobs` | wrong bytes of a blob |
+//! | `wrong_manifests` | wrong manifests and wrong words about them |
+//! | `outage` | an upstream that is away or stands still |
+//! | `statuses` | what the client is told of each upstream failure |
+//! | `routing` | which upstream, if any, is asked |
+//! | `secrets` | what an upstream gets to see |
+
+mod adopt;
+mod bench;
+mod outage;
+mod pull;
+mod routing;
+mod scripted;
+mod secrets;
+mod statuses;
+mod stream;
+mod wrong_blobs;
+mod wrong_manifests;

@@ -1,0 +1,139 @@
+//! Goal (P8): each failure of an upstream has its own status, an OCI body that names the upstream
+//! as it is configured, and none of its words or addresses.
+//! Method: a table of failures by everything that can be asked; the clock is paused.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use sim::digest::Digest;
+use sim::fault::{At, Fault, ORIGIN_WORDS, Selector};
+use sim::origin::Origin;
+use tokio::time::Instant;
+use wharfinger::clock::Clock;
+use wharfinger::upstream::options::Options;
+
+use super::bench::{Bench, NAME, REPO, blob_path, image, manifest_path, registry, serve, upstream};
+
+/// What a client is told.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    status: u16,
+    code: String,
+    retry_after: String,
+}
+
+fn told(status: u16, code: &str, retry_after: &str) -> Told {
+    Told { status, code: code.to_owned(), retry_after: retry_after.to_owned() }
+}
+
+/// Asks for something cold in each way; the error's code for what is not there differs, and is
+/// taken from `missing` when `expect` says `MISSING`.
+async fn check(bench: &Bench, name: &str, expect: &Told, took: Duration) {
+    let digest = Digest::sha256_of(name.as_bytes());
+    for (method, path, missing) in [
+        ("GET", manifest_path("cold"), "MANIFEST_UNKNOWN"),
+        ("GET", manifest_path(&digest), "MANIFEST_UNKNOWN"),
+        ("GET", blob_path(&digest), "BLOB_UNKNOWN"),
+        ("HEAD", manifest_path("cold"), "MANIFEST_UNKNOWN"),
+        ("HEAD", blob_path(&digest), "BLOB_UNKNOWN"),
+    ] {
+        let begun = Instant::now();
+        let answer = bench.client.call(method, &path, &[], Body::empty()).await;
+        let what = format!("{name}: {method} {path}");
+        assert_eq!(begun.elapsed(), took, "{what}");
+        assert_eq!(answer.status.as_u16(), expect.status, "{what}");
+        assert_eq!(answer.header("retry-after"), expect.retry_after, "{what}");
+        if method == "GET" {
+            let code = if expect.code == "MISSING" { missing } else { &expect.code };
+            assert_eq!(
+                (answer.code().as_str(), answer.header("content-type")),
+                (code, "application/json"),
+                "{what}"
+            );
+            let text = String::from_utf8(answer.body.to_vec()).unwrap();
+            let address = bench.running.addr();
+            for secret in [ORIGIN_WORDS, &address.to_string(), &address.port().to_string(), "http://"] {
+                assert!(!text.contains(secret), "{what}: {text}");
+            }
+            assert_eq!(text.contains(NAME), expect.code != "MISSING", "{what}: {text}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_each_failure_has_its_status() {
+    let bench = Bench::new().await;
+    let status = |status, retry_after: Option<&str>| Fault::Status {
+        status,
+        retry_after: retry_after.map(str::to_owned),
+    };
+    let response_timeout = Options::default().response_timeout;
+    for (fault, expect, took) in [
+        (status(404, None), told(404, "MISSING", ""), Duration::ZERO),
+        (status(401, None), told(403, "DENIED", ""), Duration::ZERO),
+        (status(403, None), told(403, "DENIED", ""), Duration::ZERO),
+        (status(429, Some("7")), told(429, "TOOMANYREQUESTS", "7"), Duration::ZERO),
+        (status(429, Some("0")), told(429, "TOOMANYREQUESTS", "1"), Duration::ZERO),
+        (status(429, Some("soon")), told(429, "TOOMANYREQUESTS", "5"), Duration::ZERO),
+        (status(429, None), told(429, "TOOMANYREQUESTS", "5"), Duration::ZERO),
+        (status(500, None), told(502, "UNKNOWN", ""), Duration::ZERO),
+        (status(502, None), told(502, "UNKNOWN", ""), Duration::ZERO),
+        (status(503, Some("9")), told(502, "UNKNOWN", ""), Duration::ZERO),
+        (status(400, None), told(502, "UNKNOWN", ""), Duration::ZERO),
+        (status(410, None), told(502, "UNKNOWN", ""), Duration::ZERO),
+        (status(206, None), told(502, "UNKNOWN", ""), Duration::ZERO),
+        (status(302, None), told(502, "UNKNOWN", ""), Duration::ZERO),
+        (Fault::StallHeaders, told(504, "UNKNOWN", ""), response_timeout),
+    ] {
+        let guard = bench.origin.install(Selector::any("*").suffer(fault.clone()));
+        check(&bench, &format!("{fault:?}"), &expect, took).await;
+        assert_eq!(guard.fired(), 5, "{fault:?}");
+    }
+    bench.running.stop().await;
+    check(&bench, "refused", &told(502, "UNKNOWN", ""), Duration::ZERO).await;
+}
+
+/// Without a name in the configuration an upstream is called by its url's host and port, inside.
+#[tokio::test(start_paused = true)]
+async fn p8_a_name_that_was_made_of_the_url_is_not_told() {
+    let running = serve(&Origin::new()).await;
+    let address = running.addr().to_string();
+    let client = registry(vec![upstream(&address, &[&running.url()])], &Clock::system()).await;
+    image(running.origin(), REPO, "v1", &[300_000], 1);
+    assert_eq!(client.get(&manifest_path("v1")).await.status, 200);
+    running.stop().await;
+    for (path, status) in [(manifest_path("v1"), 200), (manifest_path("cold"), 502)] {
+        let answer = client.get(&path).await;
+        assert_eq!(answer.status, status);
+        assert!(status == 502 || !answer.header("warning").is_empty());
+        assert!(!format!("{answer:?}").contains(&address), "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p8_a_body_that_stands_still_is_a_504_before_the_status_line() {
+    let bench = Bench::new().await;
+    let image = bench.image("v1", &[1000], 1);
+    let stall = Fault::StallBody { at: At::Percent(50), ms: None };
+    let guard = bench.origin.install(Selector::get("*").suffer(stall));
+    for path in [manifest_path("v1"), blob_path(&image.layers[0].digest)] {
+        let begun = Instant::now();
+        let answer = bench.client.get(&path).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (504, "UNKNOWN"), "{path}");
+        assert_eq!(begun.elapsed(), Options::default().response_timeout);
+    }
+    assert_eq!(guard.fired(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p1_a_large_body_that_stands_still_is_cut() {
+    let bench = Bench::new().await;
+    let (blob, bytes) = bench.blob(300_000, 1);
+    let stall = Fault::StallBody { at: At::Percent(50), ms: None };
+    let guard = bench.origin.install(Selector::get("*").suffer(stall));
+    let begun = Instant::now();
+    let answer = bench.client.get(&blob_path(&blob.digest)).await;
+    assert_eq!((answer.status.as_u16(), answer.cut), (200, true));
+    assert!(answer.body == bytes[..150_000], "all that came was passed on");
+    assert_eq!((begun.elapsed(), guard.fired()), (Options::default().response_timeout, 1));
+}

@@ -1,0 +1,15 @@
+//! The store as a state machine against a model, under races, and the audit that the crash tests share.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `contents` | the few things that tests store |
+//! | `audit` | everything that a store serves, held against P1 and P3 |
+//! | `model` | what a store should do, in memory and in a page |
+//! | `machine` | the store and the model side by side, operation by operation |
+//! | `races` | many tasks on few names |
+
+pub(crate) mod audit;
+pub(crate) mod contents;
+mod machine;
+mod model;
+mod races;
