@@ -69,6 +69,8 @@ pub(super) enum Notice {
     Read { users: usize },
     /// A line of it gives nobody an account.
     Ignored(IgnoredLine),
+    /// So many users have a hash that is broken within minutes by whoever gets the file.
+    Weak { users: usize },
     /// So many further lines do not either.
     IgnoredMore { lines: usize },
     /// The file is not there, and every login is refused.
@@ -156,6 +158,9 @@ impl AccountFile {
     fn adopt(&self, bytes: &[u8]) -> Vec<Notice> {
         let (users, mut ignored) = htpasswd::parse(bytes);
         let mut notices = vec![Notice::Read { users: users.len() }];
+        if users.weak() > 0 {
+            notices.push(Notice::Weak { users: users.weak() });
+        }
         self.publish(users);
         let more = ignored.len().saturating_sub(COMPLAINTS_MAX);
         ignored.truncate(COMPLAINTS_MAX);
@@ -233,6 +238,10 @@ impl Notice {
                 htpasswd.line = number,
                 auth.user = user,
                 "ignoring a line of the htpasswd file: {fault}"
+            ),
+            Self::Weak { users } => tracing::warn!(
+                htpasswd.path = %path,
+                "{users} users of the htpasswd file have a hash of MD5, which protects nobody; htpasswd -B makes better ones"
             ),
             Self::IgnoredMore { lines } => {
                 tracing::warn!(htpasswd.path = %path, "ignoring {lines} further lines of the htpasswd file");

@@ -4,8 +4,8 @@
 //! count (which covers CR LF), a line that begins with `#` is a comment, what follows a second
 //! colon does not count, and of several lines of one user the first counts, whatever is in it.
 //!
-//! Only bcrypt is taken. A user with another scheme is refused, loudly: the old ones are broken
-//! within minutes by whoever gets the file.
+//! Taken are bcrypt, and Apache's MD5 since it is what `htpasswd` makes unless it is told
+//! otherwise. A user with another scheme is refused, loudly.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,8 +14,13 @@ use std::str::FromStr as _;
 
 use bcrypt::HashParts;
 
+use super::apr1;
+
 /// The cheapest cost that bcrypt has.
 const COST_MIN: u32 = 4;
+
+/// What a hash of MD5 counts as: its thousand rounds take about half of bcrypt's cheapest cost.
+const COST_MD5: u32 = COST_MIN - 1;
 
 /// The highest cost that is taken: it is the highest that `htpasswd -C` makes, and takes seconds.
 /// Each further one doubles the time, and 31 would hold a thread for more than a day.
@@ -24,13 +29,14 @@ pub(super) const COST_MAX: u32 = 17;
 /// The users of an htpasswd file, and what proves each.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    hashes: HashMap<String, BcryptHash>,
+    hashes: HashMap<String, PasswordHash>,
     cost_max: u32,
+    weak: usize,
 }
 
-/// A bcrypt hash that can be verified.
+/// A hash that can be verified.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct BcryptHash {
+pub(super) struct PasswordHash {
     text: String,
     cost: u32,
 }
@@ -53,9 +59,9 @@ pub(super) enum LineFault {
     NoColon,
     /// The user is empty, not UTF-8 or has control characters, so that nobody can log in by it.
     User,
-    /// The hash is not of bcrypt.
+    /// The hash is of another scheme.
     Scheme,
-    /// The hash begins as bcrypt's do and is not one.
+    /// The hash begins as one that is taken and is not one.
     Malformed,
     /// The cost is beyond what is taken.
     Cost,
@@ -65,7 +71,7 @@ pub(super) enum LineFault {
 
 /// Parses an htpasswd file.
 pub(super) fn parse(bytes: &[u8]) -> (Users, Vec<IgnoredLine>) {
-    let mut entries: HashMap<String, Option<BcryptHash>> = HashMap::new();
+    let mut entries: HashMap<String, Option<PasswordHash>> = HashMap::new();
     let mut ignored = Vec::new();
     for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
         let line = line.trim_ascii();
@@ -86,7 +92,7 @@ pub(super) fn parse(bytes: &[u8]) -> (Users, Vec<IgnoredLine>) {
             Entry::Occupied(entry) => ignore(Some(entry.key().clone()), LineFault::Repeated),
             Entry::Vacant(entry) => {
                 let hash =
-                    BcryptHash::parse(hash).map_err(|fault| ignore(Some(entry.key().clone()), fault)).ok();
+                    PasswordHash::parse(hash).map_err(|fault| ignore(Some(entry.key().clone()), fault)).ok();
                 // A refused line is an entry too, so that a later one cannot bring its user back.
                 entry.insert(hash);
             }
@@ -94,7 +100,8 @@ pub(super) fn parse(bytes: &[u8]) -> (Users, Vec<IgnoredLine>) {
     }
     let hashes: HashMap<_, _> = entries.into_iter().filter_map(|(user, hash)| Some((user, hash?))).collect();
     let cost_max = hashes.values().map(|hash| hash.cost).max().unwrap_or(0);
-    (Users { hashes, cost_max }, ignored)
+    let weak = hashes.values().filter(|hash| hash.cost == COST_MD5).count();
+    (Users { hashes, cost_max, weak }, ignored)
 }
 
 fn readable(user: &[u8]) -> Option<String> {
@@ -104,7 +111,7 @@ fn readable(user: &[u8]) -> Option<String> {
 
 impl Users {
     /// Returns the hash that proves a user.
-    pub(super) fn hash(&self, user: &str) -> Option<&BcryptHash> {
+    pub(super) fn hash(&self, user: &str) -> Option<&PasswordHash> {
         self.hashes.get(user)
     }
 
@@ -113,19 +120,28 @@ impl Users {
         self.hashes.len()
     }
 
+    /// Returns how many of them have a hash that whoever gets the file can break.
+    pub(super) fn weak(&self) -> usize {
+        self.weak
+    }
+
     /// Returns the cost of the costliest hash, or 0 when nobody can log in.
     pub(super) fn cost_max(&self) -> u32 {
         self.cost_max
     }
 }
 
-impl BcryptHash {
+impl PasswordHash {
     /// Parses a hash.
     ///
     /// *Shape:* `$2a$`, `$2b$`, `$2x$` or `$2y$`, two digits of cost, `$`, 22 characters of salt and
     /// 31 of hash. All four are verified alike; a `$2x$` hash of a password beyond ASCII was made
-    /// with a bug that is not repeated here, so it matches nothing.
+    /// with a bug that is not repeated here, so it matches nothing. Or as [`apr1::is_hash`] has it.
     fn parse(text: &[u8]) -> Result<Self, LineFault> {
+        if let Some(text) = str::from_utf8(text).ok().filter(|text| text.starts_with(apr1::PREFIX)) {
+            let hash = Self { text: text.to_owned(), cost: COST_MD5 };
+            return if apr1::is_hash(text) { Ok(hash) } else { Err(LineFault::Malformed) };
+        }
         if !matches!(text, [b'$', b'2', b'a' | b'b' | b'x' | b'y', b'$', ..]) {
             return Err(LineFault::Scheme);
         }
@@ -139,7 +155,11 @@ impl BcryptHash {
 
     /// Makes a hash of that cost for the work that verifying it takes; its verdict means nothing.
     pub(super) fn dummy(cost: u32) -> Self {
-        Self { text: format!("$2y${cost:02}${}", ".".repeat(53)), cost }
+        let text = match cost {
+            COST_MD5 => format!("{}........${}", apr1::PREFIX, ".".repeat(22)),
+            cost => format!("$2y${cost:02}${}", ".".repeat(53)),
+        };
+        Self { text, cost }
     }
 
     /// Returns its cost: verifying takes 2 to the power of it rounds.
@@ -154,13 +174,16 @@ impl BcryptHash {
     /// [`super::CredentialsError::Control`]); `htpasswd` cannot make one, and Apache would take
     /// what precedes the NUL for the whole.
     pub(super) fn verify(&self, password: &[u8]) -> bool {
+        if self.cost == COST_MD5 {
+            return apr1::verify(password, &self.text);
+        }
         bcrypt::verify(password, &self.text).expect("the hash was parsed, and its cost is in range")
     }
 }
 
-impl fmt::Debug for BcryptHash {
+impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BcryptHash(cost {}, …)", self.cost)
+        write!(f, "PasswordHash(cost {}, …)", self.cost)
     }
 }
 
@@ -169,8 +192,8 @@ impl fmt::Display for LineFault {
         f.write_str(match self {
             Self::NoColon => "there is no colon",
             Self::User => "the user is empty, not UTF-8 or has control characters",
-            Self::Scheme => "the hash is not bcrypt's (htpasswd -B makes those)",
-            Self::Malformed => "the bcrypt hash is malformed",
+            Self::Scheme => "the hash is neither bcrypt's nor Apache's MD5 (htpasswd -B makes the former)",
+            Self::Malformed => "the hash is malformed",
             Self::Cost => {
                 return write!(f, "the cost of the bcrypt hash is not between {COST_MIN} and {COST_MAX}");
             }

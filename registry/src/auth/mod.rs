@@ -9,6 +9,7 @@
 //! | `credentials` | the value of an `Authorization` header |
 //! | `identity` | who somebody is |
 //! | `htpasswd` | the format of an htpasswd file |
+//! | `apr1` | Apache's MD5 hashes |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
 //! | `policy` | what each identity may do to each repository |
@@ -18,6 +19,7 @@
 
 mod access;
 mod account_file;
+mod apr1;
 mod credentials;
 mod error;
 mod grant;

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use super::account_file::Edition;
 use super::credentials::Credentials;
 use super::error::LoginError;
-use super::htpasswd::{BcryptHash, Users};
+use super::htpasswd::{PasswordHash, Users};
 
 /// Verifications under way and waiting at once, of different users or passwords; one more login
 /// is refused as overload.
@@ -36,7 +36,7 @@ const TTL_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 /// The seam behind which passwords are hashed.
 pub(super) trait Check: Send + Sync + 'static {
     /// Tells whether a password is the one hashed; it may block.
-    fn check(&self, password: &[u8], hash: &BcryptHash) -> bool;
+    fn check(&self, password: &[u8], hash: &PasswordHash) -> bool;
 }
 
 /// The [`Check`] that really hashes.
@@ -196,7 +196,7 @@ fn verify(check: &dyn Check, users: &Users, credentials: &Credentials) -> bool {
     let password = credentials.password().reveal();
     let Some(hash) = users.hash(credentials.user()) else {
         if users.cost_max() > 0 {
-            check.check(password, &BcryptHash::dummy(users.cost_max()));
+            check.check(password, &PasswordHash::dummy(users.cost_max()));
         }
         return false;
     };
@@ -204,13 +204,13 @@ fn verify(check: &dyn Check, users: &Users, credentials: &Credentials) -> bool {
         return true;
     }
     for cost in hash.cost()..users.cost_max() {
-        check.check(password, &BcryptHash::dummy(cost));
+        check.check(password, &PasswordHash::dummy(cost));
     }
     false
 }
 
 impl Check for Bcrypt {
-    fn check(&self, password: &[u8], hash: &BcryptHash) -> bool {
+    fn check(&self, password: &[u8], hash: &PasswordHash) -> bool {
         hash.verify(password)
     }
 }

@@ -5,7 +5,7 @@
 //! its last sync, each change on its own. A [`Loss`] says what of the rest a power cut leaves:
 //! journals commit names ahead of bytes, so a synced name may stand over unsynced bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -133,7 +133,10 @@ fn surviving_entries(
         Loss::Everything => durable.clone(),
         Loss::Bytes | Loss::Nothing => live.clone(),
         Loss::Some(_) => {
-            let names: std::collections::BTreeSet<&String> = live.keys().chain(durable.keys()).collect();
+            let names: BTreeSet<&String> = live.keys().chain(durable.keys()).collect();
+            let mut names: Vec<&String> = names.into_iter().collect();
+            // In the order they were made: uploads have random names, and a seed has to replay.
+            names.sort_by_key(|name| live.get(*name).or_else(|| durable.get(*name)));
             let pick = |name: &String| {
                 let from = if coin() & 16 == 0 { live } else { durable };
                 from.get(name).map(|inode| (name.clone(), *inode))

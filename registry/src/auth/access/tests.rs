@@ -10,7 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use super::*;
 use crate::auth::error::CredentialsError;
 use crate::auth::grant::{Delete, Overwrite, Pull, Push};
-use crate::auth::htpasswd::BcryptHash;
+use crate::auth::htpasswd::PasswordHash;
 use crate::auth::options::{AccessControl, RepositoryPolicy, Rule};
 
 struct Fixture {
@@ -136,7 +136,7 @@ async fn a_failed_login_is_held_back() {
 struct Counting(Arc<AtomicUsize>);
 
 impl Check for Counting {
-    fn check(&self, password: &[u8], hash: &BcryptHash) -> bool {
+    fn check(&self, password: &[u8], hash: &PasswordHash) -> bool {
         self.0.fetch_add(1, Ordering::SeqCst);
         hash.verify(password)
     }

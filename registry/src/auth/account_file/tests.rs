@@ -34,6 +34,7 @@ impl Fixture {
     fn look(&self) -> Vec<String> {
         let short = |notice: &Notice| match notice {
             Notice::Read { users } => format!("read {users}"),
+            Notice::Weak { users } => format!("weak {users}"),
             Notice::Ignored(line) => format!("ignored {} {:?}", line.number, line.user),
             Notice::IgnoredMore { lines } => format!("ignored {lines} more"),
             Notice::Absent => "absent".to_owned(),
@@ -49,6 +50,14 @@ impl Fixture {
 
 fn line(user: &str) -> String {
     format!("{user}:{HASH}\n")
+}
+
+#[test]
+fn hashes_of_md5_are_taken_and_complained_about() {
+    let fixture = Fixture::new(None);
+    fixture.write(&(line("ada") + "bob:$apr1$abcdefgh$0123456789012345678901\n"));
+    assert_eq!(fixture.look(), ["read 2", "weak 1"]);
+    assert!(fixture.knows("bob"));
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn lines_are_read_as_apache_reads_them() {
 #[test]
 fn every_version_of_bcrypt_is_verified() {
     for version in ["$2a$", "$2b$", "$2x$", "$2y$"] {
-        let hash = BcryptHash::parse(HASH.replace("$2a$", version).as_bytes()).unwrap();
+        let hash = PasswordHash::parse(HASH.replace("$2a$", version).as_bytes()).unwrap();
         assert!(hash.verify(b"U*U"), "{version}");
         assert!(!hash.verify(b"U*V"), "{version}");
         assert!(!hash.verify(b""), "{version}");
@@ -64,7 +64,7 @@ fn what_htpasswd_made_is_verified() {
 #[test]
 fn faulty_lines_are_named() {
     for (line, user, fault) in [
-        ("ada:$apr1$abcdefgh$0123456789012345678901".to_owned(), Some("ada"), LineFault::Scheme),
+        ("ada:$apr1$abcdefgh$012345678901234567890!".to_owned(), Some("ada"), LineFault::Malformed),
         ("ada:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=".to_owned(), Some("ada"), LineFault::Scheme),
         ("ada:$6$abcdefgh$0123456789012345678901".to_owned(), Some("ada"), LineFault::Scheme),
         (
@@ -106,11 +106,13 @@ fn the_first_line_of_a_user_counts_whatever_is_in_it() {
 
 #[test]
 fn dummies_can_be_verified() {
-    for cost in [COST_MIN, COST_MIN + 1, COST_MAX] {
-        let dummy = BcryptHash::dummy(cost);
-        assert_eq!(BcryptHash::parse(dummy.text.as_bytes()), Ok(dummy));
+    for cost in [COST_MD5, COST_MIN, COST_MIN + 1, COST_MAX] {
+        let dummy = PasswordHash::dummy(cost);
+        assert_eq!(PasswordHash::parse(dummy.text.as_bytes()), Ok(dummy));
     }
-    assert!(!BcryptHash::dummy(COST_MIN).verify(b"anything"));
+    for cost in [COST_MD5, COST_MIN] {
+        assert!(!PasswordHash::dummy(cost).verify(b"anything"));
+    }
 }
 
 #[test]
@@ -133,7 +135,7 @@ proptest! {
 
     #[test]
     fn any_hash_is_taken_or_refused(hash in "\\$2[abxy]\\$[0-9+]{2}\\$[./A-Za-z0-9]{53}") {
-        if let Ok(hash) = BcryptHash::parse(hash.as_bytes()) {
+        if let Ok(hash) = PasswordHash::parse(hash.as_bytes()) {
             prop_assert!((COST_MIN..=COST_MAX).contains(&hash.cost()));
         }
     }

@@ -40,7 +40,7 @@ impl Gate {
 }
 
 impl Check for Arc<Counting> {
-    fn check(&self, password: &[u8], hash: &BcryptHash) -> bool {
+    fn check(&self, password: &[u8], hash: &PasswordHash) -> bool {
         let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
         self.under_way_most.fetch_max(under_way, Ordering::SeqCst);
         self.checks.fetch_add(1, Ordering::SeqCst);
@@ -265,7 +265,7 @@ async fn p6_a_login_waits_only_so_long() {
 struct Panicking;
 
 impl Check for Panicking {
-    fn check(&self, _password: &[u8], _hash: &BcryptHash) -> bool {
+    fn check(&self, _password: &[u8], _hash: &PasswordHash) -> bool {
         panic!("on purpose");
     }
 }
