@@ -103,8 +103,10 @@ impl MemoryDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self, inode: usize) -> io::Result<Arc<dyn DiskFile>> {
-        match &self.state().inodes[inode] {
+    /// Opens an inode under the lock that it was found under: a moment later its number may be
+    /// another file's.
+    fn file(&self, state: &State, inode: usize) -> io::Result<Arc<dyn DiskFile>> {
+        match &state.inodes[inode] {
             Inode::File { live, .. } => {
                 Ok(Arc::new(MemoryFile { disk: self.clone(), inode, live: Arc::clone(live) }))
             }
@@ -218,6 +220,16 @@ impl State {
         Ok(inode)
     }
 
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.place(to)?;
+        let inode = self.detach(from)?;
+        let (entries, name) = self.place(to)?;
+        if let Some(replaced) = entries.insert(name.to_owned(), inode) {
+            self.forget(replaced);
+        }
+        Ok(())
+    }
+
     /// Forgets an inode that has lost its last name.
     fn forget(&mut self, inode: usize) {
         if !self.journaled {
@@ -237,13 +249,15 @@ impl Disk for MemoryDisk {
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let inode = self.state().add(path, empty_file())?;
-        self.file(inode)
+        let mut state = self.state();
+        let inode = state.add(path, empty_file())?;
+        self.file(&state, inode)
     }
 
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let inode = self.state().find(path)?;
-        self.file(inode)
+        let state = self.state();
+        let inode = state.find(path)?;
+        self.file(&state, inode)
     }
 
     fn open_cached(&self, _: &str) -> Option<Arc<dyn DiskFile>> {
@@ -255,21 +269,15 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.state();
-        state.place(to)?;
-        let inode = state.detach(from)?;
-        let (entries, name) = state.place(to)?;
-        if let Some(replaced) = entries.insert(name.to_owned(), inode) {
-            state.forget(replaced);
-        }
-        Ok(())
+        self.state().rename(from, to)
     }
 
     fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
-        if self.state().find(to).is_ok() {
+        let mut state = self.state();
+        if state.find(to).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.rename(from, to)
+        state.rename(from, to)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {

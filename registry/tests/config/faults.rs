@@ -45,7 +45,7 @@ fn all_faults_are_reported_together() {
     http.accessControl.repositories["**"].policies[0].actions[0]: "detectManifestCollision" is not one of read, create, update, delete
     http.accessControl.repositories["**"].policies[0].condition: unknown key; the nearest known key is http.accessControl.repositories.*.policies[].conditions
     http.missingReferences.image: "maybe" is not one of refuse, accept
-    http.limits.maxManifestBytes: "1GiB" is not a size such as 65536 or "8MiB", from 1KiB to 64MiB
+    http.limits.maxManifestBytes: "1GiB" is not a size such as 65536 or "8MiB", from 1KiB to 8MiB
     http.limits.maxHeaderBytes: 100 is not a size such as 65536 or "8MiB", from 8KiB to 16MiB
     http.limits.maxRanges: this number is not a whole number from 0 to 1024
     http.limits.headerTimeout: "0s" is not a duration such as "300ms" or "1h30m", from 1ms to 1h

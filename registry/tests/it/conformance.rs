@@ -36,7 +36,10 @@ fn assert_green(report: &Report, skipped_for: &[&str]) {
 async fn an_open_registry_conforms() {
     let address = serve(Registry::default()).await;
     let report = conformance::run(conformance::Options::new(format!("http://{address}"))).await.unwrap();
-    assert_green(&report, &["control", "--heavy", "credentials", "account"]);
+    assert_green(
+        &report,
+        &["control", "--heavy", "credentials", "account", "HTTP/2", "announces no minimum"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,5 +53,8 @@ async fn a_registry_with_accounts_conforms() {
     let mut options = conformance::Options::new(format!("http://{address}"));
     options.credentials = Some(("admin".to_owned(), "secret".to_owned()));
     let report = conformance::run(options).await.unwrap();
-    assert_green(&report, &["control", "--heavy", "second account", "Bearer"]);
+    assert_green(
+        &report,
+        &["control", "--heavy", "second account", "Bearer", "HTTP/2", "announces no minimum"],
+    );
 }

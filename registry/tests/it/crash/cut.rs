@@ -52,15 +52,20 @@ async fn go_on_until(
 }
 
 /// Seeds tried for each operation.
-const SEEDS: u64 = 3;
+pub(super) const SEEDS: u64 = 3;
 
-fn losses(at: u64) -> Vec<Loss> {
-    let some = (0..SEEDS).map(|seed| Loss::Some(at * SEEDS + seed + 1));
+fn losses(at: u64, seeds: u64) -> Vec<Loss> {
+    let some = (0..seeds).map(|seed| Loss::Some(at * seeds + seed + 1));
     [Loss::Everything, Loss::Bytes, Loss::Nothing].into_iter().chain(some).collect()
 }
 
-/// Cuts a scenario before every operation, and returns the first case that breaks a promise.
-pub(super) async fn cut_everywhere(scenario: &Scenario, wrap: Wrap<'_>) -> Result<Tried, Failure> {
+/// Cuts a scenario before every operation, with so many seeds for what is lost; returns the first
+/// case that breaks a promise.
+pub(super) async fn cut_everywhere(
+    scenario: &Scenario,
+    wrap: Wrap<'_>,
+    seeds: u64,
+) -> Result<Tried, Failure> {
     let whole = stop(scenario, wrap, 0).await;
     assert_eq!(
         whole.client.answered,
@@ -73,7 +78,7 @@ pub(super) async fn cut_everywhere(scenario: &Scenario, wrap: Wrap<'_>) -> Resul
     // One more than there are: the cut after the last answer.
     for at in 1..=operations + 1 {
         let stopped = stop(scenario, wrap, at).await;
-        for loss in losses(at) {
+        for loss in losses(at, seeds) {
             let case = format!("{} {at} {loss:?}", scenario.name);
             if is_wanted(&case) {
                 tried.cuts += 1;
@@ -112,8 +117,8 @@ async fn cut_again(
     at: u64,
     tried: &mut Tried,
 ) -> Result<(), Failure> {
-    const STRIDE: u64 = 7;
-    let loss = losses(at)[usize::try_from(at % (3 + SEEDS)).unwrap()];
+    const STRIDE: u64 = 11;
+    let loss = losses(at, SEEDS)[usize::try_from(at % (3 + SEEDS)).unwrap()];
     let mut again = 1 + at % STRIDE;
     loop {
         let disk = first.disk.after_power_cut(loss);
@@ -134,8 +139,9 @@ async fn cut_again(
 }
 
 async fn check(name: &str) {
-    let tried =
-        cut_everywhere(&scenario(name), &|disk| disk).await.unwrap_or_else(|failure| panic!("{failure}"));
+    let tried = cut_everywhere(&scenario(name), &|disk| disk, SEEDS)
+        .await
+        .unwrap_or_else(|failure| panic!("{failure}"));
     if all_are_wanted() {
         assert!(tried.operations >= 3 && tried.second_cuts >= 3, "{name} was hardly tried: {tried:?}");
         assert_eq!(tried.cuts, (tried.operations + 1) * (3 + SEEDS), "{name}: every cut was tried");

@@ -87,7 +87,7 @@ pub(super) struct Upload {
 pub(super) type Uploads = BTreeMap<u8, Upload>;
 
 /// How often [`Step::PutSoon`] asks.
-const PUTS_MAX: usize = 400;
+const PUTS_MAX: usize = 8;
 
 impl Step {
     /// Returns the repositories that it names.

@@ -55,7 +55,8 @@ thread_local! {
 pub(super) struct Writer(Turns);
 
 impl Turns {
-    /// Lets two threads take turns on a disk; `before_sync` is called before every sync of a folder.
+    /// Lets two threads take turns on a disk; `before_sync` is called before every sync of a folder,
+    /// once they have begun to meet.
     pub(super) fn new(
         below: MemoryDisk,
         schedule: Schedule,
@@ -71,9 +72,10 @@ impl Turns {
         Self(Arc::new(Shared { below, state: Mutex::new(state), turn: Condvar::new(), before_sync }))
     }
 
-    /// Says whether a thread stood still while the other went on.
-    pub(super) fn one_stood(&self) -> bool {
-        self.state().stood
+    /// Says whether the two have begun to meet: before that, one has worked alone.
+    pub(super) fn interfere(&self) -> bool {
+        let state = self.state();
+        state.stood || matches!(state.schedule, Schedule::Turns { .. })
     }
 
     /// Makes the calling thread one of the two, and waits for its first turn.
@@ -215,7 +217,7 @@ impl Disk for Turns {
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         self.give_turn();
         let number = self.note("sync_dir", path);
-        if WRITER.get().is_some() {
+        if WRITER.get().is_some() && self.interfere() {
             (self.0.before_sync)(number);
         }
         self.0.below.sync_dir(path)

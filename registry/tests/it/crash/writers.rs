@@ -56,7 +56,7 @@ struct Fought {
 
 impl Witness {
     fn cut(&self, number: u64) {
-        let also = if number % 2 == 0 { Loss::Bytes } else { Loss::Some(number) };
+        let also = if number.is_multiple_of(2) { Loss::Bytes } else { Loss::Some(number) };
         let losses = if number % 4 < 2 { vec![Loss::Everything, also] } else { vec![Loss::Everything] };
         let ledger = lock(&self.ledger).clone();
         lock(&self.images).extend(losses.into_iter().map(|loss| {
@@ -112,7 +112,7 @@ fn fight(duel: &Duel, schedule: Schedule, between: &Between) -> Result<Fought, F
         }
     });
     let images = std::mem::take(&mut *lock(&witness.images));
-    let fought = Fought { cuts: images.len(), one_stood: turns.one_stood() };
+    let fought = Fought { cuts: images.len(), one_stood: turns.interfere() };
     let failure = |number: u64, violation| {
         let case = format!("{} {schedule:?} {number}", duel.name);
         Failure { case, violation, trace: turns.trace() }
@@ -137,8 +137,9 @@ async fn end(mut client: Client, store: &Store, disk: &MemoryDisk, duel: &Duel) 
     client.find(disk, Loss::Everything, &duel.after).await
 }
 
-fn said(violation: Violation, loss: Loss) -> Violation {
-    Violation { what: format!("{} (after {loss:?} was lost)", violation.what), ..violation }
+fn said(mut violation: Violation, loss: Loss) -> Violation {
+    violation.what.push_str(&format!(" (after {loss:?} was lost)"));
+    violation
 }
 
 /// Takes the steps of one writer. Beside them runs a task that never ends and gives the turn
@@ -164,7 +165,9 @@ async fn write(store: &Store, steps: &[Step], witness: &Witness, turns: &Turns) 
                 }
                 Err(error) => panic!("{step:?} failed: {error:?}"),
             }
-            witness.cut(turns.trace().len() as u64);
+            if turns.interfere() {
+                witness.cut(turns.trace().len() as u64);
+            }
         }
     };
     tokio::select! {
