@@ -118,6 +118,7 @@ impl Server {
     /// Serves until `stop` is done, then drains; returns whether all requests ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let mut background = JoinSet::new();
+        background.spawn(unmark_empty_names(self.store.clone()));
         background.spawn(expire_uploads(self.store, self.config.store.upload_expiry));
         if let Some(handle) = self.metrics {
             background.spawn(upkeep(handle));
@@ -164,6 +165,12 @@ fn routes(config: &Config, clock: &Clock) -> Result<Routes, StartError> {
         added.map_err(|source| StartError::Prefix { upstream: options.name.clone(), source })?;
     }
     Ok(routes)
+}
+
+async fn unmark_empty_names(store: Store) {
+    if let Err(error) = store.unmark_empty_names().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "repositories could not be looked through");
+    }
 }
 
 /// How often uploads are looked through at most.

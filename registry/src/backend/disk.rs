@@ -94,7 +94,7 @@ impl OsDisk {
         let failed = |operation| {
             move |error: io::Error| OpenError::Folder { path: path.to_owned(), operation, source: error }
         };
-        std::fs::create_dir_all(path).map_err(failed("mkdir"))?;
+        create_durably(path).map_err(failed("mkdir"))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root =
             rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).map_err(failed("open"))?;
@@ -114,6 +114,20 @@ impl OsDisk {
             rustix::fs::openat(&self.root, at(path), flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, FILE_MODE)?;
         Ok(Arc::new(OsFile(File::from(fd))))
     }
+}
+
+/// Makes a folder and those above it, each with its entry synced in its parent.
+fn create_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_durably(parent)?;
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other?,
+    }
+    File::open(parent)?.sync_all()
 }
 
 const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
@@ -153,11 +167,14 @@ impl Disk for OsDisk {
 
     fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
         match rustix::fs::renameat_with(&self.root, from, &self.root, to, RenameFlags::NOREPLACE) {
-            // File systems without the flag: a link fails just so when the name is taken.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::linkat(&self.root, from, &self.root, to, AtFlags::empty())?;
-                Ok(rustix::fs::unlinkat(&self.root, from, AtFlags::empty())?)
-            }
+            // File systems without the flag. Two who come here for one name at once have the same
+            // content, or hold the same lock; a link and an unlink would give one file two names
+            // when the process dies between them.
+            Err(Errno::INVAL | Errno::NOSYS) => match self.stat(to) {
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.rename(from, to),
+                Err(error) => Err(error),
+            },
             other => Ok(other?),
         }
     }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 
 use super::disk::{Disk, DiskFile, Stat};
 use super::stage::FsStage;
@@ -44,8 +45,12 @@ pub(super) struct Fs {
     stripes: [Mutex<()>; STRIPES],
     /// Numbers the temporary files.
     next_temporary: AtomicU64,
+    /// Turns at work that waits for the disk, so that it never takes every thread from readers.
+    syncing: Arc<Semaphore>,
 }
 
+/// Changes that wait for the disk at once; the threads beyond them are the readers' (P9).
+const SYNCING_MAX: usize = 32;
 const STRIPES: usize = 64;
 /// Folders remembered as durable; when they are more, all are forgotten and learnt again.
 const FOLDERS_MAX: usize = 100_000;
@@ -63,6 +68,7 @@ impl FsBackend {
             folders: Mutex::new(HashSet::new()),
             stripes: std::array::from_fn(|_| Mutex::new(())),
             next_temporary: AtomicU64::new(0),
+            syncing: Arc::new(Semaphore::new(SYNCING_MAX)),
         });
         fs.run(&Key::new(TEMPORARY), |fs, key| {
             fs.sweep(key)?;
@@ -89,6 +95,22 @@ impl Fs {
             move || work(&fs, &key)
         });
         async move { task.await.unwrap_or(Err(Error::Abandoned { key })) }.boxed()
+    }
+
+    /// Runs blocking work that may wait for the disk to sync, when it is its turn.
+    pub(super) async fn run_syncing<T: Send + 'static>(
+        self: &Arc<Self>,
+        key: &Key,
+        work: impl FnOnce(&Self, &Key) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = Arc::clone(&self.syncing).acquire_owned().await.expect("the turns are never closed");
+        let work = move |fs: &Self, key: &Key| {
+            let result = work(fs, key);
+            // Held by the work, which goes on when the caller is cancelled.
+            drop(turn);
+            result
+        };
+        self.run(key, work).await
     }
 
     /// Makes a file's bytes durable, unless nothing is to be.
@@ -132,12 +154,13 @@ impl Fs {
 
     /// Syncs the entries of folders that an earlier process made, up to one that is known.
     fn make_known(&self, path: &str) -> io::Result<()> {
-        let mut path = path;
-        while !path.is_empty() && !self.folders().contains(path) {
-            self.disk.sync_dir(parent(path))?;
-            self.remember(path);
-            path = parent(path);
+        if path.is_empty() || self.folders().contains(path) {
+            return Ok(());
         }
+        // From the top: a folder is known only when everything above it is.
+        self.make_known(parent(path))?;
+        self.disk.sync_dir(parent(path))?;
+        self.remember(path);
         Ok(())
     }
 
@@ -269,6 +292,8 @@ impl Fs {
         let entries =
             found(self.disk.entries(key.as_str())).map_err(|error| Error::new("readdir", key, error))?;
         let mut names = entries.unwrap_or_default();
+        // What no key can name was not written by us.
+        names.retain(|name| Key::is_component(name));
         names.sort_unstable();
         Ok(names)
     }
@@ -283,7 +308,11 @@ impl Fs {
                     self.sweep(&key.child(&name))?;
                 }
                 self.folders().remove(key.as_str());
-                found(self.disk.remove_dir(key.as_str())).map(drop).map_err(failed("rmdir"))
+                match found(self.disk.remove_dir(key.as_str())) {
+                    // A foreign file keeps its folder.
+                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                    other => other.map(drop).map_err(failed("rmdir")),
+                }
             }
         }
     }
@@ -336,15 +365,15 @@ impl Backend for FsBackend {
     }
 
     async fn write(&self, key: &Key, record: Bytes, when: When) -> Result<Outcome, Error> {
-        self.0.run(key, move |fs, key| fs.write(key, &record, &when)).await
+        self.0.run_syncing(key, move |fs, key| fs.write(key, &record, &when)).await
     }
 
     async fn write_unsynced(&self, key: &Key, record: Bytes) -> Result<(), Error> {
-        self.0.run(key, move |fs, key| fs.write_unsynced(key, &record)).await
+        self.0.run_syncing(key, move |fs, key| fs.write_unsynced(key, &record)).await
     }
 
     async fn delete(&self, key: &Key, when: When) -> Result<Outcome, Error> {
-        self.0.run(key, move |fs, key| fs.delete(key, &when)).await
+        self.0.run_syncing(key, move |fs, key| fs.delete(key, &when)).await
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
@@ -360,7 +389,7 @@ impl Backend for FsBackend {
     async fn settle(&self, keys: &[Key]) -> Result<(), Error> {
         let Some(first) = keys.first().cloned() else { return Ok(()) };
         let keys = keys.to_vec();
-        self.0.run(&first, move |fs, _| fs.settle(&keys)).await
+        self.0.run_syncing(&first, move |fs, _| fs.settle(&keys)).await
     }
 
     async fn list(&self, key: &Key) -> Result<Vec<String>, Error> {

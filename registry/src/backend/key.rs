@@ -19,13 +19,15 @@ impl Key {
     /// When the text does not have the shape of a key: keys are made of parsed names only, so
     /// that is a mistake of this program, and going on could reach outside the store (P10).
     pub fn new(path: &str) -> Self {
-        let component_is_valid = |component: &str| {
-            !matches!(component, "" | "." | "..")
-                && component.len() <= 255
-                && component.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-        };
-        assert!(path.is_empty() || path.split('/').all(component_is_valid), "{path:?} is not a key");
+        assert!(path.is_empty() || path.split('/').all(Self::is_component), "{path:?} is not a key");
         Self(Arc::from(path))
+    }
+
+    /// Says whether a text can be one component of a key.
+    pub(super) fn is_component(text: &str) -> bool {
+        !matches!(text, "" | "." | "..")
+            && text.len() <= 255
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\' && byte != b'/')
     }
 
     /// Returns the key of a child.

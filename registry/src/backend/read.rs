@@ -49,6 +49,11 @@ impl Content {
         self.size
     }
 
+    /// Returns what it is read from.
+    pub fn source(&self) -> Arc<dyn ReadAt> {
+        Arc::clone(&self.source)
+    }
+
     /// Reads the whole of small content.
     ///
     /// *Errors:* those of the backend; content that is shorter than its size is returned short.

@@ -50,7 +50,7 @@ impl Stage for FsStage {
         let sync = move |fs: &Fs, key: &Key| {
             fs.sync_file(file.as_ref()).map_err(|error| Error::new("fsync", key, error))
         };
-        self.fs.run(&self.key, sync).await
+        self.fs.run_syncing(&self.key, sync).await
     }
 
     fn reader(&self) -> Arc<dyn ReadAt> {
@@ -59,7 +59,7 @@ impl Stage for FsStage {
 
     async fn publish(self: Box<Self>, to: &Key) -> Result<Outcome, Error> {
         let (from, file, len) = (self.key.clone(), Arc::clone(&self.file), self.len);
-        self.fs.run(to, move |fs, to| publish(fs, &from, file.as_ref(), len, to)).await
+        self.fs.run_syncing(to, move |fs, to| publish(fs, &from, file.as_ref(), len, to)).await
     }
 
     async fn discard(self: Box<Self>) -> Result<(), Error> {

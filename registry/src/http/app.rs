@@ -42,11 +42,6 @@ impl App {
         self.0.draining.load(Ordering::Relaxed)
     }
 
-    /// Returns who may read `/metrics` and other pages beside the API: the access layer.
-    pub fn access(&self) -> &Access {
-        &self.0.access
-    }
-
     /// Returns the router: health and the extensions' pages by path, everything else by
     /// `dispatch`, since axum cannot match a name in the middle of a path.
     pub fn router(&self, extensions: Router) -> Router {

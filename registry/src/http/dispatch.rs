@@ -16,6 +16,7 @@ pub(super) struct Call<'a> {
     pub(super) app: &'a App,
     pub(super) verb: Verb,
     pub(super) identity: Identity,
+    pub(super) version: http::Version,
     pub(super) headers: HeaderMap,
     pub(super) query: Query<'a>,
 }
@@ -30,7 +31,8 @@ pub(super) async fn dispatch(
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let identity = identify(app, &parts.headers).await?;
-    let call = Call { app, verb: route.verb, identity, headers: parts.headers, query };
+    let call =
+        Call { app, verb: route.verb, identity, version: parts.version, headers: parts.headers, query };
     match (route.target, route.verb) {
         (Target::Base, _) => base::get(&call),
         (Target::Catalog, _) => catalog::list(&call).await,

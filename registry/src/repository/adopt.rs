@@ -3,90 +3,154 @@
 //! While a name has no hosted content, a client that asks whether a layer is there hears of the
 //! upstream's (`pull::blob_size`) and does not push it. So a manifest that refers to it must be
 //! taken: what it lacks is linked from the cache, or fetched, before the push is refused.
+//!
+//! Nothing becomes visible on the hosted side before all of it is there: a name that has a hosted
+//! manifest asks its upstreams no more, and a push that was refused must not bring that about.
 
 use std::sync::Arc;
 
 use super::service::cached;
 use super::{Error, Repositories};
-use crate::oci::{Digest, Manifest, Reference, RepositoryName};
+use crate::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName};
 use crate::store::RepositoryKey;
-use crate::store::manifests::{NewManifest, References, Tagging};
+use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging};
 use crate::upstream::Upstream;
 
 /// How deep indexes may stand in indexes.
 const DEPTH_MAX: usize = 4;
+/// How many objects one push may bring over; each may cost a question to an upstream.
+const OBJECTS_MAX: usize = 256;
+
+/// What a push lacks.
+#[derive(Debug, Default)]
+struct Lacking {
+    blobs: Vec<Digest>,
+    /// Manifests from the cache, those that others refer to first.
+    manifests: Vec<(Arc<StoredManifest>, Manifest)>,
+    /// Whether there is something that cannot be brought over, or too much.
+    is_hopeless: bool,
+}
 
 impl Repositories {
-    /// Brings what a push lacks to the hosted side, as far as the upstreams of its name have it.
+    /// Brings to the hosted side what a push lacks, if the upstreams of its name have all of it.
     ///
-    /// *Errors:* those of the upstreams, but not that they lack something.
-    pub(super) async fn adopt(&self, name: &RepositoryName, digests: &[Digest]) -> Result<(), Error> {
-        for digest in digests {
-            self.adopt_one(name, digest, DEPTH_MAX).await?;
+    /// *Errors:* those of the upstreams, but not that they lack something: the push will be
+    /// refused for that.
+    pub(super) async fn adopt(
+        &self,
+        name: &RepositoryName,
+        pushed: &Manifest,
+        missing: &[Digest],
+    ) -> Result<(), Error> {
+        let mut lacking = Lacking::default();
+        for descriptor in pushed.references.iter().filter(|descriptor| missing.contains(&descriptor.digest)) {
+            self.gather(name, descriptor, DEPTH_MAX, &mut lacking).await?;
         }
-        Ok(())
-    }
-
-    async fn adopt_one(&self, name: &RepositoryName, digest: &Digest, depth: usize) -> Result<(), Error> {
+        if lacking.is_hopeless {
+            return Ok(());
+        }
+        let hosted = RepositoryKey::hosted(name.clone());
         // A hosted name asks nobody; what was cached before it was hosted may still be linked.
-        let is_hosted = self.0.store.repository_exists(&RepositoryKey::hosted(name.clone())).await?;
-        for upstream in self.0.routes.of(name).filter(|upstream| upstream.options().on_demand) {
-            if self.adopt_blob(upstream, name, digest, is_hosted).await?
-                || self.adopt_manifest(upstream, name, digest, depth).await?
-            {
+        let may_ask = !self.0.store.repository_exists(&hosted).await?;
+        for digest in &lacking.blobs {
+            if !self.adopt_blob(name, digest, may_ask).await? {
                 return Ok(());
             }
         }
+        for (copy, manifest) in lacking.manifests {
+            let new = NewManifest {
+                manifest,
+                bytes: copy.bytes.clone(),
+                digest: copy.digest,
+                tags: Vec::new(),
+                tagging: Tagging::Move,
+                references: References::Required,
+            };
+            self.0.store.put_manifest(&hosted, new).await?;
+        }
         Ok(())
     }
 
-    async fn adopt_blob(
+    /// Finds out what a descriptor stands for: a blob, or a cached manifest and all below it.
+    async fn gather(
         &self,
-        upstream: &Arc<Upstream>,
         name: &RepositoryName,
-        digest: &Digest,
-        is_hosted: bool,
-    ) -> Result<bool, Error> {
-        let (copy, hosted) = (cached(upstream, name), RepositoryKey::hosted(name.clone()));
-        if self.0.store.mount_blob(&copy, &hosted, digest).await? {
-            return Ok(true);
-        }
-        if is_hosted {
-            return Ok(false);
-        }
-        match upstream.blob_size(name, digest).await {
-            Ok(_) => {
-                self.0.fills.join(upstream, name, digest).stored().await?;
-                Ok(self.0.store.mount_blob(&copy, &hosted, digest).await?)
-            }
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Brings a cached child of an index, and what that refers to in turn.
-    async fn adopt_manifest(
-        &self,
-        upstream: &Arc<Upstream>,
-        name: &RepositoryName,
-        digest: &Digest,
+        descriptor: &Descriptor,
         depth: usize,
-    ) -> Result<bool, Error> {
-        let copy = self.0.store.manifest(&cached(upstream, name), &Reference::Digest(*digest)).await?;
-        let Some(copy) = copy.filter(|_| depth > 0) else { return Ok(false) };
+        lacking: &mut Lacking,
+    ) -> Result<(), Error> {
+        let digest = &descriptor.digest;
+        lacking.is_hopeless |= lacking.blobs.len() + lacking.manifests.len() >= OBJECTS_MAX;
+        if lacking.is_hopeless || self.is_gathered(name, descriptor, lacking).await? {
+            return Ok(());
+        }
+        if descriptor.media_type.manifest_kind().is_none() {
+            lacking.blobs.push(*digest);
+            return Ok(());
+        }
+        let Some(copy) = self.cached_manifest(name, digest).await?.filter(|_| depth > 0) else {
+            lacking.is_hopeless = true;
+            return Ok(());
+        };
         let manifest = Manifest::parse(&copy.bytes, Some(&copy.media_type))?;
         for reference in &manifest.references {
-            Box::pin(self.adopt_one(name, &reference.digest, depth - 1)).await?;
+            Box::pin(self.gather(name, reference, depth - 1, lacking)).await?;
         }
-        let new = NewManifest {
-            manifest,
-            bytes: copy.bytes.clone(),
-            digest: *digest,
-            tags: Vec::new(),
-            tagging: Tagging::Move,
-            references: References::Required,
+        lacking.manifests.push((copy, manifest));
+        Ok(())
+    }
+
+    async fn is_gathered(
+        &self,
+        name: &RepositoryName,
+        descriptor: &Descriptor,
+        lacking: &Lacking,
+    ) -> Result<bool, Error> {
+        let (hosted, digest) = (RepositoryKey::hosted(name.clone()), descriptor.digest);
+        let is_here = match descriptor.media_type.manifest_kind() {
+            Some(_) => self.0.store.manifest(&hosted, &Reference::Digest(digest)).await?.is_some(),
+            None => self.0.store.has_blob(&hosted, &digest).await?,
         };
-        self.0.store.put_manifest(&RepositoryKey::hosted(name.clone()), new).await?;
-        Ok(true)
+        Ok(is_here
+            || lacking.blobs.contains(&digest)
+            || lacking.manifests.iter().any(|(copy, _)| copy.digest == digest))
+    }
+
+    async fn cached_manifest(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<StoredManifest>>, Error> {
+        for upstream in self.askable(name) {
+            let reference = Reference::Digest(*digest);
+            if let Some(copy) = self.0.store.manifest(&cached(upstream, name), &reference).await? {
+                return Ok(Some(copy));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn adopt_blob(&self, name: &RepositoryName, digest: &Digest, may_ask: bool) -> Result<bool, Error> {
+        let hosted = RepositoryKey::hosted(name.clone());
+        for upstream in self.askable(name) {
+            if self.0.store.mount_blob(&cached(upstream, name), &hosted, digest).await? {
+                return Ok(true);
+            }
+        }
+        for upstream in self.askable(name).filter(|_| may_ask) {
+            match upstream.blob_size(name, digest).await {
+                Ok(_) => {
+                    self.0.fills.join(upstream, name, digest).stored().await?;
+                    return Ok(self.0.store.mount_blob(&cached(upstream, name), &hosted, digest).await?);
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    fn askable<'a>(&'a self, name: &'a RepositoryName) -> impl Iterator<Item = &'a Arc<Upstream>> {
+        self.0.routes.of(name).filter(|upstream| upstream.options().on_demand)
     }
 }

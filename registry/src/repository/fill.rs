@@ -28,6 +28,8 @@ pub const VERIFIED_FIRST_BYTES: u64 = 64 * 1024;
 const CHUNK_BYTES: u64 = 256 * 1024;
 /// Bytes taken in before they are written and hashed.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Pieces of an upstream's body that are written together; each is at most one read of a socket.
+const PIECES_AT_ONCE: usize = 16;
 
 /// Fills under way.
 #[derive(Debug)]
@@ -132,6 +134,10 @@ struct Work {
 
 impl Work {
     async fn run(&self, progress: &watch::Sender<Progress>) {
+        // An earlier fill may have ended between the look into the store and the join (P4).
+        if self.is_stored(progress).await {
+            return;
+        }
         let outcome = match self.fetch(progress).await {
             Ok(stage) => {
                 progress.send_modify(|progress| progress.stage = FillStage::Verified);
@@ -153,6 +159,18 @@ impl Work {
         metrics::counter!("wharfinger_fills_total",
             "upstream" => self.upstream.name().to_string(), "outcome" => outcome)
         .increment(1);
+    }
+
+    async fn is_stored(&self, progress: &watch::Sender<Progress>) -> bool {
+        let stored = self.store.open_blob(&cached(&self.upstream, &self.name), &self.digest).await;
+        let Ok(Some(content)) = stored else { return false };
+        progress.send_modify(|progress| {
+            progress.size = Some(content.size());
+            progress.written = content.size();
+            progress.source = Some(content.source());
+            progress.stage = FillStage::Verified;
+        });
+        true
     }
 
     /// Stages the upstream's body, and returns it when it has the digest.
@@ -188,7 +206,7 @@ impl Work {
     ) -> Result<(), Error> {
         let wrong = |reason| Error::Upstream(upstream::Error::wrong(self.upstream.label(), reason));
         let mut hasher = Hasher::new(self.digest.algorithm());
-        let mut body = remote.body.ready_chunks(64);
+        let mut body = remote.body.ready_chunks(PIECES_AT_ONCE);
         while let Some(pieces) = body.next().await {
             let pieces: Vec<Bytes> = pieces.into_iter().collect::<Result<_, _>>()?;
             let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
@@ -309,6 +327,25 @@ impl Fill {
 }
 
 impl Filling {
+    /// Waits for the verdict, for a client that cannot be told of a cut.
+    ///
+    /// *Errors:* those of the upstream.
+    pub async fn verified(mut self) -> Result<Self, Error> {
+        let mut progress = self.fill.progress.clone();
+        let is_over =
+            |progress: &Progress| !matches!(progress.stage, FillStage::Asking | FillStage::Receiving);
+        let ended = progress.wait_for(is_over).await.map(|ended| ended.clone());
+        let Ok(ended) = ended else { return Err(crate::store::Error::Abandoned.into()) };
+        match ended.stage {
+            FillStage::Verified => {
+                self.size = Some(ended.written);
+                Ok(self)
+            }
+            FillStage::Failed(error) => Err(Error::Upstream((*error).clone())),
+            _ => Err(crate::store::Error::Abandoned.into()),
+        }
+    }
+
     /// Returns the bytes from `start` up to, not including, `end`, or to the end of the blob, as
     /// they arrive; the blob's last byte follows the verdict.
     ///

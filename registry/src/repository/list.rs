@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::service::cached;
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
-use crate::oci::{Descriptor, Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName};
+use crate::store::referrers::{Referrers, ReferrersQuery};
 use crate::store::{RepositoryKey, Space};
 
 impl Repositories {
@@ -37,13 +38,14 @@ impl Repositories {
         grant: &Grant<Pull>,
         namespace: Option<&str>,
         subject: &Digest,
-    ) -> Result<Vec<Descriptor>, Error> {
+        query: ReferrersQuery<'_>,
+    ) -> Result<Referrers, Error> {
         for repository in self.places(grant.name(), namespace).await? {
             if self.0.store.repository_exists(&repository).await? {
-                return Ok(self.0.store.referrers(&repository, subject).await?);
+                return Ok(self.0.store.referrers(&repository, subject, query).await?);
             }
         }
-        Ok(Vec::new())
+        Ok(Referrers::default())
     }
 
     /// Returns the names of all repositories, hosted and cached, that `visible` lets through;

@@ -30,6 +30,7 @@ pub use error::Error;
 pub use service::Repositories;
 
 /// What the wire sees of the layers below: content to send, uploads to feed, errors to tell apart.
+pub use crate::store::referrers::{Referrers, ReferrersQuery};
 pub use crate::store::uploads::{Body, BodyBroken, Chunk, UploadId};
 pub use crate::store::{BackendError, Content, Error as StoreError};
 pub use crate::upstream::Error as UpstreamError;

@@ -7,9 +7,9 @@ use super::freshness::{self, Decision};
 use super::service::{Sides, cached};
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
-use crate::oci::{Algorithm, Digest, Hasher, Manifest, Reference, RepositoryName, Tag};
-use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging};
-use crate::store::{Content, RepositoryKey};
+use crate::oci::{Algorithm, Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging, digest_of};
+use crate::store::{self, Content, RepositoryKey, Space};
 use crate::upstream::error::{Phase, Wrong};
 use crate::upstream::{self, Upstream};
 
@@ -82,13 +82,22 @@ impl Repositories {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<PulledManifest, Error> {
-        let copy = self.0.store.manifest(&cached(upstream, name), reference).await?;
+        let copy = match self.0.store.manifest(&cached(upstream, name), reference).await {
+            // What was cached and lost is fetched again, which heals it.
+            Err(store::Error::Damaged { .. }) => None,
+            copy => copy?,
+        };
         match (copy, reference) {
             // A digest never changes: the upstream is not asked.
             (Some(manifest), Reference::Digest(_)) => Ok(PulledManifest { manifest, stale: None }),
             (Some(manifest), Reference::Tag(tag)) => self.checked(upstream, name, tag, manifest).await,
             (None, _) => {
+                let now = self.0.clock.now();
                 let Fetched(manifest) = self.fetch(upstream, name, reference).await?;
+                if let Reference::Tag(tag) = reference {
+                    let key = (Arc::clone(upstream.name()), name.clone(), tag.clone());
+                    self.0.checked_at.set(key, now);
+                }
                 Ok(PulledManifest { manifest, stale: None })
             }
         }
@@ -174,7 +183,7 @@ impl Repositories {
             Reference::Tag(_) => Algorithm::Sha256,
         };
         // Always our own hash, never the upstream's claim.
-        let digest = Hasher::digest(algorithm, &remote.bytes);
+        let digest = digest_of(algorithm, &remote.bytes).await;
         if matches!(reference, Reference::Digest(expected) if *expected != digest) {
             return Err(wrong(Wrong::Digest));
         }
@@ -234,8 +243,14 @@ impl Repositories {
     ) -> Result<u64, Error> {
         let name = grant.name();
         let sides = self.sides(name, namespace).await?;
-        if let Some(content) = self.stored_blob(name, &sides, digest).await? {
-            return Ok(content.size());
+        let copies = sides.upstreams.iter().map(|upstream| cached(upstream, name));
+        for repository in sides.hosted.iter().cloned().chain(copies) {
+            // What the disk has lost is absent, so that a push brings it again.
+            if self.0.store.has_blob(&repository, digest).await?
+                && let Some(size) = self.0.store.blob_size(&repository, digest).await?
+            {
+                return Ok(size);
+            }
         }
         for upstream in &sides.upstreams {
             match upstream.blob_size(name, digest).await {
@@ -255,8 +270,12 @@ impl Repositories {
     ) -> Result<Option<Content>, Error> {
         let copies = sides.upstreams.iter().map(|upstream| cached(upstream, name));
         for repository in sides.hosted.iter().cloned().chain(copies) {
-            if let Some(content) = self.0.store.open_blob(&repository, digest).await? {
-                return Ok(Some(content));
+            match self.0.store.open_blob(&repository, digest).await {
+                Ok(Some(content)) => return Ok(Some(content)),
+                Ok(None) => {}
+                // What was cached and lost is fetched again, which heals it.
+                Err(store::Error::Damaged { .. }) if repository.space != Space::Hosted => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(None)

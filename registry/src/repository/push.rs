@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{Error, Repositories, StoreError};
 use crate::auth::{Grant, Overwrite, Pull, Push};
-use crate::oci::{Algorithm, Digest, Hasher, Manifest, MediaType, Reference, Tag};
-use crate::store::manifests::{NewManifest, References, Tagging};
+use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference, Tag};
+use crate::store::manifests::{NewManifest, References, Tagging, digest_of};
 use crate::store::uploads::{Body, Chunk, UploadId, UploadRef};
 use crate::store::{self, RepositoryKey};
 
@@ -123,7 +123,7 @@ impl Repositories {
             Reference::Digest(digest) => (digest.algorithm(), Vec::new()),
             Reference::Tag(tag) => (Algorithm::Sha256, vec![tag.clone()]),
         };
-        let digest = Hasher::digest(algorithm, &pushed.bytes);
+        let digest = digest_of(algorithm, &pushed.bytes).await;
         if let Reference::Digest(expected) = pushed.reference
             && expected != digest
         {
@@ -153,7 +153,7 @@ impl Repositories {
         let new = NewManifest { manifest, bytes: pushed.bytes, digest, tags, tagging, references };
         match self.0.store.put_manifest(&hosted(grant), new.clone()).await {
             Err(StoreError::ReferencesMissing { digests }) if self.has_upstreams(grant.name()) => {
-                self.adopt(grant.name(), &digests).await?;
+                self.adopt(grant.name(), &new.manifest, &digests).await?;
                 self.0.store.put_manifest(&hosted(grant), new).await?;
             }
             other => other?,

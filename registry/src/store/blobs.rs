@@ -21,6 +21,13 @@ impl Store {
         Ok(Some(size))
     }
 
+    /// Says whether the repository has the blob, whole: one whose content was lost or cut short on
+    /// the disk is absent, so that a push brings it again and heals it.
+    pub async fn has_blob(&self, repository: &RepositoryKey, digest: &Digest) -> Result<bool, Error> {
+        let Some(size) = self.blob_size(repository, digest).await? else { return Ok(false) };
+        Ok(self.0.backend.size(&layout::blob(digest)).await? == Some(size))
+    }
+
     /// Opens a blob of the repository, or returns `None` when it has no such blob.
     ///
     /// *Errors:* [`Error::Damaged`] when the content has not the size that was stored (P1).
@@ -148,12 +155,16 @@ impl Store {
         let mut missing = Vec::new();
         let mut relied_on: Vec<Key> = Vec::new();
         for (digest, media_type) in references {
-            let is_manifest = media_type.manifest_kind().is_some();
-            if is_manifest && self.has_manifest(repository, &digest).await? {
-                relied_on.push(layout::manifest(repository, &digest));
-            } else if self.blob_size(repository, &digest).await?.is_some() {
-                // An index may list blobs, as BuildKit's caches do.
-                relied_on.push(layout::member(repository, &digest));
+            // An index may list blobs, as BuildKit's caches do; but what is called a manifest must
+            // be one, or nobody could pull it.
+            let (is_here, relies_on) = match media_type.manifest_kind() {
+                Some(_) => {
+                    (self.has_manifest(repository, &digest).await?, layout::manifest(repository, &digest))
+                }
+                None => (self.has_blob(repository, &digest).await?, layout::member(repository, &digest)),
+            };
+            if is_here {
+                relied_on.push(relies_on);
             } else {
                 missing.push(digest);
             }

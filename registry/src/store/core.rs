@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::claims::Claims;
 use super::derived::Derived;
@@ -74,7 +74,9 @@ impl Store {
                 ENTRY_BYTES + tags.iter().map(|tag| tag.len() + 24).sum::<usize>()
             }),
             names: Derived::new(u64::MAX, |_, _| ENTRY_BYTES),
-            indexes: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
+            indexes: Derived::new(bytes_max / 8, |_, index: &Arc<Mutex<RepositoryIndex>>| {
+                ENTRY_BYTES + index.lock().unwrap_or_else(PoisonError::into_inner).weight()
+            }),
             options,
         })))
     }

@@ -56,6 +56,11 @@ impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Der
         }
     }
 
+    /// Refuses offers from before now, and keeps the value, which the caller brings up to date.
+    pub(super) fn touch(&self, key: &K) {
+        *self.generation(self.shard(key)) += 1;
+    }
+
     /// Forgets a key, after the truth has changed.
     pub(super) fn forget(&self, key: &K) {
         let mut generation = self.generation(self.shard(key));
@@ -84,6 +89,10 @@ mod tests {
         let before = cache.ticket(&1);
         cache.forget(&1);
         cache.offer(before, 1, 10);
+        assert_eq!(cache.find(&1), None);
+        let before = cache.ticket(&1);
+        cache.touch(&1);
+        cache.offer(before, 1, 12);
         assert_eq!(cache.find(&1), None);
         let after = cache.ticket(&1);
         cache.offer(after, 1, 11);

@@ -28,7 +28,9 @@ pub enum Error {
         known: u32,
     },
     /// Content that was stored is gone or has another size: the disk lost it.
-    #[error("the content {digest} has {found:?} bytes on the disk, and {expected} were stored")]
+    #[error(
+        "the content {digest} is damaged on the disk: {expected} bytes were stored, and {found:?} are there, or other ones"
+    )]
     Damaged {
         /// The content.
         digest: Digest,

@@ -44,6 +44,12 @@ impl RepositoryIndex {
         !self.manifests.is_empty()
     }
 
+    /// Returns about how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let references: usize = self.manifests.values().map(Vec::len).sum();
+        self.manifests.len() * 160 + references * 200
+    }
+
     fn parent_of(&self, digest: &Digest) -> Option<Digest> {
         self.parents.get(digest)?.iter().min().copied()
     }

@@ -9,7 +9,7 @@ use super::options::Missing;
 use super::record::{self, ManifestRecord};
 use super::{Error, RepositoryKey, Store, layout};
 use crate::backend::{Outcome, When};
-use crate::oci::{Descriptor, Digest, Kind, Manifest, MediaType, Reference, Tag};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Kind, Manifest, MediaType, Reference, Tag};
 
 /// A manifest as it is served.
 #[derive(Debug, Clone)]
@@ -97,7 +97,8 @@ impl Store {
         let Some(record) = self.manifest_record(repository, &digest).await? else { return Ok(None) };
         let content = self.open_content(&digest, record.size).await?;
         let bytes = content.bytes().await?;
-        if bytes.len() as u64 != record.size {
+        // Hashed once, when it comes into memory: it is small, and served many times.
+        if bytes.len() as u64 != record.size || digest_of(digest.algorithm(), &bytes).await != digest {
             let found = Some(bytes.len() as u64);
             return Err(Error::Damaged { digest, expected: record.size, found });
         }
@@ -130,7 +131,15 @@ impl Store {
     /// that leaves it whole or absent, and each tag as it was or moved.
     pub async fn put_manifest(&self, repository: &RepositoryKey, new: NewManifest) -> Result<(), Error> {
         let (store, repository) = (self.clone(), repository.clone());
-        self.change(async move { store.put_manifest_here(&repository, &new).await }).await
+        self.change(async move {
+            let put = store.put_manifest_here(&repository, &new).await;
+            if put.is_err() {
+                // The name may have been marked for a manifest that did not come.
+                store.unmark_name_if_empty(&repository).await?;
+            }
+            put
+        })
+        .await
     }
 
     async fn put_manifest_here(&self, repository: &RepositoryKey, new: &NewManifest) -> Result<(), Error> {
@@ -228,6 +237,8 @@ impl Store {
             if removed? == Outcome::Refused {
                 return Err(unknown());
             }
+            // Who has read the records before this, and has not offered its index yet, must not.
+            self.0.indexes.touch(repository);
             let index = self.index(repository).await?;
             index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
         };
@@ -253,6 +264,19 @@ impl Store {
         Ok(deleted)
     }
 }
+
+/// Hashes a manifest without holding the executor.
+pub async fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
+    let mut hasher = Hasher::new(algorithm);
+    for part in bytes.chunks(HASHED_AT_ONCE_BYTES) {
+        hasher.update(part);
+        tokio::task::yield_now().await;
+    }
+    hasher.finish()
+}
+
+/// What is hashed before other tasks have their turn.
+const HASHED_AT_ONCE_BYTES: usize = 128 * 1024;
 
 /// Says whether content has to be here for a manifest that refers to it.
 ///

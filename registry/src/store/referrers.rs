@@ -1,47 +1,78 @@
 //! Referrers: the manifests about a manifest, one record each, so that pushing one rewrites no list.
 
-use futures_util::future::try_join_all;
-
 use super::manifests::NewManifest;
 use super::{Error, RepositoryKey, Store, layout, record};
 use crate::backend::When;
 use crate::oci::{Descriptor, Digest};
 
-/// Records read at once.
-const READS_AT_ONCE: usize = 16;
+/// Which referrers are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReferrersQuery<'a> {
+    /// Only those after this digest, in the order of their text.
+    pub after: Option<&'a str>,
+    /// Only those of one of these types; none is any type.
+    pub types: &'a [&'a str],
+    /// As many as fit into this many bytes of JSON, but at least one; `None` is all.
+    pub bytes_max: Option<usize>,
+}
+
+/// Some referrers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Referrers {
+    /// Their descriptors, sorted by the text of their digest.
+    pub descriptors: Vec<Descriptor>,
+    /// Whether more follow.
+    pub more: bool,
+}
 
 impl Store {
-    /// Returns the descriptors of the manifests whose subject is this digest, sorted by digest;
-    /// none when there are none, or no such repository.
+    /// Returns the descriptors of the manifests whose subject is this digest; none when there are
+    /// none, or no such repository.
     ///
-    /// *Spec:* `[end-12a]`.
+    /// *Units and limits:* holds one page and one record in memory, however many there are.
+    ///
+    /// *Spec:* `[end-12a]`, `[end-12b]`.
     pub async fn referrers(
         &self,
         repository: &RepositoryKey,
         subject: &Digest,
-    ) -> Result<Vec<Descriptor>, Error> {
+        query: ReferrersQuery<'_>,
+    ) -> Result<Referrers, Error> {
         let names = self.0.backend.list(&layout::referrers(repository, subject)).await?;
-        let digests: Vec<Digest> = names.iter().filter_map(|name| Digest::parse(name).ok()).collect();
-        let mut descriptors = Vec::with_capacity(digests.len());
-        for some in digests.chunks(READS_AT_ONCE) {
-            let reads = some.iter().map(|digest| self.referrer(repository, subject, digest));
-            descriptors.extend(try_join_all(reads).await?.into_iter().flatten());
+        let begin = query.after.map_or(0, |after| names.partition_point(|name| name.as_str() <= after));
+        let (mut page, mut bytes) = (Referrers::default(), 0);
+        for digest in names[begin..].iter().filter_map(|name| Digest::parse(name).ok()) {
+            let Some((descriptor, len)) = self.referrer(repository, subject, &digest).await? else {
+                continue;
+            };
+            let own = descriptor.artifact_type.as_deref();
+            if !query.types.is_empty() && !own.is_some_and(|own| query.types.contains(&own)) {
+                continue;
+            }
+            bytes += len + 1;
+            if !page.descriptors.is_empty() && query.bytes_max.is_some_and(|max| bytes > max) {
+                page.more = true;
+                break;
+            }
+            page.descriptors.push(descriptor);
         }
-        Ok(descriptors)
+        Ok(page)
     }
 
+    /// Returns the descriptor of a referrer that is there, and its length as JSON.
     async fn referrer(
         &self,
         repository: &RepositoryKey,
         subject: &Digest,
         digest: &Digest,
-    ) -> Result<Option<Descriptor>, Error> {
+    ) -> Result<Option<(Descriptor, usize)>, Error> {
         // The entry is written before the manifest and deleted after it, so it alone says nothing.
         if !self.has_manifest(repository, digest).await? {
             return Ok(None);
         }
         let key = layout::referrer(repository, subject, digest);
-        self.0.backend.read(&key).await?.map(|bytes| record::decode(&key, &bytes)).transpose()
+        let Some(bytes) = self.0.backend.read(&key).await? else { return Ok(None) };
+        Ok(Some((record::decode(&key, &bytes)?, bytes.len())))
     }
 
     pub(super) async fn write_referrer(

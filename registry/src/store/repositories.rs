@@ -31,6 +31,16 @@ impl Store {
         Ok(self.0.backend.size(&layout::name(repository)).await?.is_some())
     }
 
+    /// Takes away the marks of repositories that hold nothing: a crash between a mark and its
+    /// manifest, or between the last manifest and its mark, leaves one, and the name would be
+    /// hosted for ever.
+    pub async fn unmark_empty_names(&self) -> Result<(), Error> {
+        for name in self.repositories(&Space::Hosted).await?.iter() {
+            self.unmark_name_if_empty(&RepositoryKey::hosted(name.clone())).await?;
+        }
+        Ok(())
+    }
+
     /// Marks a repository that is about to hold something; the caller claims its name with others.
     pub(super) async fn mark_name(&self, repository: &RepositoryKey) -> Result<(), Error> {
         let key = layout::name(repository);
@@ -46,6 +56,9 @@ impl Store {
 
     /// Takes the mark away when the repository holds nothing any more.
     pub(super) async fn unmark_name_if_empty(&self, repository: &RepositoryKey) -> Result<(), Error> {
+        if self.0.backend.size(&layout::name(repository)).await?.is_none() {
+            return Ok(());
+        }
         let _alone = self.0.claims.exclude(Claim::Name(repository.clone())).await;
         for algorithm in Algorithm::ALL {
             if !self.0.backend.list(&layout::manifests(repository, algorithm)).await?.is_empty() {

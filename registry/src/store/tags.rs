@@ -156,7 +156,9 @@ impl Store {
                     // By its bytes: a tag that moves away between the look and the delete stays.
                     let deleted = self.0.backend.delete(&layout::tag(repository, &tag), condition).await;
                     self.forget_tag(repository, &tag);
-                    deleted?;
+                    if deleted? == Outcome::Refused {
+                        elsewhere.push(layout::tag(repository, &tag));
+                    }
                 }
                 Err(Error::TagChanged { .. }) => elsewhere.push(layout::tag(repository, &tag)),
                 Err(error) => return Err(error),

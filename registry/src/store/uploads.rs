@@ -307,11 +307,12 @@ impl Store {
 
     async fn end(&self, checkout: Checkout) -> Result<(), Error> {
         let id = checkout.session.id.clone();
+        let swept = self.0.backend.sweep(&layout::upload(&id)).await;
+        // Only now: a request in between would find the remains, and take them up as a session.
+        // Until here it was told that this one is busy.
         self.sessions().remove(&id);
-        self.0.backend.sweep(&layout::upload(&id)).await?;
-        // Until here a request that had found the session before was told that it is busy.
         drop(checkout);
-        Ok(())
+        Ok(swept?)
     }
 
     async fn check_out(&self, upload: &UploadRef) -> Result<Checkout, Error> {

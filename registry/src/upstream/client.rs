@@ -4,6 +4,7 @@
 //! digest is returned as a claim: the caller hashes.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::error::Wrong;
 use super::options::Options;
 use super::token::{Answer, Challenge, Tokens};
 use super::transport::{Request, Response};
-use super::{Error, Transport};
+use super::{Error, Phase, Transport};
 use crate::clock::{Clock, Timestamp};
 use crate::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Digest, MediaType, Reference, RepositoryName};
@@ -115,7 +116,7 @@ impl Upstream {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<RemoteManifest, Error> {
-        let lane = self.lane(&self.manifest_lane).await;
+        let lane = self.lane(&self.manifest_lane).await?;
         let path = format!("/v2/{name}/manifests/{reference}");
         let response = self.ask(Method::GET, name, &path, accept_manifests()).await?;
         let media_type = response.header(CONTENT_TYPE).and_then(MediaType::parse);
@@ -132,7 +133,7 @@ impl Upstream {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Digest>, Error> {
-        let _lane = self.lane(&self.manifest_lane).await;
+        let _lane = self.lane(&self.manifest_lane).await?;
         let path = format!("/v2/{name}/manifests/{reference}");
         let response = self.ask(Method::HEAD, name, &path, accept_manifests()).await?;
         Ok(response.header("docker-content-digest").and_then(|digest| Digest::parse(digest).ok()))
@@ -142,7 +143,7 @@ impl Upstream {
     ///
     /// *Errors:* [`Error`]; also as an item of the body, after which it ends.
     pub async fn blob(&self, name: &RepositoryName, digest: &Digest) -> Result<RemoteBlob, Error> {
-        let lane = self.lane(&self.blob_lane).await;
+        let lane = self.lane(&self.blob_lane).await?;
         let path = format!("/v2/{name}/blobs/{digest}");
         let response = self.ask(Method::GET, name, &path, HeaderMap::new()).await?;
         let size = response.content_length();
@@ -158,14 +159,18 @@ impl Upstream {
     ///
     /// *Errors:* [`Error`]; [`Wrong::Length`] when the upstream does not say.
     pub async fn blob_size(&self, name: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
-        let _lane = self.lane(&self.manifest_lane).await;
+        let _lane = self.lane(&self.manifest_lane).await?;
         let path = format!("/v2/{name}/blobs/{digest}");
         let response = self.ask(Method::HEAD, name, &path, HeaderMap::new()).await?;
         response.content_length().ok_or_else(|| Error::wrong(&self.label, Wrong::Length))
     }
 
-    async fn lane(&self, lane: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-        Arc::clone(lane).acquire_owned().await.expect("a lane is never closed")
+    /// Waits for a turn, as long as for an answer: a client that opens many must not make the
+    /// others wait for ever (P6).
+    async fn lane(&self, lane: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+        let turn = tokio::time::timeout(self.timeout(), Arc::clone(lane).acquire_owned()).await;
+        let late = || Error::Timeout { upstream: Arc::clone(&self.label), phase: Phase::Turn };
+        Ok(turn.map_err(|_| late())?.expect("a lane is never closed"))
     }
 
     /// Asks every url until one has an answer.
@@ -262,7 +267,10 @@ impl Upstream {
         let sent = self.transport.send(request).await;
         let response = sent.map_err(|fault| Error::fault(&self.label, fault))?;
         let no_token = || Error::wrong(&self.label, Wrong::Token);
-        let response = self.judge(response)?;
+        // A token service that has nothing says nothing of the content: were this a 404, another
+        // upstream would answer for a name that is private here (P10).
+        let judged = self.judge(response);
+        let response = judged.map_err(|error| if error.is_not_found() { no_token() } else { error })?;
         let bytes = match self.read_whole(response, TOKEN_BYTES_MAX).await {
             Err(Error::Wrong { .. }) => return Err(no_token()),
             read => read?,
@@ -347,9 +355,38 @@ fn method_label(method: &Method) -> &'static str {
     if *method == Method::HEAD { "HEAD" } else { "GET" }
 }
 
+/// Returns where a redirect leads, or `None` when it may not be followed: away from TLS, or from
+/// a public place to an address of this network or this machine (P10).
 fn resolve(base: &str, location: &str) -> Option<String> {
-    let target = reqwest::Url::parse(base).ok()?.join(location).ok()?;
-    matches!(target.scheme(), "http" | "https").then(|| target.into())
+    let base = reqwest::Url::parse(base).ok()?;
+    let target = base.join(location).ok()?;
+    let keeps_secrecy = target.scheme() == "https" || (target.scheme() == "http" && base.scheme() == "http");
+    let stays_outside = !is_inside(&target) || is_inside(&base);
+    (keeps_secrecy && stays_outside).then(|| target.into())
+}
+
+/// Says whether a url names an address that only this machine or its network has.
+fn is_inside(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    match address {
+        Ok(IpAddr::V4(v4)) => {
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+        }
+        Ok(IpAddr::V6(v6)) => {
+            let mapped = v6.to_ipv4_mapped().is_some();
+            mapped
+                || v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
 }
 
 fn origin(url: &str) -> Option<(String, Option<String>, Option<u16>)> {

@@ -115,6 +115,9 @@ pub enum Fault {
 /// Where in an exchange the time ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Phase {
+    /// Before it was this request's turn: too many others are open.
+    #[error("waiting for a turn")]
+    Turn,
     /// Before the connection was there.
     #[error("connecting")]
     Connect,

@@ -38,6 +38,31 @@ async fn an_index_may_list_images_that_were_pulled() {
 }
 
 #[tokio::test]
+async fn an_index_of_several_images_comes_whole_or_leaves_the_name_as_it_was() {
+    let bench = Bench::new().await;
+    let images = [bench.image("a", &[70_000], 1), bench.image("b", &[80_000], 2)];
+    let mut children = Vec::new();
+    for tag in ["a", "b"] {
+        let answer = bench.client.get(&manifest_path(tag)).await;
+        children.push((answer.header("docker-content-digest").to_owned(), answer.body.len()));
+    }
+    let absent = support::sha256(b"nobody has this");
+    let mut broken: Vec<(&str, usize)> =
+        children.iter().map(|(digest, len)| (digest.as_str(), *len)).collect();
+    broken.push((&absent, 7));
+    let pushed = bench.client.push_manifest(REPO, "all", &support::index(&broken)).await;
+    assert_eq!(pushed.status, 404, "{pushed:?}");
+    let pulled = bench.client.get(&manifest_path("a")).await;
+    assert_eq!(pulled.status, 200, "a refused push hosts nothing: {pulled:?}");
+    let pushed = bench.client.push_manifest(REPO, "all", &support::index(&broken[..2])).await;
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+    bench.running.stop().await;
+    for blob in images.iter().flat_map(sim::origin::SeededImage::blobs) {
+        assert_eq!(bench.client.get(&blob_path(&blob.digest)).await.status, 200, "p3: {}", blob.digest);
+    }
+}
+
+#[tokio::test]
 async fn what_no_upstream_has_is_named_and_a_broken_upstream_is_told() {
     let bench = Bench::new().await;
     let config = bench.client.push_blob(REPO, b"{}").await;

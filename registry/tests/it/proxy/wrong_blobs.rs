@@ -159,6 +159,25 @@ async fn p1_without_a_length_wrong_bytes_never_complete() {
 }
 
 #[tokio::test]
+async fn p1_a_client_that_cannot_tell_a_cut_waits_for_the_verdict() {
+    let honest = content(LARGE, 1);
+    for (sent, status) in [(honest.clone(), 200), (content(LARGE, 2), 502)] {
+        let body = sent.clone();
+        let origin = Scripted::start(move |_| response("connection: close\r\n", &body)).await;
+        let client = registry(vec![upstream(NAME, &[origin.url()])], &Clock::system()).await;
+        let mut request =
+            http::Request::get(blob_path(sha256(&honest))).body(axum::body::Body::empty()).unwrap();
+        *request.version_mut() = http::Version::HTTP_10;
+        let answer = client.send(request).await;
+        assert_eq!((answer.status.as_u16(), answer.cut), (status, false));
+        if status == 200 {
+            assert_eq!(answer.header("content-length"), LARGE.to_string());
+            assert_eq!(answer.body, honest);
+        }
+    }
+}
+
+#[tokio::test]
 async fn p1_a_small_body_without_a_length_that_is_wrong_is_a_clean_502() {
     let honest = content(1000, 1);
     for sent in [&honest[..999], &[][..], &content(1000, 2)] {

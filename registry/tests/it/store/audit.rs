@@ -140,7 +140,8 @@ fn visible<'a>(repository: &'a RepositoryKey, world: &'a World) -> impl Iterator
 /// The visible manifests about a digest, and no others, are its referrers.
 async fn referrers(store: &Store, repository: &RepositoryKey, world: &World) -> Result<(), Violation> {
     for subject in CONTENTS.digests() {
-        let listed = store.referrers(repository, &subject).await;
+        let listed =
+            store.referrers(repository, &subject, Default::default()).await.map(|page| page.descriptors);
         let listed = listed.map_err(|error| unreadable(repository, &subject, &error))?;
         let mut listed: Vec<Digest> = listed.iter().map(|descriptor| descriptor.digest).collect();
         listed.sort_unstable();

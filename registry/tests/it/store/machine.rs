@@ -62,7 +62,10 @@ async fn ask(store: &Store, op: &Op) -> Result<Answer, Error> {
         }
         Op::Tags(of) => return Ok(Answer::Tags(store.tags(&repository(*of)).await?.to_vec())),
         Op::Referrers(of, item) => {
-            let listed = store.referrers(&repository(*of), &CONTENTS.manifests[*item].digest).await?;
+            let listed = store
+                .referrers(&repository(*of), &CONTENTS.manifests[*item].digest, Default::default())
+                .await?
+                .descriptors;
             let mut digests: Vec<_> = listed.iter().map(|descriptor| descriptor.digest).collect();
             digests.sort_unstable();
             return Ok(Answer::Referrers(digests));

@@ -5,11 +5,13 @@
 //! | `contents` | the few things that tests store |
 //! | `audit` | everything that a store serves, held against P1 and P3 |
 //! | `model` | what a store should do, in memory and in a page |
+//! | `damage` | what the disk has lost, and what a crash has left |
 //! | `machine` | the store and the model side by side, operation by operation |
 //! | `races` | many tasks on few names |
 
 pub(crate) mod audit;
 pub(crate) mod contents;
+mod damage;
 mod machine;
 mod model;
 mod races;

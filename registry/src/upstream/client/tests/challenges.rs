@@ -126,6 +126,8 @@ async fn answers_of_a_token_service() {
         (json(r#"{"token": ""}"#), "the upstream hub answered wrongly: its token service gave no token"),
         (json("<html>"), "the upstream hub answered wrongly: its token service gave no token"),
         (json(&"x".repeat(65 * 1024)), "the upstream hub answered wrongly: its token service gave no token"),
+        // Not "it does not have it": another upstream would then answer for a private name (P10).
+        (ResponseTemplate::new(404), "the upstream hub answered wrongly: its token service gave no token"),
         (ResponseTemplate::new(401), "the upstream hub refused access"),
         (ResponseTemplate::new(403), "the upstream hub refused access"),
         (ResponseTemplate::new(429), "the upstream hub limits the rate of requests"),

@@ -90,3 +90,22 @@ async fn redirects_of_every_kind_are_followed() {
         assert_eq!(manifest(&upstream(&server)).await.unwrap(), "whole", "{status}");
     }
 }
+
+#[test]
+fn p10_a_redirect_leads_neither_inside_nor_away_from_tls() {
+    for (base, location, leads) in [
+        ("https://r.example/v2/", "https://cdn.example/x", true),
+        ("https://r.example/v2/", "/x", true),
+        ("https://r.example/v2/", "http://cdn.example/x", false),
+        ("http://r.example/v2/", "http://cdn.example/x", true),
+        ("https://r.example/v2/", "https://169.254.169.254/x", false),
+        ("https://r.example/v2/", "https://10.0.0.1/x", false),
+        ("https://r.example/v2/", "https://[::1]/x", false),
+        ("https://r.example/v2/", "https://[::ffff:10.0.0.1]/x", false),
+        ("http://r.example/v2/", "http://localhost:8080/x", false),
+        ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:6000/x", true),
+        ("https://r.example/v2/", "file:///etc/passwd", false),
+    ] {
+        assert_eq!(crate::upstream::client::resolve(base, location).is_some(), leads, "{base} -> {location}");
+    }
+}
