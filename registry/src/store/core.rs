@@ -32,6 +32,7 @@ pub(super) struct Shared {
     pub(super) manifests: Derived<(RepositoryKey, Digest), Arc<StoredManifest>>,
     pub(super) tags: Derived<(RepositoryKey, Tag), TagEntry>,
     pub(super) tag_lists: Derived<RepositoryKey, Arc<Vec<String>>>,
+    pub(super) existing: Derived<RepositoryKey, bool>,
     pub(super) names: Derived<Space, Arc<Vec<RepositoryName>>>,
     pub(super) indexes: Derived<RepositoryKey, Arc<Mutex<RepositoryIndex>>>,
 }
@@ -73,6 +74,7 @@ impl Store {
             tag_lists: Derived::new(bytes_max / 8, |_, tags: &Arc<Vec<String>>| {
                 ENTRY_BYTES + tags.iter().map(|tag| tag.len() + 24).sum::<usize>()
             }),
+            existing: Derived::new(bytes_max / 16, |_, _| ENTRY_BYTES),
             names: Derived::new(u64::MAX, |_, _| ENTRY_BYTES),
             indexes: Derived::new(bytes_max / 8, |_, index: &Arc<Mutex<RepositoryIndex>>| {
                 ENTRY_BYTES + index.lock().unwrap_or_else(PoisonError::into_inner).weight()

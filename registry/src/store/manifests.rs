@@ -201,6 +201,7 @@ impl Store {
         let written = self.0.backend.write(&key, record::encode(&record), When::Always).await;
         self.0.manifests.forget(&(repository.clone(), new.digest));
         self.0.indexes.forget(repository);
+        self.0.existing.forget(repository);
         written?;
         Ok(())
     }
@@ -257,6 +258,7 @@ impl Store {
     ) -> Result<Outcome, Error> {
         let deleted = self.0.backend.delete(&layout::manifest(repository, digest), When::Always).await;
         self.0.manifests.forget(&(repository.clone(), *digest));
+        self.0.existing.forget(repository);
         let deleted = deleted?;
         if let Some(subject) = record.subject {
             self.0.backend.delete(&layout::referrer(repository, &subject, digest), When::Always).await?;

@@ -25,10 +25,24 @@ impl Store {
 
     /// Says whether the repository holds a manifest.
     pub async fn repository_exists(&self, repository: &RepositoryKey) -> Result<bool, Error> {
-        if let Some(names) = self.0.names.find(&repository.space) {
-            return Ok(names.binary_search(&repository.name).is_ok());
+        if let Some(exists) = self.0.existing.find(repository) {
+            return Ok(exists);
         }
-        Ok(self.0.backend.size(&layout::name(repository)).await?.is_some())
+        let ticket = self.0.existing.ticket(repository);
+        let is_marked = self.0.backend.size(&layout::name(repository)).await?.is_some();
+        // The mark is for the catalog; whoever loses it loses no repository (P12).
+        let exists = is_marked || self.holds_manifest(repository).await?;
+        self.0.existing.offer(ticket, repository.clone(), exists);
+        Ok(exists)
+    }
+
+    async fn holds_manifest(&self, repository: &RepositoryKey) -> Result<bool, Error> {
+        for algorithm in Algorithm::ALL {
+            if !self.0.backend.list(&layout::manifests(repository, algorithm)).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes away the marks of repositories that hold nothing: a crash between a mark and its
@@ -50,6 +64,7 @@ impl Store {
         }
         let written = self.0.backend.write(&key, bytes::Bytes::new(), When::Always).await;
         self.0.names.forget(&repository.space);
+        self.0.existing.forget(repository);
         written?;
         Ok(())
     }
@@ -60,13 +75,12 @@ impl Store {
             return Ok(());
         }
         let _alone = self.0.claims.exclude(Claim::Name(repository.clone())).await;
-        for algorithm in Algorithm::ALL {
-            if !self.0.backend.list(&layout::manifests(repository, algorithm)).await?.is_empty() {
-                return Ok(());
-            }
+        if self.holds_manifest(repository).await? {
+            return Ok(());
         }
         let deleted = self.0.backend.delete(&layout::name(repository), When::Always).await;
         self.0.names.forget(&repository.space);
+        self.0.existing.forget(repository);
         deleted?;
         Ok(())
     }

@@ -110,6 +110,17 @@ async fn a_mark_that_a_crash_has_left_is_taken_away() {
     assert_eq!(*names, [RepositoryName::parse("app").unwrap()]);
 }
 
+#[tokio::test]
+async fn p12_a_repository_whose_mark_is_lost_is_there() {
+    let disk = MemoryDisk::new();
+    let store = open(&disk).await;
+    assert!(!store.repository_exists(&app()).await.unwrap());
+    store.put_manifest(&app(), new(EMPTY, INDEX, "v1")).await.unwrap();
+    assert!(store.repository_exists(&app()).await.unwrap());
+    disk.remove("names/app").unwrap();
+    assert!(open(&disk).await.repository_exists(&app()).await.unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deletes_side_by_side_leave_nothing_that_is_needed_by_nothing() {
     for round in 0..20 {
