@@ -4,6 +4,7 @@
 use anyhow::Result;
 
 use crate::cargo::{Tests, Workspace};
+use crate::packages;
 use crate::tally::Tally;
 
 /// The integration test that holds them.
@@ -19,9 +20,12 @@ pub(crate) struct Args {
     require: bool,
 }
 
-/// Runs the tests that the filter names.
+/// Installs what the tests need where that is possible, and runs those that the filter names.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Tally> {
-    run_filtered(workspace, args.filter.as_deref(), args.require)
+    let missing = packages::ensure(packages::FOR_TESTS);
+    let mut tally = packages::judge(&missing, packages::is_ci() || args.require);
+    tally += run_filtered(workspace, args.filter.as_deref(), args.require)?;
+    Ok(tally)
 }
 
 /// Runs every test.
