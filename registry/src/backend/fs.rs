@@ -407,7 +407,7 @@ impl Backend for FsBackend {
     }
 
     async fn stage(&self, key: &Key) -> Result<Box<dyn Stage>, Error> {
-        let created = self.0.run(key, |fs, key| {
+        let created = self.0.run_syncing(key, |fs, key| {
             fs.create_parents(key.as_str()).map_err(|error| Error::new("mkdir", key, error))?;
             fs.disk.create(key.as_str()).map_err(|error| Error::new("create", key, error))
         });

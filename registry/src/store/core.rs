@@ -67,7 +67,7 @@ impl Store {
             claims: Claims::default(),
             sessions: Mutex::default(),
             members: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
-            manifests: Derived::new(bytes_max / 2, |_, manifest: &Arc<StoredManifest>| {
+            manifests: Derived::new(bytes_max / 16 * 7, |_, manifest: &Arc<StoredManifest>| {
                 ENTRY_BYTES + manifest.bytes.len()
             }),
             tags: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),

@@ -134,8 +134,12 @@ impl Store {
         self.change(async move {
             let put = store.put_manifest_here(&repository, &new).await;
             if put.is_err() {
-                // The name may have been marked for a manifest that did not come.
-                store.unmark_name_if_empty(&repository).await?;
+                // The name may have been marked for a manifest that did not come. If the mark cannot
+                // be taken away now, it is after the next start; the client is told what went wrong first.
+                if let Err(error) = store.unmark_name_if_empty(&repository).await {
+                    tracing::warn!(repo.name = %repository, error = &error as &dyn std::error::Error,
+                        "a repository's mark could not be looked at");
+                }
             }
             put
         })

@@ -232,7 +232,10 @@ impl Store {
             if now.since(session.touched_at()) < self.0.options.upload_expiry {
                 continue;
             }
-            if let Ok(checkout) = session.check_out() {
+            // Looked at again once nobody else can have it: a chunk may have come in between.
+            if let Ok(checkout) = session.check_out()
+                && now.since(session.touched_at()) >= self.0.options.upload_expiry
+            {
                 self.end(checkout).await?;
                 expired += 1;
             }
