@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::{
-    blobs, manifests, query::Query, referrers, refusal::Refusal, route::Endpoint, store::Store, tags, uploads,
+    blobs, lie, manifests, query::Query, referrers, refusal::Refusal, registry::Nature, route::Endpoint,
+    store::Store, tags, uploads, variant,
 };
 use crate::digest::Digest;
 
@@ -34,8 +35,17 @@ impl Call {
     }
 }
 
+/// Answers a request as this origin's nature has it: the honest answer, with at most one departure.
+pub(super) fn answer(store: &mut Store, call: Call, nature: Nature) -> Response<Bytes> {
+    match (nature.lie, nature.variant) {
+        (Some(lie), _) => lie::answer(lie, store, call),
+        (None, Some(variant)) => variant::answer(variant, store, call),
+        (None, None) => honest(store, &call),
+    }
+}
+
 /// Answers a request from, or changes, the store.
-pub(super) fn answer(store: &mut Store, call: &Call) -> Response<Bytes> {
+pub(super) fn honest(store: &mut Store, call: &Call) -> Response<Bytes> {
     let mut response = route(store, call).unwrap_or_else(|refusal| refusal.response());
     response
         .headers_mut()

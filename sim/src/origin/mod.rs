@@ -10,11 +10,14 @@
 //! | `dispatch` | endpoint and method to handler |
 //! | `blobs`, `manifests`, `uploads`, `tags`, `referrers` | one handler file per noun |
 //! | `store` | the content, by repository |
+//! | `lie` | what a dishonest origin does instead ([`Lie`]) |
+//! | `variant` | what an honest origin may do instead ([`Variant`]) |
 //! | `refusal` | the OCI error bodies |
 
 mod blobs;
 mod dispatch;
 mod journal;
+mod lie;
 mod manifest;
 mod manifests;
 mod query;
@@ -28,11 +31,14 @@ mod server;
 mod store;
 mod tags;
 mod uploads;
+mod variant;
 
 pub(crate) use self::journal::LiveExchange;
 pub use self::{
     journal::{Entry, Journal},
+    lie::Lie,
     registry::Origin,
     seed::{ImageSpec, IndexSpec, SeededBlob, SeededImage, SeededIndex},
     server::{Running, ServeError},
+    variant::Variant,
 };

@@ -9,10 +9,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::{
     dispatch::{self, Call},
     journal::{Journal, LiveExchange},
+    lie::Lie,
     query::Query,
     refusal::Refusal,
     store::Store,
     uploads::BLOB_BYTES_MAX,
+    variant::Variant,
 };
 use crate::{
     digest::Digest,
@@ -57,6 +59,16 @@ struct Inner {
     store: Mutex<Store>,
     journal: Journal,
     faults: Arc<Faults>,
+    nature: Nature,
+}
+
+/// In which way, if any, an origin departs from the honest one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Nature {
+    /// What it does that the specification forbids.
+    pub(super) lie: Option<Lie>,
+    /// What it does in another way that the specification allows.
+    pub(super) variant: Option<Variant>,
 }
 
 impl Default for Origin {
@@ -69,8 +81,24 @@ impl Origin {
     /// Makes an empty registry that listens nowhere yet.
     #[must_use]
     pub fn new() -> Self {
-        let inner = Inner { store: Mutex::default(), journal: Journal::default(), faults: Faults::new() };
-        Self { inner: Arc::new(inner) }
+        Self::of(Nature::default())
+    }
+
+    /// Makes an empty registry that tells one lie, for the proof that a test suite finds it.
+    #[must_use]
+    pub fn lying(lie: Lie) -> Self {
+        Self::of(Nature { lie: Some(lie), ..Nature::default() })
+    }
+
+    /// Makes an empty registry that takes one of the liberties of the specification.
+    #[must_use]
+    pub fn varied(variant: Variant) -> Self {
+        Self::of(Nature { variant: Some(variant), ..Nature::default() })
+    }
+
+    fn of(nature: Nature) -> Self {
+        let (store, journal, faults) = (Mutex::default(), Journal::default(), Faults::new());
+        Self { inner: Arc::new(Inner { store, journal, faults, nature }) }
     }
 
     /// Returns the record of what was asked and sent.
@@ -158,6 +186,6 @@ impl Origin {
             headers: parts.headers,
             body,
         };
-        dispatch::answer(&mut locked(&self.inner.store), &call)
+        dispatch::answer(&mut locked(&self.inner.store), call, self.inner.nature)
     }
 }
