@@ -128,35 +128,33 @@ impl Feature {
 }
 
 /// Something done to the target that HTTP cannot do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
     /// Stop the registry and start it again on the same data.
     Restart,
-    /// Run it with another configuration.
-    Configuration,
-    /// Run its garbage collection.
+    /// Run its garbage collection to the end.
     Gc,
-    /// Move its clock.
-    Clock,
-    /// Put an origin behind it.
-    Proxy,
+    /// List the files of its store, or of the registry with this configuration.
+    Files(Option<&'static str>),
+    /// Give a registry with another configuration: the name says which.
+    Configuration(&'static str),
 }
 
-impl Control {
-    /// Returns the word that the control command gets.
-    pub fn name(self) -> &'static str {
+/// Shows the words that the control command gets.
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Restart => "restart",
-            Self::Configuration => "configuration",
-            Self::Gc => "gc",
-            Self::Clock => "clock",
-            Self::Proxy => "proxy",
+            Self::Restart => f.write_str("restart"),
+            Self::Gc => f.write_str("gc"),
+            Self::Files(None) => f.write_str("files"),
+            Self::Files(Some(name)) => write!(f, "files {name}"),
+            Self::Configuration(name) => write!(f, "configuration {name}"),
         }
     }
 }
 
 /// What a check needs before it can run; without it, it is skipped with the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// An optional part of the registry.
     Feature(Feature),
@@ -164,12 +162,45 @@ pub enum Need {
     Control(Control),
     /// A user name and a password.
     Credentials,
-    /// An account that may read less than the one given.
-    SecondAccount,
-    /// HTTP/2, which the raw client does not speak.
-    Http2,
+    /// Tokens: the registry's challenge asks for Bearer.
+    Tokens,
+    /// An account that may pull and not push.
+    Reader,
+    /// An account that may read nothing of what the suite pushes.
+    Outsider,
+    /// A second origin behind the proxy, under another name.
+    SecondOrigin,
     /// `--heavy`.
     Heavy,
+}
+
+/// Shows what is missing and how it is given.
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Feature(feature) => f.write_str(feature.name()),
+            Self::Control(control) => write!(f, "control: {control}"),
+            Self::Credentials => f.write_str("credentials: --username and --password"),
+            Self::Tokens => f.write_str("a registry that asks for tokens"),
+            Self::Reader => f.write_str("an account that may only pull: --reader"),
+            Self::Outsider => f.write_str("an account that may not pull: --outsider"),
+            Self::SecondOrigin => f.write_str("a second origin with a name: --origin ADDR=NS"),
+            Self::Heavy => f.write_str("--heavy"),
+        }
+    }
+}
+
+/// Where the content that a check looks at may come from; the kind of run decides what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The check pushes, or must: only registries that take pushes can be judged.
+    Pushed,
+    /// The check pulls content of its own making, wherever that was put.
+    Seeded,
+    /// The check pulls any content, also that which a read-only run was told of.
+    Any,
+    /// The check needs an origin behind the target that it can spoil.
+    Origin,
 }
 
 /// Why a check's function stopped without passing.
@@ -224,15 +255,23 @@ pub struct Check {
     pub needs: &'static [Need],
     /// The checks without which it can say nothing.
     pub after: &'static [&'static str],
+    /// Where its content may come from.
+    pub content: Content,
     /// Runs with nothing beside it.
     pub alone: bool,
-    /// The function; absent where the needs name something that this suite cannot give yet.
-    pub run: Option<Run>,
+    /// The function.
+    pub run: Run,
 }
 
 impl Check {
-    /// Makes a check; the builder methods add the rest.
-    pub const fn new(id: &'static str, level: Level, anchor: &'static str, says: &'static str) -> Self {
+    /// Makes a check that pushes what it looks at; the builder methods add the rest.
+    pub const fn new(
+        id: &'static str,
+        level: Level,
+        anchor: &'static str,
+        says: &'static str,
+        run: Run,
+    ) -> Self {
         Self {
             id,
             level,
@@ -243,14 +282,15 @@ impl Check {
             covers: &[],
             needs: &[],
             after: &[],
+            content: Content::Pushed,
             alone: false,
-            run: None,
+            run,
         }
     }
 
-    /// Sets the function.
-    pub const fn run(self, run: Run) -> Self {
-        Self { run: Some(run), ..self }
+    /// Lets its content come from elsewhere than pushes to the target.
+    pub const fn content(self, content: Content) -> Self {
+        Self { content, ..self }
     }
 
     /// Sets why it matters.

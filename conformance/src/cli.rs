@@ -13,7 +13,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::check::{Check, Level};
 use crate::known::Known;
+use crate::login::Account;
 use crate::report::{self, Report};
+use crate::source::{Given, OriginAt};
+use crate::wire::Trust;
 use crate::{Options, checks};
 
 /// Nothing failed.
@@ -50,12 +53,30 @@ struct RunArgs {
     /// Base address of the registry, such as http://localhost:5000.
     #[arg(long)]
     target: String,
-    /// User name for Basic authorization.
+    /// User name, for Basic authorization and for the realm that gives tokens.
     #[arg(long, requires = "password")]
     username: Option<String>,
-    /// Password for Basic authorization.
+    /// Its password.
     #[arg(long, requires = "username")]
     password: Option<String>,
+    /// USER:PASSWORD of an account that may pull NAMESPACE/** and not push.
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = Account::parse)]
+    reader: Option<Account>,
+    /// USER:PASSWORD of an account that may push to NAMESPACE-outside/** and read nothing of NAMESPACE/**.
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = Account::parse)]
+    outsider: Option<Account>,
+    /// A PEM file with authorities to trust beside those of the system.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Where the names of the repositories that the suite makes begin.
+    #[arg(long, default_value = "conf")]
+    namespace: String,
+    /// Judge the target as a proxy: serve an origin on ADDR, its upstream, which it knows as NS; repeatable.
+    #[arg(long, value_name = "ADDR[=NS]", value_parser = OriginAt::parse)]
+    origin: Vec<OriginAt>,
+    /// Only read: an image that the target holds, NAME:TAG or NAME@DIGEST; repeatable.
+    #[arg(long, value_name = "IMAGE", value_parser = Given::parse, conflicts_with = "origin")]
+    given: Vec<Given>,
     /// Run only checks whose id or clause matches; `*` stands for anything, a comma separates.
     #[arg(long)]
     filter: Option<String>,
@@ -71,7 +92,7 @@ struct RunArgs {
     /// Run heavy checks too.
     #[arg(long)]
     heavy: bool,
-    /// A command that carries out controls; it gets the control's name as its last word.
+    /// A command that carries out controls: restart, gc, files, configuration NAME; exit 3 means not given.
     #[arg(long)]
     control: Option<String>,
     /// A file with known failures: an id a line, the cause in comments above it.
@@ -135,6 +156,12 @@ fn run(args: RunArgs) -> anyhow::Result<u8> {
     let seed = args.seed.unwrap_or_else(random_seed);
     let options = Options {
         credentials: args.username.zip(args.password),
+        reader: args.reader,
+        outsider: args.outsider,
+        trust: Trust { ca: args.ca },
+        namespace: args.namespace,
+        origins: args.origin,
+        given: args.given,
         filter: args.filter,
         level: args.level.into(),
         jobs: args.jobs.into(),
@@ -199,7 +226,8 @@ fn explanation(check: &Check) -> String {
         text.push_str(&format!("\nAfter: {}\n", check.after.join(", ")));
     }
     if !check.needs.is_empty() {
-        text.push_str(&format!("\nNeeds: {:?}\n", check.needs));
+        let needs: Vec<String> = check.needs.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("\nNeeds: {}\n", needs.join(", ")));
     }
     text
 }

@@ -37,7 +37,8 @@ pub fn sha512(bytes: &[u8]) -> String {
     format!("sha512:{}", hex(&Sha512::digest(bytes)))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns the bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{Feature, Stop};
+use crate::check::{Content, Feature, Stop};
 use crate::content::sha512;
 use crate::context::Context;
 use crate::wire::Response;
@@ -34,6 +34,10 @@ impl Features {
         }
     }
 
+    fn lack(&mut self, feature: Feature, reason: &str) {
+        self.missing.insert(feature.name(), reason.to_owned());
+    }
+
     /// Asks the target; what cannot be prepared stays unknown.
     pub async fn probe(ctx: &Context) -> Self {
         let mut features = Self::default();
@@ -46,7 +50,21 @@ impl Features {
 async fn probe_all(ctx: &Context, features: &mut Features) -> Result<(), Stop> {
     let catalog = ctx.follow(ctx.request("GET", "/v2/_catalog?n=1")).await?;
     features.judge(Feature::Catalog, &catalog, &[401, 403, 404, 405, 501]);
+    if ctx.shared().source.lacks(Content::Pushed).is_some() {
+        for feature in
+            [Feature::TagDelete, Feature::ManifestDelete, Feature::BlobDelete, Feature::TagParameter]
+        {
+            features.lack(feature, "nothing is pushed to the target in this run");
+        }
+        let held = ctx.held().await?;
+        let response = ctx.referrers(&held.repo, &held.image.manifest.digest, "").await?;
+        features.judge(Feature::Referrers, &response, &[404]);
+        return Ok(());
+    }
+    probe_pushes(ctx, features).await
+}
 
+async fn probe_pushes(ctx: &Context, features: &mut Features) -> Result<(), Stop> {
     let repo = ctx.repo();
     let bytes = ctx.blob(64).bytes;
     let response = ctx.put_blob(&repo, &sha512(&bytes), &bytes).await?;
@@ -60,7 +78,7 @@ async fn probe_all(ctx: &Context, features: &mut Features) -> Result<(), Stop> {
     let pushed = ctx.send(ctx.push(&repo, digest, &image.manifest).query("tag", "parameter")).await?;
     if pushed.header("OCI-Tag").is_none() && ctx.pull(&repo, "parameter").await?.status == 404 {
         let reason = format!("{} answered {} and made no tag", pushed.label, pushed.status);
-        features.missing.insert(Feature::TagParameter.name(), reason);
+        features.lack(Feature::TagParameter, &reason);
     }
 
     let response = ctx.delete_manifest(&repo, "probe").await?;

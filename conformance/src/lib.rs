@@ -17,18 +17,18 @@ pub mod control;
 pub mod expect;
 pub mod features;
 pub mod known;
+pub mod login;
 pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod runner;
+pub mod source;
 mod steps;
 pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -37,10 +37,12 @@ use crate::context::{Context, Shared};
 use crate::control::Controls;
 use crate::features::Features;
 use crate::known::Known;
+use crate::login::{Account, Login};
 use crate::plan::Selection;
 use crate::progress::Progress;
 use crate::report::{Observation, Report};
-use crate::wire::{Connection, Url, UrlError, WireError};
+use crate::source::{Behind, Given, OriginAt, OriginError, Source};
+use crate::wire::{Connection, Dialer, Trust, TrustError, Url, UrlError, WireError};
 
 /// How long the first connection to the target may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -50,8 +52,20 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Options {
     /// Base address of the registry: `http://host:port`.
     pub target: String,
-    /// User name and password, sent as Basic authorization.
+    /// User name and password: sent as Basic authorization, or to the realm that gives tokens.
     pub credentials: Option<(String, String)>,
+    /// An account that may pull what the suite pushes, but not push.
+    pub reader: Option<Account>,
+    /// An account that may read nothing of what the suite pushes, but push to `NAMESPACE-outside/…`.
+    pub outsider: Option<Account>,
+    /// Whose certificates are accepted.
+    pub trust: Trust,
+    /// Where the names of the repositories that the suite makes begin.
+    pub namespace: String,
+    /// Where origins are put behind the target, which the run then judges as a proxy.
+    pub origins: Vec<OriginAt>,
+    /// Images that the target holds; with any of them the run only reads.
+    pub given: Vec<Given>,
     /// Only checks whose id or clause matches.
     pub filter: Option<String>,
     /// The weakest level that runs.
@@ -80,6 +94,12 @@ impl Options {
         Self {
             target: target.into(),
             credentials: None,
+            reader: None,
+            outsider: None,
+            trust: Trust::default(),
+            namespace: "conf".to_owned(),
+            origins: Vec::new(),
+            given: Vec::new(),
             filter: None,
             level: Level::Observe,
             jobs: 8,
@@ -106,6 +126,15 @@ pub enum RunError {
     /// Nothing answers at the target.
     #[error("target unreachable")]
     Unreachable(#[source] WireError),
+    /// The authorities to trust cannot be used.
+    #[error("bad certificate authorities")]
+    Trust(#[source] TrustError),
+    /// An origin cannot be put behind the target.
+    #[error("no origin behind the target")]
+    Origin(#[source] OriginError),
+    /// Origins and given images exclude each other.
+    #[error("a run judges a proxy with an origin or reads given images, not both")]
+    Source,
 }
 
 /// Runs the suite against a target.
@@ -119,12 +148,14 @@ pub async fn run(options: Options) -> Result<Report, RunError> {
         return Err(RunError::Path(target.target));
     }
     let unreachable = |error| RunError::Unreachable(error);
-    let opened = timeout(CONNECT_DEADLINE, Connection::open(&target)).await;
+    let dialer = Dialer::new(&options.trust).map_err(RunError::Trust)?;
+    let source = source(&options).await?;
+    let opened = timeout(CONNECT_DEADLINE, Connection::open(&dialer, &target)).await;
     opened.unwrap_or(Err(WireError::Timeout(CONNECT_DEADLINE))).map_err(unreachable)?;
 
     let selection = Selection { level: options.level, filter: options.filter.clone() };
     let plan = selection.pick(checks::all());
-    let (shared, mut left) = share(&options, target.clone()).await;
+    let (shared, mut left) = share(&options, target, dialer, source).await;
     let settings = runner::Settings {
         jobs: options.jobs,
         check_deadline: if options.heavy { options.check_deadline * 20 } else { options.check_deadline },
@@ -146,15 +177,39 @@ pub async fn run(options: Options) -> Result<Report, RunError> {
     Ok(Report { target: options.target, seed: options.seed, checks: results.checks, observations })
 }
 
+/// Puts the content where the options say.
+async fn source(options: &Options) -> Result<Source, RunError> {
+    match (options.origins.as_slice(), options.given.as_slice()) {
+        ([], []) => Ok(Source::Pushed),
+        ([], given) => Ok(Source::Given(given.into())),
+        (origins, []) => {
+            let mut behind = Vec::with_capacity(origins.len());
+            for at in origins {
+                behind.push(Behind::start(at).await.map_err(RunError::Origin)?);
+            }
+            Ok(Source::Origins(behind.into()))
+        }
+        _ => Err(RunError::Source),
+    }
+}
+
 /// Makes what all checks share, after a look at what the target offers.
-async fn share(options: &Options, target: Url) -> (Arc<Shared>, Vec<context::Left>) {
-    let authorization = options
-        .credentials
-        .as_ref()
-        .map(|(username, password)| format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))));
+async fn share(
+    options: &Options,
+    target: Url,
+    dialer: Dialer,
+    source: Source,
+) -> (Arc<Shared>, Vec<context::Left>) {
+    let account = options.credentials.clone().map(|(username, password)| Account { username, password });
+    let login = |account: &Account| Arc::new(Login::new(Some(account.clone())));
     let blank = Shared {
         target,
-        authorization,
+        dialer,
+        login: Arc::new(Login::new(account)),
+        reader: options.reader.as_ref().map(login),
+        outsider: options.outsider.as_ref().map(login),
+        namespace: options.namespace.clone(),
+        source,
         seed: options.seed,
         stamp: stamp(),
         request_deadline: options.request_deadline,

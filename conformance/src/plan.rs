@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::{Check, Feature, Level, Need, Outcome};
+use crate::check::{Check, Level, Need, Outcome};
 use crate::context::Shared;
+use crate::source::Source;
 
 /// Picks checks out of the registry of checks.
 #[derive(Clone, Debug)]
@@ -79,8 +80,17 @@ pub enum Next {
 }
 
 /// Decides what happens with a check, given the outcomes so far.
-pub fn next(check: &Check, base: &str, done: &BTreeMap<&str, Outcome>, lacks: Option<String>) -> Next {
-    let prerequisites = check.after.iter().copied().chain((check.id != base).then_some(base));
+///
+/// `beside` are checks that this kind of run leaves out; whoever comes after them does not wait.
+pub fn next(
+    check: &Check,
+    base: &str,
+    done: &BTreeMap<&str, Outcome>,
+    beside: &BTreeSet<&str>,
+    lacks: Option<String>,
+) -> Next {
+    let prerequisites = check.after.iter().copied().filter(|id| !beside.contains(id));
+    let prerequisites = prerequisites.chain((check.id != base).then_some(base));
     let mut waiting = false;
     let mut skipped = None;
     for id in prerequisites {
@@ -103,35 +113,41 @@ pub fn next(check: &Check, base: &str, done: &BTreeMap<&str, Outcome>, lacks: Op
 
 /// Returns why a check cannot run against this target; none when it can.
 pub fn lacks(check: &Check, shared: &Shared, heavy: bool) -> Option<String> {
-    let lacking = check.needs.iter().find_map(|need| match need {
-        Need::Feature(feature) => lacks_feature(*feature, shared),
-        Need::Control(control) if shared.controls.gives(*control) => None,
-        Need::Control(control) => Some(format!("needs control: {}", control.name())),
-        Need::Credentials if shared.authorization.is_some() => None,
-        Need::Credentials => Some("needs credentials: --username and --password".to_owned()),
-        Need::SecondAccount => Some("needs a second account with fewer rights".to_owned()),
-        Need::Http2 => Some("needs HTTP/2, which the raw client does not speak".to_owned()),
-        Need::Heavy if heavy => None,
-        Need::Heavy => Some("needs --heavy".to_owned()),
-    });
-    lacking.or_else(|| check.run.is_none().then(|| "not part of this version of the suite".to_owned()))
+    let of_run = shared.source.lacks(check.content).map(str::to_owned);
+    of_run.or_else(|| check.needs.iter().find_map(|need| lacks_need(*need, shared, heavy)))
 }
 
-fn lacks_feature(feature: Feature, shared: &Shared) -> Option<String> {
-    let reason = shared.features.missing(feature)?;
-    Some(format!("the target does not offer {}: {reason}", feature.name()))
+fn lacks_need(need: Need, shared: &Shared, heavy: bool) -> Option<String> {
+    let given = match need {
+        Need::Feature(feature) => {
+            let reason = shared.features.missing(feature)?;
+            return Some(format!("the target does not offer {}: {reason}", feature.name()));
+        }
+        Need::Control(_) => shared.controls.given(),
+        Need::Credentials => shared.login.account().is_some(),
+        Need::Tokens => shared.login.is_bearer(),
+        Need::Reader => shared.reader.is_some(),
+        Need::Outsider => shared.outsider.is_some(),
+        Need::SecondOrigin => {
+            matches!(&shared.source, Source::Origins(all) if all.iter().filter(|one| one.ns.is_some()).count() > 1)
+        }
+        Need::Heavy => heavy,
+    };
+    (!given).then(|| format!("needs {need}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Run;
 
+    const NOTHING: Run = |_| Box::pin(async { Ok(()) });
     const CHECKS: [Check; 5] = [
-        Check::new("T-001", Level::Must, "base", "answers"),
-        Check::new("T-002", Level::Observe, "base", "slash"),
-        Check::new("R-047", Level::Must, "push", "blob"),
-        Check::new("T-010", Level::Must, "names", "upper").after(&["R-047"]),
-        Check::new("T-011", Level::Should, "names", "lower").after(&["T-010"]),
+        Check::new("T-001", Level::Must, "base", "answers", NOTHING),
+        Check::new("T-002", Level::Observe, "base", "slash", NOTHING),
+        Check::new("R-047", Level::Must, "push", "blob", NOTHING),
+        Check::new("T-010", Level::Must, "names", "upper", NOTHING).after(&["R-047"]),
+        Check::new("T-011", Level::Should, "names", "lower", NOTHING).after(&["T-010"]),
     ];
 
     fn picked(level: Level, filter: Option<&str>) -> Vec<&'static str> {
@@ -166,7 +182,8 @@ mod tests {
     #[test]
     fn prerequisites_decide() {
         let check = |after: &[(&'static str, Outcome)], lacks: Option<&str>| {
-            next(&CHECKS[3], "T-001", &after.iter().copied().collect(), lacks.map(str::to_owned))
+            let lacks = lacks.map(str::to_owned);
+            next(&CHECKS[3], "T-001", &after.iter().copied().collect(), &BTreeSet::new(), lacks)
         };
         let passed = ("T-001", Outcome::Pass);
         assert_eq!(check(&[passed], None), Next::Wait);
@@ -178,5 +195,7 @@ mod tests {
         let skip = |text: &str| Next::Drop(Outcome::Skip, text.to_owned());
         assert_eq!(check(&[passed, ("R-047", Outcome::Skip)], None), skip("R-047 was skipped"));
         assert_eq!(check(&[passed, ("R-047", Outcome::Pass)], Some("x")), skip("x"));
+        let beside = next(&CHECKS[3], "T-001", &[passed].into(), &["R-047"].into(), None);
+        assert_eq!(beside, Next::Run, "what this kind of run leaves out is not waited for");
     }
 }

@@ -1,18 +1,19 @@
 //! Runs the chosen checks side by side, turns what happens to them into outcomes, and cleans up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::check::{Check, Outcome, Stop, Verdict};
-use crate::context::{Context, Left, Shared};
+use crate::check::{Check, Content, Outcome, Stop, Verdict};
+use crate::context::{Context, Left, Shared, Temperature};
 use crate::known::Known;
 use crate::plan::{Next, lacks, next};
 use crate::progress::Progress;
 use crate::report::{CheckResult, Observation};
+use crate::source::Source;
 
 /// How the checks are run.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ pub async fn run(
         settings,
         progress,
         base: plan.first().map_or("", |check| check.id),
+        beside: beside(plan, shared),
         done: BTreeMap::new(),
         started: BTreeMap::new(),
         results: BTreeMap::new(),
@@ -72,6 +74,7 @@ struct Run<'r> {
     settings: &'r Settings,
     progress: &'r Progress,
     base: &'static str,
+    beside: BTreeSet<&'static str>,
     done: BTreeMap<&'static str, Outcome>,
     started: BTreeMap<&'static str, Instant>,
     results: BTreeMap<&'static str, CheckResult>,
@@ -81,8 +84,23 @@ struct Run<'r> {
 /// One check that ended, however it did.
 struct Ended {
     check: &'static Check,
-    context: Arc<Context>,
+    contexts: Vec<Arc<Context>>,
     verdict: Verdict,
+}
+
+/// Returns the checks that this kind of run leaves out.
+fn beside(plan: &[&'static Check], shared: &Shared) -> BTreeSet<&'static str> {
+    let out = plan.iter().filter(|check| shared.source.lacks(check.content).is_some());
+    out.map(|check| check.id).collect()
+}
+
+/// Returns how often a check runs: twice where its content stands behind a proxy, before and after the
+/// proxy has served it.
+fn temperatures(check: &Check, shared: &Shared) -> &'static [Temperature] {
+    match (&shared.source, check.content) {
+        (Source::Origins(_), Content::Seeded | Content::Any) => &[Temperature::Cold, Temperature::Warm],
+        _ => &[Temperature::Cold],
+    }
 }
 
 impl Run<'_> {
@@ -115,7 +133,7 @@ impl Run<'_> {
                     continue;
                 }
                 let lacks = lacks(check, self.shared, self.settings.heavy);
-                match next(check, self.base, &self.done, lacks) {
+                match next(check, self.base, &self.done, &self.beside, lacks) {
                     Next::Wait => {}
                     Next::Run if check.alone && !alone => {}
                     Next::Run => return Some(check),
@@ -132,32 +150,38 @@ impl Run<'_> {
     }
 
     fn start(&mut self, check: &'static Check, running: &mut JoinSet<Ended>) {
-        let Some(function) = check.run else {
-            return;
-        };
         self.started.insert(check.id, Instant::now());
-        let context = Arc::new(Context::new(Arc::clone(self.shared), check.id));
         let deadline = self.settings.check_deadline;
+        let temperatures = temperatures(check, self.shared);
+        let context = |heat: &Temperature| Arc::new(Context::at(Arc::clone(self.shared), check.id, *heat));
+        let contexts: Vec<Arc<Context>> = temperatures.iter().map(context).collect();
         running.spawn(async move {
-            let inner = Arc::clone(&context);
-            // A task of its own, so that a panic ends the check and not the run.
-            let task = tokio::spawn(async move {
-                let verdict = timeout(deadline, function(&inner)).await;
-                verdict.unwrap_or_else(|_| Err(Stop::Error(format!("took longer than {deadline:?}"))))
-            });
-            let verdict = task.await.unwrap_or_else(|error| Err(Stop::Error(panicked(error))));
-            Ended { check, context, verdict }
+            let mut verdict = Ok(());
+            for context in &contexts {
+                verdict = run_once(check, Arc::clone(context), deadline).await;
+                if contexts.len() > 1 {
+                    verdict = verdict.map_err(|stop| named(stop, context.temperature()));
+                }
+                if verdict.is_err() {
+                    break;
+                }
+            }
+            Ended { check, contexts, verdict }
         });
     }
 
     fn end(&mut self, ended: Ended) {
-        let Ended { check, context, verdict } = ended;
-        let id = check.id.to_owned();
-        let texts = context.take_observations().into_iter();
-        self.gathered.observations.extend(texts.map(|text| Observation { id: id.clone(), text }));
-        self.gathered.left.extend(context.take_left());
+        let Ended { check, contexts, verdict } = ended;
+        let mut exchanges = Vec::new();
+        for context in contexts {
+            let texts = context.take_observations().into_iter();
+            let observation = |text| Observation { id: check.id.to_owned(), text };
+            self.gathered.observations.extend(texts.map(observation));
+            self.gathered.left.extend(context.take_left());
+            exchanges.extend(context.take_exchanges());
+        }
         let (outcome, message) = judge(verdict, self.settings.known.cause(check.id));
-        self.record(check, outcome, message, context.take_exchanges());
+        self.record(check, outcome, message, exchanges);
     }
 
     fn record(
@@ -179,6 +203,29 @@ impl Run<'_> {
         self.progress.finished(&result);
         self.done.insert(check.id, outcome);
         self.results.insert(check.id, result);
+    }
+}
+
+/// Runs a check's function to its end, its deadline or its panic.
+async fn run_once(check: &'static Check, context: Arc<Context>, deadline: Duration) -> Verdict {
+    // A task of its own, so that a panic ends the check and not the run.
+    let task = tokio::spawn(async move {
+        let verdict = timeout(deadline, (check.run)(&context)).await;
+        verdict.unwrap_or_else(|_| Err(Stop::Error(format!("took longer than {deadline:?}"))))
+    });
+    task.await.unwrap_or_else(|error| Err(Stop::Error(panicked(error))))
+}
+
+/// Says in a message whether the content was cold or warm.
+fn named(stop: Stop, temperature: Temperature) -> Stop {
+    let heat = match temperature {
+        Temperature::Cold => "cold",
+        Temperature::Warm => "warm",
+    };
+    match stop {
+        Stop::Fail(message) => Stop::Fail(format!("{heat}: {message}")),
+        Stop::Skip(message) => Stop::Skip(message),
+        Stop::Error(message) => Stop::Error(format!("{heat}: {message}")),
     }
 }
 
@@ -219,8 +266,8 @@ pub async fn clean_up(shared: &Arc<Shared>, left: Vec<Left>, jobs: usize) {
             if running.len() >= jobs.max(1) {
                 running.join_next().await;
             }
-            let (Left::Manifest(url) | Left::Blob(url) | Left::Session(url)) = left;
-            let context = Context::new(Arc::clone(shared), "cleanup");
+            let url = left.url().clone();
+            let context = Context::new(Arc::clone(shared), "cleanup").towards(url.at("/"));
             running.spawn(async move { context.attempt(context.request_to("DELETE", url)).await.is_ok() });
         }
         while running.join_next().await.is_some() {}

@@ -76,10 +76,11 @@ impl Context {
 
     /// Prepares a blob in a repository.
     ///
-    /// *Errors*: [`Stop::Error`].
+    /// *Errors*: [`Stop::Error`]; [`Stop::Skip`] in a run that only reads.
     pub async fn have_blob(&self, repo: &str, blob: &Blob) -> Verdict {
-        let response = setup(self.put_blob(repo, &blob.digest, &blob.bytes).await)?;
-        setup(status(&response, &[201]))
+        let response = setup(self.place()?.put_blob(repo, &blob.digest, &blob.bytes).await)?;
+        setup(status(&response, &[201]))?;
+        self.warm(&format!("/v2/{repo}/blobs/{}", blob.digest)).await
     }
 
     /// Returns the request that pushes a manifest.
@@ -91,10 +92,12 @@ impl Context {
 
     /// Prepares a manifest, whose content has to be there already.
     ///
-    /// *Errors*: [`Stop::Error`].
+    /// *Errors*: [`Stop::Error`]; [`Stop::Skip`] in a run that only reads.
     pub async fn have_manifest(&self, repo: &str, reference: &str, manifest: &Manifest) -> Verdict {
-        let response = setup(self.send(self.push(repo, reference, manifest)).await)?;
-        setup(status(&response, &[201]))
+        let place = self.place()?;
+        let response = setup(place.send(place.push(repo, reference, manifest)).await)?;
+        setup(status(&response, &[201]))?;
+        self.warm(&format!("/v2/{repo}/manifests/{reference}")).await
     }
 
     /// Prepares the blobs of an image.

@@ -103,7 +103,7 @@ async fn no_target_is_an_error() {
     drop(listener);
     let error = run(options(&format!("http://{address}"))).await.unwrap_err();
     assert!(matches!(error, RunError::Unreachable(_)), "{error}");
-    let error = run(options("https://127.0.0.1:1")).await.unwrap_err();
+    let error = run(options("ftp://127.0.0.1:1")).await.unwrap_err();
     assert!(matches!(error, RunError::Target(_)), "{error}");
     let error = run(options("http://127.0.0.1:1/registry")).await.unwrap_err();
     assert!(matches!(error, RunError::Path(_)), "{error}");

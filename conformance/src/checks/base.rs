@@ -2,31 +2,45 @@
 
 use std::time::Duration;
 
-use crate::check::{Check, Level, Need, Stop, Verdict, run};
+use crate::check::{Check, Level, Stop, Verdict, run};
 use crate::checks::BLOB;
 use crate::context::Context;
 use crate::expect::{Findings, body_is, empty, header, header_is, no_server_error, status, that};
-use crate::wire::{Request, Response, Version};
+use crate::wire::{Request, Response, Version, WireError};
 
 const ANCHOR: &str = "spec.md#determining-support";
 const RFC: &str = "RFC 9110 through spec.md#api";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-001", Level::Must, ANCHOR, "GET /v2/ answers 200, or 401 to who has to log in.")
-        .run(run!(answers))
-        .why("It is how every client finds out that it talks to a registry; what fails it is none.")
-        .breaks("All: docker, containerd, crane, skopeo and oras begin with it or with its 401.")
-        .covers(&["R-007", "R-001", "R-008"]),
-    Check::new("T-001a", Level::Observe, ANCHOR, "GET /v2/ says Docker-Distribution-API-Version.")
-        .run(run!(version_header))
-        .why("The header is optional now, but proxies and old clients tell a registry by it.")
-        .breaks("CNCF distribution as a proxy, and docker before 1.10.")
-        .covers(&["R-009"]),
-    Check::new("T-002", Level::Observe, ANCHOR, "GET /v2 without the slash answers or redirects to /v2/.")
-        .run(run!(without_slash))
-        .why("People and scripts type it; a 404 looks like a missing registry."),
-    Check::new("T-003", Level::Should, RFC, "HEAD /v2/ answers as GET does, without a body.")
-        .run(run!(head))
+    Check::new(
+        "T-001",
+        Level::Must,
+        ANCHOR,
+        "GET /v2/ answers 200, or 401 to who has to log in.",
+        run!(answers),
+    )
+    .why("It is how every client finds out that it talks to a registry; what fails it is none.")
+    .breaks("All: docker, containerd, crane, skopeo and oras begin with it or with its 401.")
+    .covers(&["R-007", "R-001", "R-008"]),
+    Check::new(
+        "T-001a",
+        Level::Observe,
+        ANCHOR,
+        "GET /v2/ says Docker-Distribution-API-Version.",
+        run!(version_header),
+    )
+    .why("The header is optional now, but proxies and old clients tell a registry by it.")
+    .breaks("CNCF distribution as a proxy, and docker before 1.10.")
+    .covers(&["R-009"]),
+    Check::new(
+        "T-002",
+        Level::Observe,
+        ANCHOR,
+        "GET /v2 without the slash answers or redirects to /v2/.",
+        run!(without_slash),
+    )
+    .why("People and scripts type it; a 404 looks like a missing registry."),
+    Check::new("T-003", Level::Should, RFC, "HEAD /v2/ answers as GET does, without a body.", run!(head))
         .why("Health checks of load balancers use HEAD, and a body after it breaks the connection.")
         .covers(&["R-004"]),
     Check::new(
@@ -34,39 +48,49 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Should,
         RFC,
         "A method that a resource does not have is 405 with Allow, or 501.",
+        run!(methods),
     )
-    .run(run!(methods))
     .why("A client must tell a wrong method from missing content, and 405 must say which ones exist.")
     .covers(&["R-004"]),
-    Check::new("T-005", Level::Observe, "spec.md#endpoints", "An unknown path below /v2/ answers 404.")
-        .run(run!(unknown_path))
-        .why("Clients probe for extensions and take 404 for no; an error or a page is taken for yes."),
-    Check::new("T-006", Level::Should, RFC, "HTTP/1.0 and Connection: close get the whole body.")
-        .run(run!(old_connections))
-        .after(&[BLOB])
-        .why("Simple proxies and embedded clients speak HTTP/1.0; chunks break them silently.")
-        .breaks("ApacheBench, old proxies, minimal boot loaders.")
-        .covers(&["R-004"]),
+    Check::new(
+        "T-005",
+        Level::Observe,
+        "spec.md#endpoints",
+        "An unknown path below /v2/ answers 404.",
+        run!(unknown_path),
+    )
+    .why("Clients probe for extensions and take 404 for no; an error or a page is taken for yes."),
+    Check::new(
+        "T-006",
+        Level::Should,
+        RFC,
+        "HTTP/1.0 and Connection: close get the whole body.",
+        run!(old_connections),
+    )
+    .after(&[BLOB])
+    .why("Simple proxies and embedded clients speak HTTP/1.0; chunks break them silently.")
+    .breaks("ApacheBench, old proxies, minimal boot loaders.")
+    .covers(&["R-004"]),
     Check::new(
         "T-007",
         Level::Observe,
         RFC,
         "Expect: 100-continue is honoured, and a hopeless push refused.",
+        run!(expect_continue),
     )
-    .run(run!(expect_continue))
     .after(&[BLOB])
     .why("Without it a client sends gigabytes to a session that does not exist.")
     .breaks("curl, which waits a second for every body over 1 MiB."),
-    Check::new("T-008", Level::Observe, RFC, "A blob is the same over HTTP/2.")
-        .needs(&[Need::Http2])
+    Check::new("T-008", Level::Observe, RFC, "A blob is the same over HTTP/2.", run!(http2))
+        .after(&[BLOB])
         .why("containerd and Go clients speak HTTP/2 as soon as TLS offers it."),
     Check::new(
         "T-009",
         Level::Observe,
         RFC,
         "Long headers and queries are taken or refused, and nothing breaks.",
+        run!(long_requests),
     )
-    .run(run!(long_requests))
     .why("Tokens make headers long; a registry that drops the connection fails the whole pull."),
 ];
 
@@ -160,6 +184,31 @@ async fn expect_continue(ctx: &Context) -> Verdict {
         ctx.observe("asks for a body with 100 Continue before refusing it");
     }
     crate::expect::refused(&response)
+}
+
+async fn http2(ctx: &Context) -> Verdict {
+    let (repo, blob) = (ctx.repo(), ctx.blob(300_000));
+    let begun = match ctx.attempt_http2(ctx.begin(&repo)).await {
+        Ok(response) => response,
+        Err(error) => {
+            // A server of HTTP/1.1 answers the preface with an error of its own, or hangs up.
+            ctx.observe("does not speak HTTP/2");
+            return Err(Stop::Skip(format!("the target does not offer HTTP/2: {error}")));
+        }
+    };
+    let broken = |error: WireError| Stop::Fail(format!("over HTTP/2: {error}"));
+    status(&begun, &[202])?;
+    let close = ctx.finish(&ctx.location(&begun)?, &blob.digest, &blob.bytes);
+    status(&ctx.attempt_http2(close).await.map_err(broken)?, &[201])?;
+    let request = ctx.blob_request("GET", &repo, &blob.digest);
+    let got = ctx.attempt_http2(request).await.map_err(broken)?;
+    if got.is_redirect() {
+        ctx.observe("a blob asked for over HTTP/2 is answered by a redirect");
+    } else {
+        status(&got, &[200])?;
+        body_is(&got, &blob.bytes)?;
+    }
+    ctx.blob_is(&repo, &blob.digest, &blob.bytes).await
 }
 
 async fn long_requests(ctx: &Context) -> Verdict {

@@ -16,40 +16,49 @@ const RFC: &str = "RFC 9110 through spec.md#api";
 const SLOW_BYTES: usize = 1000;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("R-028", Level::Must, ANCHOR, "A blob that is there is served whole with 200 and its digest.")
-        .run(run!(served))
-        .after(&[BLOB])
-        .why("It is what a pull is.")
-        .breaks("All.")
-        .covers(&["R-028", "R-029", "R-030"]),
+    Check::new(
+        "R-028",
+        Level::Must,
+        ANCHOR,
+        "A blob that is there is served whole with 200 and its digest.",
+        run!(served),
+    )
+    .after(&[BLOB])
+    .why("It is what a pull is.")
+    .breaks("All.")
+    .covers(&["R-028", "R-029", "R-030"]),
     Check::new(
         "R-034",
         Level::Must,
         EXISTS,
         "HEAD of a blob says 200, its size and its digest, without a body.",
+        run!(head),
     )
-    .run(run!(head))
     .after(&[BLOB])
     .why("Every push asks first which layers are there, and skips those.")
     .breaks("docker, containerd, crane and oras push all layers again, or fail on a wrong size.")
     .covers(&["R-034", "R-035", "R-036"]),
-    Check::new("T-029", Level::Must, ANCHOR, "A blob of another repository is not found.")
-        .run(run!(isolated))
+    Check::new("T-029", Level::Must, ANCHOR, "A blob of another repository is not found.", run!(isolated))
         .after(&[BLOB])
         .why("Who may read one repository must not read all by guessing digests.")
         .covers(&["R-032", "R-037"]),
-    Check::new("T-030", Level::Must, ANCHOR, "A blob that is not there is 404 to GET and HEAD.")
-        .run(run!(missing))
-        .after(&[BLOB])
-        .why("Any other answer makes a push skip the upload, or a pull retry for ever.")
-        .covers(&["R-032", "R-037"]),
+    Check::new(
+        "T-030",
+        Level::Must,
+        ANCHOR,
+        "A blob that is not there is 404 to GET and HEAD.",
+        run!(missing),
+    )
+    .after(&[BLOB])
+    .why("Any other answer makes a push skip the upload, or a pull retry for ever.")
+    .covers(&["R-032", "R-037"]),
     Check::new(
         "T-030a",
         Level::Should,
         "spec.md#error-codes",
         "The error body of a missing blob says BLOB_UNKNOWN.",
+        run!(missing_code),
     )
-    .run(run!(missing_code))
     .after(&["T-030"])
     .why("Clients print the code, and some decide by it whether to retry.")
     .covers(&["R-139"]),
@@ -58,42 +67,57 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Observe,
         RFC,
         "A blob comes with ETag, Accept-Ranges and a binary Content-Type.",
+        run!(pleasant_headers),
     )
-    .run(run!(pleasant_headers))
     .after(&[BLOB])
     .why("Caches revalidate by ETag, and clients resume only what says that it can.")
     .breaks("oras does not seek without Accept-Ranges."),
-    Check::new("T-031a", Level::Must, ANCHOR, "Accept-Encoding does not change the bytes of a blob.")
-        .run(run!(unencoded))
-        .after(&[BLOB])
-        .why("A compressed blob has another digest; a client that does not expect it refuses the layer.")
-        .breaks("containerd, which sends Accept-Encoding: zstd, gzip with every blob.")
-        .covers(&["R-030"]),
-    Check::new("T-032", Level::Should, RFC, "If-None-Match is honoured where a blob has an ETag.")
-        .run(run!(none_match))
-        .after(&[BLOB])
-        .why("An ETag that cannot be asked with only costs bytes.")
-        .covers(&["R-004"]),
+    Check::new(
+        "T-031a",
+        Level::Must,
+        ANCHOR,
+        "Accept-Encoding does not change the bytes of a blob.",
+        run!(unencoded),
+    )
+    .after(&[BLOB])
+    .why("A compressed blob has another digest; a client that does not expect it refuses the layer.")
+    .breaks("containerd, which sends Accept-Encoding: zstd, gzip with every blob.")
+    .covers(&["R-030"]),
+    Check::new(
+        "T-032",
+        Level::Should,
+        RFC,
+        "If-None-Match is honoured where a blob has an ETag.",
+        run!(none_match),
+    )
+    .after(&[BLOB])
+    .why("An ETag that cannot be asked with only costs bytes.")
+    .covers(&["R-004"]),
     Check::new(
         "T-033",
         Level::Observe,
         RFC,
         "A wrong If-Match is refused with 412 or ignored, never misread.",
+        run!(match_wrong),
     )
-    .run(run!(match_wrong))
     .after(&[BLOB])
     .why("A 304 or a 500 to it fails a resumed download."),
-    Check::new("T-044", Level::Observe, RFC, "A client that reads slowly holds up nobody.")
-        .run(run!(slow_reader))
-        .after(&[BLOB])
-        .why("One client on a bad line must not stop the others."),
+    Check::new(
+        "T-044",
+        Level::Observe,
+        RFC,
+        "A client that reads slowly holds up nobody.",
+        run!(slow_reader),
+    )
+    .after(&[BLOB])
+    .why("One client on a bad line must not stop the others."),
     Check::new(
         "T-052",
         Level::Observe,
         ANCHOR,
         "Blobs are no manifests; manifests may be blobs, but consistently.",
+        run!(crossed),
     )
-    .run(run!(crossed))
     .after(&[MANIFEST])
     .why("A layer that is served as a manifest lets its author choose how it is read.")
     .covers(&["R-026"]),

@@ -9,18 +9,28 @@ use crate::expect::{status, strings, that};
 const ANCHOR: &str = "spec.md#extensions, docker _catalog";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-125", Level::Observe, ANCHOR, "The catalog lists repositories in order, in pages.")
-        .run(run!(listed))
-        .after(&[MANIFEST])
-        .needs(&[Need::Feature(Feature::Catalog)])
-        .why("Clean-up and mirroring tools find their work by it.")
-        .breaks("crane catalog, registry user interfaces.")
-        .covers(&["R-145"]),
-    Check::new("T-125a", Level::Observe, ANCHOR, "n limits a page of the catalog, and Link goes on.")
-        .run(run!(paged))
-        .after(&["T-125"])
-        .needs(&[Need::Feature(Feature::Catalog)])
-        .why("A registry with many repositories can be listed only in pages."),
+    Check::new(
+        "T-125",
+        Level::Observe,
+        ANCHOR,
+        "The catalog lists repositories in order, in pages.",
+        run!(listed),
+    )
+    .after(&[MANIFEST])
+    .needs(&[Need::Feature(Feature::Catalog)])
+    .why("Clean-up and mirroring tools find their work by it.")
+    .breaks("crane catalog, registry user interfaces.")
+    .covers(&["R-145"]),
+    Check::new(
+        "T-125a",
+        Level::Observe,
+        ANCHOR,
+        "n limits a page of the catalog, and Link goes on.",
+        run!(paged),
+    )
+    .after(&["T-125"])
+    .needs(&[Need::Feature(Feature::Catalog)])
+    .why("A registry with many repositories can be listed only in pages."),
 ];
 
 /// Returns the name just before another in any order that compares characters.

@@ -18,39 +18,51 @@ const MANIFEST_DELETE: &[Need] = &[Need::Feature(Feature::ManifestDelete)];
 const BLOB_DELETE: &[Need] = &[Need::Feature(Feature::BlobDelete)];
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-140", Level::Must, MANIFESTS, "A deleted manifest is 202, and gone with all its tags.")
-        .run(run!(with_tags))
-        .after(&[MANIFEST])
-        .needs(MANIFEST_DELETE)
-        .why("A tag that outlives its manifest breaks every pull and every list.")
-        .covers(&["R-114", "R-118", "R-121"]),
-    Check::new("T-141", Level::Must, TAGS, "A deleted tag is 202 and gone; manifest and other tags stay.")
-        .run(run!(one_tag))
-        .after(&[MANIFEST])
-        .needs(TAG)
-        .why("Removing a name must not remove what others use.")
-        .breaks("Clean-up jobs destroy releases.")
-        .covers(&["R-115", "R-117"]),
-    Check::new("R-123", Level::Must, BLOBS, "A deleted blob is 202 and gone.")
-        .run(run!(blob))
+    Check::new(
+        "T-140",
+        Level::Must,
+        MANIFESTS,
+        "A deleted manifest is 202, and gone with all its tags.",
+        run!(with_tags),
+    )
+    .after(&[MANIFEST])
+    .needs(MANIFEST_DELETE)
+    .why("A tag that outlives its manifest breaks every pull and every list.")
+    .covers(&["R-114", "R-118", "R-121"]),
+    Check::new(
+        "T-141",
+        Level::Must,
+        TAGS,
+        "A deleted tag is 202 and gone; manifest and other tags stay.",
+        run!(one_tag),
+    )
+    .after(&[MANIFEST])
+    .needs(TAG)
+    .why("Removing a name must not remove what others use.")
+    .breaks("Clean-up jobs destroy releases.")
+    .covers(&["R-115", "R-117"]),
+    Check::new("R-123", Level::Must, BLOBS, "A deleted blob is 202 and gone.", run!(blob))
         .after(&[BLOB])
         .needs(BLOB_DELETE)
         .why("What is deleted for a reason must not be served again.")
         .covers(&["R-123", "R-114"]),
-    Check::new("T-142", Level::Must, MANIFESTS, "Deleting a manifest of a missing repository is 404.")
-        .run(run!(missing_manifest))
-        .after(&[MANIFEST])
-        .needs(MANIFEST_DELETE)
-        .why("A 202 says that something was there.")
-        .covers(&["R-119"]),
-    Check::new("T-142a", Level::Must, BLOBS, "Deleting a missing blob is 404.")
-        .run(run!(missing_blob))
+    Check::new(
+        "T-142",
+        Level::Must,
+        MANIFESTS,
+        "Deleting a manifest of a missing repository is 404.",
+        run!(missing_manifest),
+    )
+    .after(&[MANIFEST])
+    .needs(MANIFEST_DELETE)
+    .why("A 202 says that something was there.")
+    .covers(&["R-119"]),
+    Check::new("T-142a", Level::Must, BLOBS, "Deleting a missing blob is 404.", run!(missing_blob))
         .after(&[BLOB])
         .needs(BLOB_DELETE)
         .why("A 202 says that something was there.")
         .covers(&["R-124"]),
-    Check::new("T-142b", Level::Should, TAGS, "Deleting a missing tag is 404.")
-        .run(run!(missing_tag))
+    Check::new("T-142b", Level::Should, TAGS, "Deleting a missing tag is 404.", run!(missing_tag))
         .after(&[MANIFEST])
         .needs(TAG)
         .why("A 202 says that something was there.")
@@ -60,45 +72,61 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Observe,
         MANIFESTS,
         "Deleting the child of an index is refused, or hurts only it.",
+        run!(child),
     )
-    .run(run!(child))
     .after(&[MANIFEST])
     .needs(MANIFEST_DELETE)
     .why("The index is still asked for, and must be served or the deletion refused."),
-    Check::new("T-144", Level::Observe, BLOBS, "Deleting a blob in use is done or refused, and said so.")
-        .run(run!(blob_in_use))
-        .after(&[MANIFEST])
-        .needs(BLOB_DELETE)
-        .why("An answer that is not true leaves a broken image, or a leak."),
+    Check::new(
+        "T-144",
+        Level::Observe,
+        BLOBS,
+        "Deleting a blob in use is done or refused, and said so.",
+        run!(blob_in_use),
+    )
+    .after(&[MANIFEST])
+    .needs(BLOB_DELETE)
+    .why("An answer that is not true leaves a broken image, or a leak."),
     Check::new(
         "T-145",
         Level::Observe,
         MANIFESTS,
         "A push is whole although garbage is collected meanwhile.",
+        run!(collected),
     )
+    .after(&[MANIFEST])
+    .alone()
     .needs(&[Need::Control(Control::Gc)])
     .why("Between its blobs and its manifest a push looks like garbage."),
-    Check::new("T-146", Level::Must, MANIFESTS, "What was deleted can be pushed again.")
-        .run(run!(again))
+    Check::new("T-146", Level::Must, MANIFESTS, "What was deleted can be pushed again.", run!(again))
         .after(&[MANIFEST])
         .needs(&[Need::Feature(Feature::ManifestDelete), Need::Feature(Feature::BlobDelete)])
         .why("A deletion mark that stays makes a digest unusable for ever.")
         .covers(&["R-047", "R-081"]),
-    Check::new("T-147", Level::Should, MANIFESTS, "Deleting twice is 202, then 404.")
-        .run(run!(twice))
+    Check::new("T-147", Level::Should, MANIFESTS, "Deleting twice is 202, then 404.", run!(twice))
         .after(&[MANIFEST])
         .needs(&[Need::Feature(Feature::ManifestDelete), Need::Feature(Feature::BlobDelete)])
         .why("The second one deletes nothing.")
         .covers(&["R-119", "R-124"]),
-    Check::new("T-148", Level::Must, "spec.md#content-management", "A deletion that is off is 400 or 405.")
-        .run(run!(off))
-        .after(&[MANIFEST])
-        .why("Clients tell a registry that forbids from one that fails.")
-        .covers(&["R-116", "R-120", "R-125"]),
-    Check::new("T-148a", Level::Observe, "spec.md#error-codes", "A deletion that is off says UNSUPPORTED.")
-        .run(run!(off_code))
-        .after(&["T-148"])
-        .why("A client tells by it that trying again is useless."),
+    Check::new(
+        "T-148",
+        Level::Must,
+        "spec.md#content-management",
+        "A deletion that is off is 400 or 405.",
+        run!(off),
+    )
+    .after(&[MANIFEST])
+    .why("Clients tell a registry that forbids from one that fails.")
+    .covers(&["R-116", "R-120", "R-125"]),
+    Check::new(
+        "T-148a",
+        Level::Observe,
+        "spec.md#error-codes",
+        "A deletion that is off says UNSUPPORTED.",
+        run!(off_code),
+    )
+    .after(&["T-148"])
+    .why("A client tells by it that trying again is useless."),
 ];
 
 async fn with_tags(ctx: &Context) -> Verdict {
@@ -256,4 +284,28 @@ async fn off(ctx: &Context) -> Verdict {
     let off = answers.iter().filter(|answer| matches!(answer.status, 400 | 405)).count();
     ctx.observe(format!("{off} of 3 kinds of deletion are off"));
     findings.verdict()
+}
+
+async fn collected(ctx: &Context) -> Verdict {
+    let repo = ctx.repo();
+    let (first, old) = (ctx.image(), ctx.tagged(&repo, "old").await?);
+    ctx.have_content(&repo, &first).await?;
+    ctx.control(Control::Gc).await?;
+    status(&ctx.send(ctx.push(&repo, "first", &first.manifest)).await?, &[201])?;
+    let others: Vec<_> = (0..20).map(|_| ctx.image()).collect();
+    let pushes = async {
+        for (image, number) in others.iter().zip(0..) {
+            ctx.have_content(&repo, image).await?;
+            status(&ctx.send(ctx.push(&repo, &format!("n{number}"), &image.manifest)).await?, &[201])?;
+        }
+        Ok(())
+    };
+    let (collection, pushed): (Verdict, Verdict) = tokio::join!(ctx.control(Control::Gc), pushes);
+    collection.and(pushed)?;
+    for image in others.iter().chain([&first, &old]) {
+        ctx.manifest_is(&repo, &image.manifest.digest, &image.manifest).await?;
+        ctx.blob_is(&repo, &image.config.digest, &image.config.bytes).await?;
+        ctx.blob_is(&repo, &image.layer.digest, &image.layer.bytes).await?;
+    }
+    Ok(())
 }

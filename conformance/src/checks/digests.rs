@@ -12,42 +12,60 @@ const MANIFESTS: &str = "spec.md#pushing-manifests";
 const ALGORITHM: &str = "spec.md#pushing-a-blob-in-chunks";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-018", Level::Should, ANCHOR, "Closing an upload without a digest is 400.")
-        .run(run!(missing))
+    Check::new("T-018", Level::Should, ANCHOR, "Closing an upload without a digest is 400.", run!(missing))
         .after(&[BLOB])
         .why("A blob without a name cannot be asked for; 201 to it hides a client's bug.")
         .covers(&["R-041"]),
-    Check::new("T-018a", Level::Observe, ANCHOR, "After a close without a digest the session goes on.")
-        .run(run!(missing_survives))
-        .after(&["T-018"])
-        .why("The bytes are there: a client that repeats the close properly need not send them again."),
-    Check::new("T-019", Level::Should, ANCHOR, "A malformed digest or an unknown algorithm is 400.")
-        .run(run!(malformed))
-        .after(&[BLOB])
-        .why("A digest read too loosely becomes a file name, or two names of one content.")
-        .covers(&["R-041", "R-014"]),
-    Check::new("T-020", Level::Observe, ANCHOR, "Two digests that disagree are refused.")
-        .run(run!(disagreeing))
+    Check::new(
+        "T-018a",
+        Level::Observe,
+        ANCHOR,
+        "After a close without a digest the session goes on.",
+        run!(missing_survives),
+    )
+    .after(&["T-018"])
+    .why("The bytes are there: a client that repeats the close properly need not send them again."),
+    Check::new(
+        "T-019",
+        Level::Should,
+        ANCHOR,
+        "A malformed digest or an unknown algorithm is 400.",
+        run!(malformed),
+    )
+    .after(&[BLOB])
+    .why("A digest read too loosely becomes a file name, or two names of one content.")
+    .covers(&["R-041", "R-014"]),
+    Check::new("T-020", Level::Observe, ANCHOR, "Two digests that disagree are refused.", run!(disagreeing))
         .after(&[BLOB])
         .why("Proxies and registries that read different ones are tricked into storing under a wrong name."),
-    Check::new("T-021", Level::Must, PUSH, "Bytes are never stored under a digest that is not theirs.")
-        .run(run!(wrong))
-        .after(&[BLOB])
-        .why("It is the promise of content addressing: everything else rests on it.")
-        .breaks("All: the next pull of that digest fails everywhere with a digest mismatch.")
-        .covers(&["R-030", "R-041"]),
-    Check::new("T-021a", Level::Should, PUSH, "A digest that does not match is 400 and stores nothing.")
-        .run(run!(wrong_status))
-        .after(&["T-021"])
-        .why("Any other status makes a client retry what can never succeed.")
-        .covers(&["R-041"]),
+    Check::new(
+        "T-021",
+        Level::Must,
+        PUSH,
+        "Bytes are never stored under a digest that is not theirs.",
+        run!(wrong),
+    )
+    .after(&[BLOB])
+    .why("It is the promise of content addressing: everything else rests on it.")
+    .breaks("All: the next pull of that digest fails everywhere with a digest mismatch.")
+    .covers(&["R-030", "R-041"]),
+    Check::new(
+        "T-021a",
+        Level::Should,
+        PUSH,
+        "A digest that does not match is 400 and stores nothing.",
+        run!(wrong_status),
+    )
+    .after(&["T-021"])
+    .why("Any other status makes a client retry what can never succeed.")
+    .covers(&["R-041"]),
     Check::new(
         "T-022",
         Level::Must,
         MANIFESTS,
         "A manifest is never stored under a digest that is not its own.",
+        run!(wrong_manifest),
     )
-    .run(run!(wrong_manifest))
     .after(&[MANIFEST])
     .why("A manifest under a wrong digest is a signed image with other content.")
     .covers(&["R-080", "R-082"]),
@@ -56,47 +74,62 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Must,
         PUSH,
         "A push with a wrong digest leaves the blob of that digest alone.",
+        run!(wrong_over_existing),
     )
-    .run(run!(wrong_over_existing))
     .after(&[BLOB])
     .why("Otherwise whoever may push can destroy a layer that others use.")
     .covers(&["R-030"]),
-    Check::new("T-024", Level::Should, ALGORITHM, "An upload announced as sha512 is closed with sha512.")
-        .run(run!(hinted))
-        .after(&[BLOB])
-        .needs(&[Need::Feature(Feature::Sha512)])
-        .why("The hint lets a registry hash while it receives.")
-        .breaks("regctl, which sends the hint for every other algorithm than sha256.")
-        .covers(&["R-053"]),
-    Check::new("T-025", Level::Should, ALGORITHM, "An upload announced in an unknown algorithm is 400.")
-        .run(run!(hinted_unknown))
-        .after(&[BLOB])
-        .why("Telling it at the beginning saves sending the bytes.")
-        .covers(&["R-041"]),
+    Check::new(
+        "T-024",
+        Level::Should,
+        ALGORITHM,
+        "An upload announced as sha512 is closed with sha512.",
+        run!(hinted),
+    )
+    .after(&[BLOB])
+    .needs(&[Need::Feature(Feature::Sha512)])
+    .why("The hint lets a registry hash while it receives.")
+    .breaks("regctl, which sends the hint for every other algorithm than sha256.")
+    .covers(&["R-053"]),
+    Check::new(
+        "T-025",
+        Level::Should,
+        ALGORITHM,
+        "An upload announced in an unknown algorithm is 400.",
+        run!(hinted_unknown),
+    )
+    .after(&[BLOB])
+    .why("Telling it at the beginning saves sending the bytes.")
+    .covers(&["R-041"]),
     Check::new(
         "T-026",
         Level::Must,
         ALGORITHM,
         "A close in another algorithm than announced never corrupts.",
+        run!(hinted_otherwise),
     )
-    .run(run!(hinted_otherwise))
     .after(&[BLOB])
     .needs(&[Need::Feature(Feature::Sha512)])
     .why("A registry that trusts the hint compares with the wrong hash, or with none.")
     .covers(&["R-030"]),
-    Check::new("T-027", Level::Must, ANCHOR, "The same bytes under sha256 and sha512 are both there.")
-        .run(run!(both))
-        .after(&[BLOB])
-        .needs(&[Need::Feature(Feature::Sha512)])
-        .why("Images in either algorithm share layers; losing one name breaks half of them.")
-        .covers(&["R-028", "R-030"]),
+    Check::new(
+        "T-027",
+        Level::Must,
+        ANCHOR,
+        "The same bytes under sha256 and sha512 are both there.",
+        run!(both),
+    )
+    .after(&[BLOB])
+    .needs(&[Need::Feature(Feature::Sha512)])
+    .why("Images in either algorithm share layers; losing one name breaks half of them.")
+    .covers(&["R-028", "R-030"]),
     Check::new(
         "T-028",
         Level::Must,
         MANIFESTS,
         "A digest in another algorithm is unknown, or gives the same bytes.",
+        run!(other_algorithm),
     )
-    .run(run!(other_algorithm))
     .after(&[MANIFEST])
     .why("Anything else serves content that its name does not vouch for.")
     .covers(&["R-026"]),

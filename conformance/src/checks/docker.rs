@@ -13,36 +13,55 @@ use crate::expect::{Findings, body_is, code, header_is, status};
 const ANCHOR: &str = "image-spec manifest.md, docker image-v2-2";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-055", Level::Observe, ANCHOR, "A Docker schema 2 manifest goes in and out unchanged.")
-        .run(run!(schema2))
-        .after(&[MANIFEST])
-        .why("The classic docker push still makes it; refusing it is refusing docker.")
-        .breaks("docker push with the classic image store."),
-    Check::new("T-056", Level::Observe, ANCHOR, "A Docker manifest list goes in and out unchanged.")
-        .run(run!(list))
-        .after(&["T-055"])
-        .why("Most multi-platform images of Docker Hub are lists, and mirrors copy them.")
-        .breaks("docker manifest push, skopeo copy --all."),
-    Check::new("T-057", Level::Observe, ANCHOR, "An OCI index may mix OCI and Docker children.")
-        .run(run!(mixed))
+    Check::new(
+        "T-055",
+        Level::Observe,
+        ANCHOR,
+        "A Docker schema 2 manifest goes in and out unchanged.",
+        run!(schema2),
+    )
+    .after(&[MANIFEST])
+    .why("The classic docker push still makes it; refusing it is refusing docker.")
+    .breaks("docker push with the classic image store."),
+    Check::new(
+        "T-056",
+        Level::Observe,
+        ANCHOR,
+        "A Docker manifest list goes in and out unchanged.",
+        run!(list),
+    )
+    .after(&["T-055"])
+    .why("Most multi-platform images of Docker Hub are lists, and mirrors copy them.")
+    .breaks("docker manifest push, skopeo copy --all."),
+    Check::new("T-057", Level::Observe, ANCHOR, "An OCI index may mix OCI and Docker children.", run!(mixed))
         .after(&["T-055"])
         .why("buildx and crane make such an index out of images from different builders."),
-    Check::new("T-058", Level::Observe, ANCHOR, "A Docker schema 1 manifest is refused politely, or served.")
-        .run(run!(schema1))
-        .after(&[MANIFEST])
-        .why("It is obsolete; a 500 to it looks like a broken registry."),
-    Check::new("T-059", Level::Observe, ANCHOR, "BuildKit's cache, an index of layer blobs, can be pushed.")
-        .run(run!(buildkit_cache))
-        .after(&[MANIFEST])
-        .why("Until 0.21 BuildKit exported its cache so, and looked for blobs behind the descriptors.")
-        .breaks("docker buildx build --cache-to type=registry."),
+    Check::new(
+        "T-058",
+        Level::Observe,
+        ANCHOR,
+        "A Docker schema 1 manifest is refused politely, or served.",
+        run!(schema1),
+    )
+    .after(&[MANIFEST])
+    .why("It is obsolete; a 500 to it looks like a broken registry."),
+    Check::new(
+        "T-059",
+        Level::Observe,
+        ANCHOR,
+        "BuildKit's cache, an index of layer blobs, can be pushed.",
+        run!(buildkit_cache),
+    )
+    .after(&[MANIFEST])
+    .why("Until 0.21 BuildKit exported its cache so, and looked for blobs behind the descriptors.")
+    .breaks("docker buildx build --cache-to type=registry."),
     Check::new(
         "T-060",
         Level::Observe,
         ANCHOR,
         "Signatures, charts, WebAssembly and artifacts can be pushed.",
+        run!(artifacts),
     )
-    .run(run!(artifacts))
     .after(&[MANIFEST])
     .why("A registry that looks into configurations refuses everything but container images.")
     .breaks("cosign, helm, oras, wasm-to-oci."),

@@ -1,11 +1,13 @@
 //! Error bodies, warnings and limits (spec.md#error-codes, spec.md#warnings).
 
-use crate::check::{Check, Control, Level, Need, Verdict, run};
+use std::time::Duration;
+
+use crate::check::{Check, Control, Level, Need, Stop, Verdict, run};
 use crate::checks::MANIFEST;
 use crate::content::{Manifest, OCI_MANIFEST};
 use crate::context::Context;
-use crate::expect::{Findings, empty, listed, that};
-use crate::wire::Response;
+use crate::expect::{Findings, code, empty, header, listed, status, that};
+use crate::wire::{Response, Url};
 
 const ANCHOR: &str = "spec.md#error-codes";
 const WARNINGS: &str = "spec.md#warnings";
@@ -14,19 +16,22 @@ const WARNINGS: &str = "spec.md#warnings";
 const WARNING_BYTES_MAX: usize = 4096;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-149", Level::Must, ANCHOR, "A JSON error body has errors, each with a listed code.")
-        .run(run!(bodies))
-        .after(&[MANIFEST])
-        .why("Clients decide by the code whether to retry, and print nothing without it.")
-        .breaks("docker and crane print the body as it is, or nothing.")
-        .covers(&["R-138", "R-139", "R-140", "R-010"]),
-    Check::new("T-149a", Level::Observe, ANCHOR, "A JSON error body says that it is JSON.")
-        .run(run!(declared))
+    Check::new(
+        "T-149",
+        Level::Must,
+        ANCHOR,
+        "A JSON error body has errors, each with a listed code.",
+        run!(bodies),
+    )
+    .after(&[MANIFEST])
+    .why("Clients decide by the code whether to retry, and print nothing without it.")
+    .breaks("docker and crane print the body as it is, or nothing.")
+    .covers(&["R-138", "R-139", "R-140", "R-010"]),
+    Check::new("T-149a", Level::Observe, ANCHOR, "A JSON error body says that it is JSON.", run!(declared))
         .after(&["T-149"])
         .why("docker's client library reads the body only if its type says JSON.")
         .breaks("docker with the classic image store."),
-    Check::new("T-150", Level::Must, "RFC 9110 §9.3.2", "An error to HEAD has no body.")
-        .run(run!(heads))
+    Check::new("T-150", Level::Must, "RFC 9110 §9.3.2", "An error to HEAD has no body.", run!(heads))
         .after(&[MANIFEST])
         .why("A body after HEAD is read as the next response on the connection.")
         .covers(&["R-037"]),
@@ -35,16 +40,67 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Should,
         "spec.md#api",
         "A 429 says when to come back, and a session survives it.",
+        run!(limited),
     )
-    .needs(&[Need::Control(Control::Configuration)])
+    .needs(&[Need::Control(Control::Configuration("rate-limit"))])
     .why("Clients without a hint come back at once and make it worse.")
     .covers(&["R-141"]),
-    Check::new("T-160", Level::Must, WARNINGS, "Warnings are code 299, agent -, and at most 4096 bytes.")
-        .run(run!(warnings))
-        .after(&[MANIFEST])
-        .why("Clients show them to people, and drop those of another form.")
-        .covers(&["R-142", "R-143"]),
+    Check::new(
+        "T-160",
+        Level::Must,
+        WARNINGS,
+        "Warnings are code 299, agent -, and at most 4096 bytes.",
+        run!(warnings),
+    )
+    .after(&[MANIFEST])
+    .why("Clients show them to people, and drop those of another form.")
+    .covers(&["R-142", "R-143"]),
 ];
+
+/// Requests within which a registry of the configuration `rate-limit` has to refuse one.
+const BURST: usize = 300;
+/// The longest Retry-After that is waited for.
+const RETRY_SECONDS_MAX: u64 = 30;
+/// How often a request is tried again after the time that it was told.
+const RETRIES_MAX: usize = 5;
+
+async fn limited(ctx: &Context) -> Verdict {
+    let ctx = &ctx.configured("rate-limit").await?;
+    let session = ctx.session(&ctx.repo()).await?;
+    for _ in 0..BURST {
+        let response = ctx.send(ctx.request("GET", "/v2/")).await?;
+        if response.status != 429 {
+            continue;
+        }
+        code(&response, &["TOOMANYREQUESTS"])?;
+        let seconds = retry_after(&response)?;
+        ctx.observe(format!("a 429 asks to come back after {seconds} s"));
+        return survives(ctx, &session, seconds).await;
+    }
+    Err(Stop::Error(format!("{BURST} requests in a row, and none was answered with 429")))
+}
+
+/// Passes when the session answers once the time is over that a 429 told.
+async fn survives(ctx: &Context, session: &Url, seconds: u64) -> Verdict {
+    let mut seconds = seconds;
+    for _ in 0..RETRIES_MAX {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let response = ctx.send(ctx.request_to("GET", session.clone())).await?;
+        if response.status != 429 {
+            return status(&response, &[204]);
+        }
+        seconds = retry_after(&response)?;
+    }
+    Err(Stop::Fail(format!("still 429 after {RETRIES_MAX} times the time that Retry-After told")))
+}
+
+/// Returns the seconds of a Retry-After header: clients of registries read nothing else.
+fn retry_after(response: &Response) -> Result<u64, Stop> {
+    let value = header(response, "Retry-After")?;
+    let seconds: Option<u64> = value.parse().ok().filter(|seconds| *seconds <= RETRY_SECONDS_MAX);
+    let say = || format!("{}: Retry-After is {value:?}, expected up to {RETRY_SECONDS_MAX}", response.label);
+    seconds.ok_or_else(|| Stop::Fail(say()))
+}
 
 /// Provokes errors of all kinds.
 async fn provoke(ctx: &Context) -> Result<Vec<Response>, crate::check::Stop> {

@@ -18,44 +18,63 @@ const IMAGE: &str = "image-spec manifest.md";
 const MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-061", Level::Observe, ANCHOR, "What is no manifest is refused with MANIFEST_INVALID.")
-        .run(run!(malformed))
-        .after(&[MANIFEST])
-        .why("What is stored unread breaks every later reader: lists, referrers, garbage collection."),
-    Check::new("T-062", Level::Observe, ANCHOR, "A Content-Type that differs from mediaType is refused.")
-        .run(run!(mismatched))
-        .after(&[MANIFEST])
-        .why("One reader believes the header, another the body: the same digest is two things.")
-        .covers(&["R-078"]),
+    Check::new(
+        "T-061",
+        Level::Observe,
+        ANCHOR,
+        "What is no manifest is refused with MANIFEST_INVALID.",
+        run!(malformed),
+    )
+    .after(&[MANIFEST])
+    .why("What is stored unread breaks every later reader: lists, referrers, garbage collection."),
+    Check::new(
+        "T-062",
+        Level::Observe,
+        ANCHOR,
+        "A Content-Type that differs from mediaType is refused.",
+        run!(mismatched),
+    )
+    .after(&[MANIFEST])
+    .why("One reader believes the header, another the body: the same digest is two things.")
+    .covers(&["R-078"]),
     Check::new(
         "T-063",
         Level::Observe,
         ANCHOR,
         "A manifest without Content-Type is taken by its mediaType, or refused.",
+        run!(untyped),
     )
-    .run(run!(untyped))
     .after(&[MANIFEST])
     .why("curl and scripts forget it; a 500 does not tell them."),
-    Check::new("T-064", Level::Observe, IMAGE, "A manifest with impossible descriptors is refused.")
-        .run(run!(impossible))
-        .after(&[MANIFEST])
-        .why("Sizes are added and digests become keys: what is not checked here breaks there."),
-    Check::new("T-065", Level::Observe, IMAGE, "A manifest with both layers and manifests is refused.")
-        .run(run!(ambiguous))
-        .after(&[MANIFEST])
-        .why("CVE-2021-41190: it is an image to one client and an index to another."),
+    Check::new(
+        "T-064",
+        Level::Observe,
+        IMAGE,
+        "A manifest with impossible descriptors is refused.",
+        run!(impossible),
+    )
+    .after(&[MANIFEST])
+    .why("Sizes are added and digests become keys: what is not checked here breaks there."),
+    Check::new(
+        "T-065",
+        Level::Observe,
+        IMAGE,
+        "A manifest with both layers and manifests is refused.",
+        run!(ambiguous),
+    )
+    .after(&[MANIFEST])
+    .why("CVE-2021-41190: it is an image to one client and an index to another."),
     Check::new(
         "T-066",
         Level::Should,
         ANCHOR,
         "A manifest that is far too large is 413, and the connection lives.",
+        run!(too_large),
     )
-    .run(run!(too_large))
     .after(&[MANIFEST])
     .why("Manifests are held in memory; without a limit one client fills it.")
     .covers(&["R-087"]),
-    Check::new("T-067", Level::Should, ANCHOR, "A manifest of 4 MiB can be pushed and pulled.")
-        .run(run!(large))
+    Check::new("T-067", Level::Should, ANCHOR, "A manifest of 4 MiB can be pushed and pulled.", run!(large))
         .after(&[MANIFEST])
         .why("The specification names four megabytes as what everybody takes.")
         .covers(&["R-088"]),
@@ -64,39 +83,49 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Must,
         ANCHOR,
         "A manifest with a missing blob is taken, or refused by its code.",
+        run!(missing_blob),
     )
-    .run(run!(missing_blob))
     .after(&[MANIFEST])
     .why("A client that reads MANIFEST_BLOB_UNKNOWN uploads the blob and tries again.")
     .breaks("BuildKit and containerd retry blobs by this code.")
     .covers(&["R-039", "R-040"]),
-    Check::new("T-069", Level::Must, ANCHOR, "A blob of another repository counts as missing.")
-        .run(run!(foreign_blob))
-        .after(&["T-068"])
-        .why("Otherwise a manifest becomes a key to blobs of repositories that one may not read.")
-        .covers(&["R-032", "R-040"]),
+    Check::new(
+        "T-069",
+        Level::Must,
+        ANCHOR,
+        "A blob of another repository counts as missing.",
+        run!(foreign_blob),
+    )
+    .after(&["T-068"])
+    .why("Otherwise a manifest becomes a key to blobs of repositories that one may not read.")
+    .covers(&["R-032", "R-040"]),
     Check::new(
         "T-070",
         Level::Must,
         ANCHOR,
         "An index with a missing child is taken, or refused by its code.",
+        run!(missing_child),
     )
-    .run(run!(missing_child))
     .after(&[MANIFEST])
     .why("Partial copies of an index are common; the answer has to be one that clients know.")
     .covers(&["R-039", "R-040"]),
-    Check::new("T-071", Level::Observe, IMAGE, "A layer that may not be distributed need not be there.")
-        .run(run!(foreign_layer))
-        .after(&[MANIFEST])
-        .why("Windows base layers live at Microsoft; docker never pushes them.")
-        .breaks("docker push of Windows images."),
+    Check::new(
+        "T-071",
+        Level::Observe,
+        IMAGE,
+        "A layer that may not be distributed need not be there.",
+        run!(foreign_layer),
+    )
+    .after(&[MANIFEST])
+    .why("Windows base layers live at Microsoft; docker never pushes them.")
+    .breaks("docker push of Windows images."),
     Check::new(
         "T-079",
         Level::Observe,
         "spec.md#pushing-manifests-with-subject",
         "A subject with a malformed digest is refused.",
+        run!(malformed_subject),
     )
-    .run(run!(malformed_subject))
     .after(&[MANIFEST])
     .needs(&[Need::Feature(Feature::Referrers)])
     .why("The subject's digest becomes a key of the referrers index."),

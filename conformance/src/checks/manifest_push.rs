@@ -12,30 +12,37 @@ const TAGGED: &str = "spec.md#pushing-manifests-with-tags";
 const RFC: &str = "RFC 9110 through spec.md#api";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("R-081", Level::Must, ANCHOR, "A pushed manifest is 201, and its Location serves it.")
-        .run(run!(pushed))
-        .after(&[BASE, BLOB])
-        .why("Nothing else about manifests can be checked without it.")
-        .breaks("All.")
-        .covers(&["R-081", "R-080", "R-002", "R-003"]),
-    Check::new("T-072", Level::Must, ANCHOR, "A push by digest makes no tag.")
-        .run(run!(untagged))
+    Check::new(
+        "R-081",
+        Level::Must,
+        ANCHOR,
+        "A pushed manifest is 201, and its Location serves it.",
+        run!(pushed),
+    )
+    .after(&[BASE, BLOB])
+    .why("Nothing else about manifests can be checked without it.")
+    .breaks("All.")
+    .covers(&["R-081", "R-080", "R-002", "R-003"]),
+    Check::new("T-072", Level::Must, ANCHOR, "A push by digest makes no tag.", run!(untagged))
         .after(&[MANIFEST])
         .why("Tags that appear by themselves keep garbage and confuse people.")
         .covers(&["R-081"]),
-    Check::new("T-073", Level::Must, ANCHOR, "A tag that is pushed again points to the new manifest only.")
-        .run(run!(moved))
-        .after(&[MANIFEST])
-        .why("It is how a release is made; a tag that stays behind deploys the old one.")
-        .breaks("All: the official suite never moves a tag.")
-        .covers(&["R-081", "R-021"]),
-    Check::new("T-074", Level::Must, ANCHOR, "The same push twice is 201 twice.")
-        .run(run!(twice))
+    Check::new(
+        "T-073",
+        Level::Must,
+        ANCHOR,
+        "A tag that is pushed again points to the new manifest only.",
+        run!(moved),
+    )
+    .after(&[MANIFEST])
+    .why("It is how a release is made; a tag that stays behind deploys the old one.")
+    .breaks("All: the official suite never moves a tag.")
+    .covers(&["R-081", "R-021"]),
+    Check::new("T-074", Level::Must, ANCHOR, "The same push twice is 201 twice.", run!(twice))
         .after(&[MANIFEST])
         .why("A client whose connection broke repeats the push.")
         .covers(&["R-081"]),
-    Check::new("T-075", Level::Must, ANCHOR, "A push answers with the digest of the manifest.")
-        .run(run!(digest))
+    Check::new("T-075", Level::Must, ANCHOR, "A push answers with the digest of the manifest.", run!(digest))
         .after(&[MANIFEST])
         .why("docker prints it and tools pin it; without it they compute their own, or fail.")
         .breaks("docker push with the classic image store.")
@@ -45,41 +52,56 @@ pub(super) const CHECKS: &[Check] = &[
         Level::May,
         TAGGED,
         "A push by digest with tag parameters makes ten tags and says so.",
+        run!(ten_tags),
     )
-    .run(run!(ten_tags))
     .after(&[MANIFEST])
     .needs(&[Need::Feature(Feature::TagParameter)])
     .why("It is the only way to tag a manifest in another algorithm, and saves requests.")
     .breaks("regctl.")
     .covers(&["R-083", "R-084", "R-086"]),
-    Check::new("T-076a", Level::Must, TAGGED, "OCI-Tag lists the tags that were made, and no others.")
-        .run(run!(tag_header))
-        .after(&[MANIFEST])
-        .needs(&[Need::Feature(Feature::TagParameter)])
-        .why("A client believes the list and does not push again what stands there.")
-        .covers(&["R-086"]),
+    Check::new(
+        "T-076a",
+        Level::Must,
+        TAGGED,
+        "OCI-Tag lists the tags that were made, and no others.",
+        run!(tag_header),
+    )
+    .after(&[MANIFEST])
+    .needs(&[Need::Feature(Feature::TagParameter)])
+    .why("A client believes the list and does not push again what stands there.")
+    .covers(&["R-086"]),
     Check::new(
         "T-076b",
         Level::May,
         TAGGED,
         "Five hundred tags in one push are taken, or refused with 414 or 431.",
+        run!(many_tags),
     )
-    .run(run!(many_tags))
     .after(&["T-076"])
     .needs(&[Need::Feature(Feature::TagParameter)])
     .why("A limit is fair when it is told; silence loses tags.")
     .covers(&["R-085"]),
-    Check::new("T-077", Level::Must, ANCHOR, "Every byte of a manifest is kept, also those without meaning.")
-        .run(run!(exact))
-        .after(&[MANIFEST])
-        .why("A manifest that is parsed and printed again has another digest.")
-        .breaks("All: signatures and digests no longer match.")
-        .covers(&["R-080"]),
-    Check::new("T-078", Level::Observe, RFC, "If-Match and If-None-Match on a tag are honoured or ignored.")
-        .run(run!(conditions))
-        .after(&[MANIFEST])
-        .why("A client that updates an index under its tag needs to know that it was overtaken.")
-        .covers(&["R-134"]),
+    Check::new(
+        "T-077",
+        Level::Must,
+        ANCHOR,
+        "Every byte of a manifest is kept, also those without meaning.",
+        run!(exact),
+    )
+    .after(&[MANIFEST])
+    .why("A manifest that is parsed and printed again has another digest.")
+    .breaks("All: signatures and digests no longer match.")
+    .covers(&["R-080"]),
+    Check::new(
+        "T-078",
+        Level::Observe,
+        RFC,
+        "If-Match and If-None-Match on a tag are honoured or ignored.",
+        run!(conditions),
+    )
+    .after(&[MANIFEST])
+    .why("A client that updates an index under its tag needs to know that it was overtaken.")
+    .covers(&["R-134"]),
 ];
 
 async fn pushed(ctx: &Context) -> Verdict {

@@ -14,81 +14,135 @@ const EXISTS: &str = "spec.md#checking-if-content-exists-in-the-registry";
 const RFC: &str = "RFC 9110 through spec.md#api";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("R-021", Level::Must, ANCHOR, "A manifest is served whole with 200 and its digest.")
-        .run(run!(served))
-        .after(&[MANIFEST])
-        .why("It is where every pull begins.")
-        .breaks("All: containerd refuses a manifest without Docker-Content-Digest after HEAD.")
-        .covers(&["R-021", "R-022", "R-023"]),
-    Check::new("R-019", Level::Should, ANCHOR, "A manifest has the Content-Type it was pushed with, bare.")
-        .run(run!(content_type))
-        .after(&[MANIFEST])
-        .why("Clients decide by it how to read the manifest, and refuse parameters.")
-        .breaks("containerd, crane, oras.")
-        .covers(&["R-017", "R-019"]),
-    Check::new("T-045", Level::Must, ANCHOR, "A manifest that is not there is 404 to GET and HEAD.")
-        .run(run!(missing))
-        .after(&[MANIFEST])
-        .why("A mirror's client goes on to the next host only after a 404.")
-        .covers(&["R-026", "R-037"]),
-    Check::new("T-045a", Level::Should, "spec.md#error-codes", "The error body says MANIFEST_UNKNOWN.")
-        .run(run!(missing_code))
-        .after(&["T-045"])
-        .why("Clients print the code, and oras decides by it.")
-        .covers(&["R-139"]),
-    Check::new("T-046", Level::Must, ANCHOR, "A repository that nobody made is 404.")
-        .run(run!(no_repository))
+    Check::new(
+        "R-021",
+        Level::Must,
+        ANCHOR,
+        "A manifest is served whole with 200 and its digest.",
+        run!(served),
+    )
+    .after(&[MANIFEST])
+    .why("It is where every pull begins.")
+    .breaks("All: containerd refuses a manifest without Docker-Content-Digest after HEAD.")
+    .covers(&["R-021", "R-022", "R-023"]),
+    Check::new(
+        "R-019",
+        Level::Should,
+        ANCHOR,
+        "A manifest has the Content-Type it was pushed with, bare.",
+        run!(content_type),
+    )
+    .after(&[MANIFEST])
+    .why("Clients decide by it how to read the manifest, and refuse parameters.")
+    .breaks("containerd, crane, oras.")
+    .covers(&["R-017", "R-019"]),
+    Check::new(
+        "T-045",
+        Level::Must,
+        ANCHOR,
+        "A manifest that is not there is 404 to GET and HEAD.",
+        run!(missing),
+    )
+    .after(&[MANIFEST])
+    .why("A mirror's client goes on to the next host only after a 404.")
+    .covers(&["R-026", "R-037"]),
+    Check::new(
+        "T-045a",
+        Level::Should,
+        "spec.md#error-codes",
+        "The error body says MANIFEST_UNKNOWN.",
+        run!(missing_code),
+    )
+    .after(&["T-045"])
+    .why("Clients print the code, and oras decides by it.")
+    .covers(&["R-139"]),
+    Check::new("T-046", Level::Must, ANCHOR, "A repository that nobody made is 404.", run!(no_repository))
         .after(&[MANIFEST])
         .why("It is the same question as for a missing tag, and has to get the same answer.")
         .covers(&["R-027", "R-026"]),
-    Check::new("T-047", Level::Must, ANCHOR, "A manifest of another repository is not found.")
-        .run(run!(isolated))
-        .after(&[MANIFEST])
-        .why("Who may read one repository must not read the images of all others.")
-        .covers(&["R-026"]),
-    Check::new("T-048", Level::Must, EXISTS, "HEAD of a manifest says what GET says: type, size, digest.")
-        .run(run!(head))
-        .after(&[MANIFEST])
-        .why("docker and containerd resolve tags by HEAD and trust what it says.")
-        .breaks("docker, containerd, crane.")
-        .covers(&["R-034", "R-035", "R-036"]),
-    Check::new("T-049", Level::Should, ANCHOR, "Whatever Accept says, a manifest is never converted.")
-        .run(run!(negotiation))
-        .after(&[MANIFEST])
-        .why("Converted bytes have another digest, so that signatures and pins break.")
-        .covers(&["R-019"]),
-    Check::new("T-049a", Level::Observe, ANCHOR, "A manifest is served whatever Accept says.")
-        .run(run!(any_accept))
-        .after(&[MANIFEST])
-        .why("curl sends */* or nothing, and old docker only its own types; a 404 hides the image.")
-        .breaks("docker before 20.10, scripts."),
-    Check::new("T-050", Level::Observe, RFC, "If-None-Match with the ETag is 304 until the tag moves.")
-        .run(run!(none_match))
-        .after(&[MANIFEST])
-        .why("Watchers poll tags; 304 makes that free, and a stale 304 hides the new image.")
-        .breaks("Flux, Keel, Watchtower."),
-    Check::new("T-051", Level::Must, ANCHOR, "Accept-Encoding: gzip leaves a manifest its bytes and length.")
-        .run(run!(unencoded))
-        .after(&[MANIFEST])
-        .why("Go asks for gzip by itself and then hides the length, which clients need.")
-        .breaks("crane, oras.")
-        .covers(&["R-021"]),
+    Check::new(
+        "T-047",
+        Level::Must,
+        ANCHOR,
+        "A manifest of another repository is not found.",
+        run!(isolated),
+    )
+    .after(&[MANIFEST])
+    .why("Who may read one repository must not read the images of all others.")
+    .covers(&["R-026"]),
+    Check::new(
+        "T-048",
+        Level::Must,
+        EXISTS,
+        "HEAD of a manifest says what GET says: type, size, digest.",
+        run!(head),
+    )
+    .after(&[MANIFEST])
+    .why("docker and containerd resolve tags by HEAD and trust what it says.")
+    .breaks("docker, containerd, crane.")
+    .covers(&["R-034", "R-035", "R-036"]),
+    Check::new(
+        "T-049",
+        Level::Should,
+        ANCHOR,
+        "Whatever Accept says, a manifest is never converted.",
+        run!(negotiation),
+    )
+    .after(&[MANIFEST])
+    .why("Converted bytes have another digest, so that signatures and pins break.")
+    .covers(&["R-019"]),
+    Check::new(
+        "T-049a",
+        Level::Observe,
+        ANCHOR,
+        "A manifest is served whatever Accept says.",
+        run!(any_accept),
+    )
+    .after(&[MANIFEST])
+    .why("curl sends */* or nothing, and old docker only its own types; a 404 hides the image.")
+    .breaks("docker before 20.10, scripts."),
+    Check::new(
+        "T-050",
+        Level::Observe,
+        RFC,
+        "If-None-Match with the ETag is 304 until the tag moves.",
+        run!(none_match),
+    )
+    .after(&[MANIFEST])
+    .why("Watchers poll tags; 304 makes that free, and a stale 304 hides the new image.")
+    .breaks("Flux, Keel, Watchtower."),
+    Check::new(
+        "T-051",
+        Level::Must,
+        ANCHOR,
+        "Accept-Encoding: gzip leaves a manifest its bytes and length.",
+        run!(unencoded),
+    )
+    .after(&[MANIFEST])
+    .why("Go asks for gzip by itself and then hides the length, which clients need.")
+    .breaks("crane, oras.")
+    .covers(&["R-021"]),
     Check::new(
         "T-053",
         Level::Should,
         "spec.md#pushing-manifests",
         "Parameters of a Content-Type are ignored.",
+        run!(parameters),
     )
-    .run(run!(parameters))
     .after(&[MANIFEST])
     .why("HTTP libraries add a charset; the manifest's type has none.")
     .covers(&["R-077", "R-017"]),
-    Check::new("T-054", Level::Must, ANCHOR, "The children of an index can be pulled one by one.")
-        .run(run!(children))
-        .after(&[MANIFEST])
-        .why("It is how an image for several platforms is pulled.")
-        .breaks("All, for images of several platforms.")
-        .covers(&["R-021"]),
+    Check::new(
+        "T-054",
+        Level::Must,
+        ANCHOR,
+        "The children of an index can be pulled one by one.",
+        run!(children),
+    )
+    .after(&[MANIFEST])
+    .why("It is how an image for several platforms is pulled.")
+    .breaks("All, for images of several platforms.")
+    .covers(&["R-021"]),
 ];
 
 async fn served(ctx: &Context) -> Verdict {

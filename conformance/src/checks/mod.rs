@@ -23,6 +23,7 @@ mod referrers;
 mod subjects;
 mod tags;
 mod upload_faults;
+mod upload_sessions;
 mod uploads;
 
 /// The base check: what fails it is no registry, and everything else is moot.
@@ -42,6 +43,7 @@ pub fn all() -> &'static [Check] {
             digests::CHECKS,
             uploads::CHECKS,
             upload_faults::CHECKS,
+            upload_sessions::CHECKS,
             mounts::CHECKS,
             blobs::CHECKS,
             ranges::CHECKS,

@@ -10,46 +10,85 @@ use crate::wire::{Request, Response};
 const ANCHOR: &str = "spec.md#mounting-a-blob-from-another-repository";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("R-072", Level::Must, ANCHOR, "A mount is 201 and served, or 202 and a session.")
-        .run(run!(mounted))
-        .after(&[BLOB])
-        .why("It saves uploading base layers again; either answer lets a push go on.")
-        .breaks("docker push and containerd, which try a mount first.")
-        .covers(&["R-072", "R-073", "R-075"]),
-    Check::new("R-074", Level::May, ANCHOR, "A mount without a source is 201 and served, or 202.")
-        .run(run!(anonymous))
-        .after(&["R-072"])
-        .why("regctl asks so first; a wrong 201 loses the layer.")
-        .covers(&["R-074"]),
-    Check::new("T-109", Level::Must, ANCHOR, "What cannot be mounted is 202, and never there afterwards.")
-        .run(run!(impossible))
-        .after(&[BLOB])
-        .why("A 201 for a blob that is not there makes a push that cannot be pulled.")
-        .breaks("All: the manifest is refused, or the image is broken.")
-        .covers(&["R-075", "R-072"]),
-    Check::new("T-110", Level::Observe, ANCHOR, "A mount from the repository itself is 201 or 202.")
-        .run(run!(itself))
-        .after(&["R-072"])
-        .why("Clients that remember where a layer was name the same repository."),
-    Check::new("T-111", Level::Must, ANCHOR, "A mounted blob lives on when its source is deleted.")
-        .run(run!(independent))
-        .after(&["R-072"])
-        .needs(&[Need::Feature(Feature::BlobDelete)])
-        .why("Otherwise deleting one image breaks others, in other repositories.")
-        .covers(&["R-072"]),
-    Check::new("T-112", Level::Observe, ANCHOR, "A mount needs the right to read the source.")
-        .needs(&[Need::SecondAccount])
-        .why("Otherwise a digest is enough to read a private layer."),
-    Check::new("T-113", Level::Observe, ANCHOR, "A mount without a source finds only what one may read.")
-        .needs(&[Need::SecondAccount])
-        .why("Otherwise a digest is enough to read a private layer."),
+    Check::new(
+        "R-072",
+        Level::Must,
+        ANCHOR,
+        "A mount is 201 and served, or 202 and a session.",
+        run!(mounted),
+    )
+    .after(&[BLOB])
+    .why("It saves uploading base layers again; either answer lets a push go on.")
+    .breaks("docker push and containerd, which try a mount first.")
+    .covers(&["R-072", "R-073", "R-075"]),
+    Check::new(
+        "R-074",
+        Level::May,
+        ANCHOR,
+        "A mount without a source is 201 and served, or 202.",
+        run!(anonymous),
+    )
+    .after(&["R-072"])
+    .why("regctl asks so first; a wrong 201 loses the layer.")
+    .covers(&["R-074"]),
+    Check::new(
+        "T-109",
+        Level::Must,
+        ANCHOR,
+        "What cannot be mounted is 202, and never there afterwards.",
+        run!(impossible),
+    )
+    .after(&[BLOB])
+    .why("A 201 for a blob that is not there makes a push that cannot be pulled.")
+    .breaks("All: the manifest is refused, or the image is broken.")
+    .covers(&["R-075", "R-072"]),
+    Check::new(
+        "T-110",
+        Level::Observe,
+        ANCHOR,
+        "A mount from the repository itself is 201 or 202.",
+        run!(itself),
+    )
+    .after(&["R-072"])
+    .why("Clients that remember where a layer was name the same repository."),
+    Check::new(
+        "T-111",
+        Level::Must,
+        ANCHOR,
+        "A mounted blob lives on when its source is deleted.",
+        run!(independent),
+    )
+    .after(&["R-072"])
+    .needs(&[Need::Feature(Feature::BlobDelete)])
+    .why("Otherwise deleting one image breaks others, in other repositories.")
+    .covers(&["R-072"]),
+    Check::new(
+        "T-112",
+        Level::Observe,
+        ANCHOR,
+        "A mount needs the right to read the source, and tells nothing without it.",
+        run!(unreadable),
+    )
+    .after(&["R-072"])
+    .needs(&[Need::Credentials, Need::Outsider])
+    .why("Otherwise a digest is enough to read a private layer."),
+    Check::new(
+        "T-113",
+        Level::Observe,
+        ANCHOR,
+        "A mount without a source or a login finds only what one may read.",
+        run!(unreadable_unnamed),
+    )
+    .after(&["R-072"])
+    .needs(&[Need::Credentials, Need::Outsider])
+    .why("Otherwise a digest is enough to read a private layer."),
     Check::new(
         "T-114",
         Level::Observe,
         ANCHOR,
         "A mount that is a single POST too does one of both, properly.",
+        run!(both),
     )
-    .run(run!(both))
     .after(&["R-072"])
     .why("Two intentions in one request must not give a third result."),
 ];
@@ -144,4 +183,42 @@ async fn both(ctx: &Context) -> Verdict {
     status(&response, &[201, 202, 400])?;
     ctx.observe(format!("a mount with a digest is answered with {}", response.status));
     if response.status == 400 { Ok(()) } else { settled(ctx, &target, &blob, &response).await }
+}
+
+async fn unreadable(ctx: &Context) -> Verdict {
+    let (source, blob, absent) = (ctx.repo(), ctx.blob(500), ctx.blob(501));
+    ctx.have_blob(&source, &blob).await?;
+    let (outsider, target) = (ctx.outsider()?, ctx.outside());
+    let real = outsider.send(mount(ctx, &target, &blob.digest, &source)).await?;
+    let missing = outsider.send(mount(ctx, &target, &absent.digest, &source)).await?;
+    let nowhere = outsider.send(mount(ctx, &target, &absent.digest, &ctx.repo())).await?;
+    that(real.status != 201, || format!("{}: a blob that one may not read was mounted", real.label))?;
+    alike(&real, &missing)?;
+    alike(&real, &nowhere)?;
+    let got = outsider.pull_blob(&target, &blob.digest).await?;
+    that(!got.is_success(), || format!("{}: answered {} after the mount", got.label, got.status))
+}
+
+async fn unreadable_unnamed(ctx: &Context) -> Verdict {
+    let (source, blob, absent) = (ctx.repo(), ctx.blob(500), ctx.blob(501));
+    ctx.have_blob(&source, &blob).await?;
+    for (who, target) in [(ctx.outsider()?, ctx.outside()), (ctx.anonymous(), ctx.repo())] {
+        let real = who.send(ctx.begin(&target).query("mount", &blob.digest)).await?;
+        let missing = who.send(ctx.begin(&target).query("mount", &absent.digest)).await?;
+        that(real.status != 201, || format!("{}: a blob that one may not read was mounted", real.label))?;
+        alike(&real, &missing)?;
+    }
+    // Without a login a named source must not be asked either.
+    let named = ctx.anonymous().send(mount(ctx, &ctx.repo(), &blob.digest, &source)).await?;
+    that(named.status != 201, || format!("{}: mounted without a login", named.label))
+}
+
+/// Passes when two answers say the same to somebody who must not know what is there.
+fn alike(real: &Response, other: &Response) -> Verdict {
+    that(real.status == other.status, || {
+        format!(
+            "{}: answered {} where something is there, and {} where nothing is",
+            real.label, real.status, other.status
+        )
+    })
 }

@@ -14,45 +14,75 @@ const ANCHOR: &str = "spec.md#pulling-manifests";
 const REFUSALS: [u16; 9] = [301, 302, 307, 308, 400, 403, 404, 405, 414];
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-010", Level::Must, ANCHOR, "A name with upper case letters is no name: 400 or 404.")
-        .run(run!(upper_case))
-        .after(&[BLOB])
-        .why("Names that differ only in case collide on some stores and are refused by every client.")
-        .covers(&["R-011"]),
-    Check::new("T-011", Level::Must, ANCHOR, "Every name of the grammar can be pushed to.")
-        .run(run!(legal_names))
-        .after(&[BLOB])
-        .why("A grammar read too strictly locks out images that exist elsewhere and are mirrored.")
-        .breaks("Any client with such a name; `a--b` comes from CI branches.")
-        .covers(&["R-011"]),
-    Check::new("T-012", Level::Must, ANCHOR, "A name outside the grammar creates nothing.")
-        .run(run!(illegal_names))
-        .after(&[BLOB])
-        .why("What one component accepts and another refuses can be pushed but never pulled or deleted.")
-        .covers(&["R-011"]),
-    Check::new("T-013", Level::Must, ANCHOR, "Paths that climb out of a repository are refused.")
-        .run(run!(traversal))
-        .after(&[BLOB])
-        .why("A name that becomes a file name reads and writes outside the store.")
-        .covers(&["R-011", "R-014"]),
-    Check::new("T-014", Level::Should, ANCHOR, "Names that look like parts of the API work.")
-        .run(run!(api_words))
-        .after(&[MANIFEST])
-        .why("A router that reads from the left takes the word in the name for the endpoint.")
-        .breaks("Any client with a repository called blobs, tags or manifests.")
-        .covers(&["R-011"]),
-    Check::new("T-015", Level::Observe, ANCHOR, "A long name is taken or refused, a very long one refused.")
-        .run(run!(long_names))
-        .after(&[BLOB])
-        .why("Names become file names and keys, which have limits; passing them breaks with a 500.")
-        .covers(&["R-012"]),
+    Check::new(
+        "T-010",
+        Level::Must,
+        ANCHOR,
+        "A name with upper case letters is no name: 400 or 404.",
+        run!(upper_case),
+    )
+    .after(&[BLOB])
+    .why("Names that differ only in case collide on some stores and are refused by every client.")
+    .covers(&["R-011"]),
+    Check::new(
+        "T-011",
+        Level::Must,
+        ANCHOR,
+        "Every name of the grammar can be pushed to.",
+        run!(legal_names),
+    )
+    .after(&[BLOB])
+    .why("A grammar read too strictly locks out images that exist elsewhere and are mirrored.")
+    .breaks("Any client with such a name; `a--b` comes from CI branches.")
+    .covers(&["R-011"]),
+    Check::new(
+        "T-012",
+        Level::Must,
+        ANCHOR,
+        "A name outside the grammar creates nothing.",
+        run!(illegal_names),
+    )
+    .after(&[BLOB])
+    .why("What one component accepts and another refuses can be pushed but never pulled or deleted.")
+    .covers(&["R-011"]),
+    Check::new(
+        "T-013",
+        Level::Must,
+        ANCHOR,
+        "Paths that climb out of a repository are refused.",
+        run!(traversal),
+    )
+    .after(&[BLOB])
+    .why("A name that becomes a file name reads and writes outside the store.")
+    .covers(&["R-011", "R-014"]),
+    Check::new(
+        "T-014",
+        Level::Should,
+        ANCHOR,
+        "Names that look like parts of the API work.",
+        run!(api_words),
+    )
+    .after(&[MANIFEST])
+    .why("A router that reads from the left takes the word in the name for the endpoint.")
+    .breaks("Any client with a repository called blobs, tags or manifests.")
+    .covers(&["R-011"]),
+    Check::new(
+        "T-015",
+        Level::Observe,
+        ANCHOR,
+        "A long name is taken or refused, a very long one refused.",
+        run!(long_names),
+    )
+    .after(&[BLOB])
+    .why("Names become file names and keys, which have limits; passing them breaks with a 500.")
+    .covers(&["R-012"]),
     Check::new(
         "T-016",
         Level::Must,
         ANCHOR,
         "A tag of 128 characters works, what is outside the grammar does not.",
+        run!(tags),
     )
-    .run(run!(tags))
     .after(&[MANIFEST])
     .why("A tag that is stored but cannot be asked for is lost, and shadows the real one in lists.")
     .covers(&["R-013", "R-014"]),
@@ -61,8 +91,8 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Observe,
         ANCHOR,
         "NUL, line ends and bytes that are no text in a path are refused.",
+        run!(odd_bytes),
     )
-    .run(run!(odd_bytes))
     .why("They split log lines and headers, and end file names early."),
 ];
 

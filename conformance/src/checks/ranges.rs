@@ -13,62 +13,89 @@ const ANCHOR: &str = "spec.md#pulling-blobs";
 const RANGES: &str = "T-034";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-034", Level::Should, ANCHOR, "A range is answered with 206 and exactly its bytes.")
-        .run(run!(single))
-        .after(&[BLOB])
-        .why("Clients resume layers by range; one byte too many or too few corrupts them.")
-        .breaks("containerd and skopeo when they resume; estargz and zstd:chunked when they load lazily.")
-        .covers(&["R-033"]),
-    Check::new("T-035", Level::Should, ANCHOR, "Several ranges come as parts, or the whole blob comes.")
-        .run(run!(several))
-        .after(&[RANGES])
-        .why("One of two ranges with 206 looks like success and is not.")
-        .breaks("containers/image with zstd:chunked layers.")
-        .covers(&["R-033"]),
-    Check::new("T-036", Level::Observe, ANCHOR, "A thousand ranges are refused, merged or ignored.")
-        .run(run!(very_many))
-        .after(&[RANGES])
-        .why("Overlapping ranges by the thousand have brought servers down."),
-    Check::new("T-037", Level::Should, ANCHOR, "A malformed Range is ignored or refused.")
-        .run(run!(malformed))
+    Check::new(
+        "T-034",
+        Level::Should,
+        ANCHOR,
+        "A range is answered with 206 and exactly its bytes.",
+        run!(single),
+    )
+    .after(&[BLOB])
+    .why("Clients resume layers by range; one byte too many or too few corrupts them.")
+    .breaks("containerd and skopeo when they resume; estargz and zstd:chunked when they load lazily.")
+    .covers(&["R-033"]),
+    Check::new(
+        "T-035",
+        Level::Should,
+        ANCHOR,
+        "Several ranges come as parts, or the whole blob comes.",
+        run!(several),
+    )
+    .after(&[RANGES])
+    .why("One of two ranges with 206 looks like success and is not.")
+    .breaks("containers/image with zstd:chunked layers.")
+    .covers(&["R-033"]),
+    Check::new(
+        "T-036",
+        Level::Observe,
+        ANCHOR,
+        "A thousand ranges are refused, merged or ignored.",
+        run!(very_many),
+    )
+    .after(&[RANGES])
+    .why("Overlapping ranges by the thousand have brought servers down."),
+    Check::new("T-037", Level::Should, ANCHOR, "A malformed Range is ignored or refused.", run!(malformed))
         .after(&[RANGES])
         .why("RFC 9110 lets a server ignore what it does not understand; 500 it does not.")
         .covers(&["R-033", "R-004"]),
-    Check::new("T-038", Level::Should, ANCHOR, "A range of an empty blob is 416, or the empty blob.")
-        .run(run!(of_nothing))
-        .after(&[RANGES])
-        .why("Size zero is where offsets are computed wrong.")
-        .covers(&["R-033"]),
-    Check::new("T-039", Level::Should, ANCHOR, "If-Range gives the part when it matches, else the whole.")
-        .run(run!(if_range))
-        .after(&[RANGES])
-        .why("It is how a download is resumed safely when the content may have changed.")
-        .covers(&["R-033", "R-004"]),
+    Check::new(
+        "T-038",
+        Level::Should,
+        ANCHOR,
+        "A range of an empty blob is 416, or the empty blob.",
+        run!(of_nothing),
+    )
+    .after(&[RANGES])
+    .why("Size zero is where offsets are computed wrong.")
+    .covers(&["R-033"]),
+    Check::new(
+        "T-039",
+        Level::Should,
+        ANCHOR,
+        "If-Range gives the part when it matches, else the whole.",
+        run!(if_range),
+    )
+    .after(&[RANGES])
+    .why("It is how a download is resumed safely when the content may have changed.")
+    .covers(&["R-033", "R-004"]),
     Check::new(
         "T-040",
         Level::Observe,
         ANCHOR,
         "HEAD with a Range tells the whole size, or the part properly.",
+        run!(head),
     )
-    .run(run!(head))
     .after(&[RANGES])
     .why("Clients learn the size by HEAD; a wrong one truncates the blob."),
-    Check::new("T-041", Level::Should, ANCHOR, "A range beyond the end is 416 with the size.")
-        .run(run!(beyond))
+    Check::new("T-041", Level::Should, ANCHOR, "A range beyond the end is 416 with the size.", run!(beyond))
         .after(&[RANGES])
         .why("The size tells a client that it has everything already.")
         .breaks("Resuming clients download everything again without it.")
         .covers(&["R-033"]),
-    Check::new("T-042", Level::Observe, ANCHOR, "A Range on a manifest does no harm.")
-        .run(run!(of_manifest))
+    Check::new("T-042", Level::Observe, ANCHOR, "A Range on a manifest does no harm.", run!(of_manifest))
         .after(&[MANIFEST])
         .why("Ranges are about blobs; a manifest in parts helps nobody but has to be right."),
-    Check::new("T-043", Level::Should, ANCHOR, "A download resumed at an offset gives the same blob.")
-        .run(run!(resumed))
-        .after(&[RANGES])
-        .why("It is what ranges are for.")
-        .breaks("skopeo and containerd on unreliable lines.")
-        .covers(&["R-033"]),
+    Check::new(
+        "T-043",
+        Level::Should,
+        ANCHOR,
+        "A download resumed at an offset gives the same blob.",
+        run!(resumed),
+    )
+    .after(&[RANGES])
+    .why("It is what ranges are for.")
+    .breaks("skopeo and containerd on unreliable lines.")
+    .covers(&["R-033"]),
 ];
 
 async fn ranged(ctx: &Context, repo: &str, blob: &Blob, range: &str) -> Result<Response, Stop> {

@@ -18,39 +18,53 @@ const PAGES_MAX: usize = 100;
 pub(super) const API: &[Need] = &[Need::Feature(Feature::Referrers)];
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("R-104", Level::Must, ANCHOR, "Referrers are an index of what has this subject.")
-        .run(run!(listed))
-        .after(&[MANIFEST])
-        .needs(API)
-        .why("It is how signatures and bills of materials are found.")
-        .breaks("cosign, notation, oras discover.")
-        .covers(&["R-101", "R-104", "R-106", "R-108", "R-137"]),
-    Check::new("R-102", Level::Must, ANCHOR, "A digest without referrers has an empty list, never 404.")
-        .run(run!(none))
-        .after(&["R-104"])
-        .needs(API)
-        .why("A 404 sends clients to the tag schema, where they find nothing or something else.")
-        .breaks("oras treats 404 with NAME_UNKNOWN as an error.")
-        .covers(&["R-101", "R-102", "R-109"]),
-    Check::new("T-126", Level::Must, ANCHOR, "A malformed digest is 400.")
-        .run(run!(malformed))
+    Check::new(
+        "R-104",
+        Level::Must,
+        ANCHOR,
+        "Referrers are an index of what has this subject.",
+        run!(listed),
+    )
+    .after(&[MANIFEST])
+    .needs(API)
+    .why("It is how signatures and bills of materials are found.")
+    .breaks("cosign, notation, oras discover.")
+    .covers(&["R-101", "R-104", "R-106", "R-108", "R-137"]),
+    Check::new(
+        "R-102",
+        Level::Must,
+        ANCHOR,
+        "A digest without referrers has an empty list, never 404.",
+        run!(none),
+    )
+    .after(&["R-104"])
+    .needs(API)
+    .why("A 404 sends clients to the tag schema, where they find nothing or something else.")
+    .breaks("oras treats 404 with NAME_UNKNOWN as an error.")
+    .covers(&["R-101", "R-102", "R-109"]),
+    Check::new("T-126", Level::Must, ANCHOR, "A malformed digest is 400.", run!(malformed))
         .after(&["R-104"])
         .needs(API)
         .why("An empty list for a typing error says that there is no signature.")
         .covers(&["R-103"]),
-    Check::new("T-127", Level::Must, ANCHOR, "Only manifests of this repository and subject, each once.")
-        .run(run!(only_own))
-        .after(&["R-104"])
-        .needs(API)
-        .why("A signature of another repository must not vouch for this one.")
-        .covers(&["R-105"]),
+    Check::new(
+        "T-127",
+        Level::Must,
+        ANCHOR,
+        "Only manifests of this repository and subject, each once.",
+        run!(only_own),
+    )
+    .after(&["R-104"])
+    .needs(API)
+    .why("A signature of another repository must not vouch for this one.")
+    .covers(&["R-105"]),
     Check::new(
         "T-128",
         Level::Must,
         ANCHOR,
         "A deleted referrer is gone at once; a deleted subject keeps its own.",
+        run!(deleted),
     )
-    .run(run!(deleted))
     .after(&["R-104"])
     .needs(&[Need::Feature(Feature::Referrers), Need::Feature(Feature::ManifestDelete)])
     .why("A revoked signature that is still listed is still believed.")
@@ -60,49 +74,61 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Must,
         ANCHOR,
         "artifactType comes from the manifest, else from the config, else not.",
+        run!(artifact_types),
     )
-    .run(run!(artifact_types))
     .after(&["R-104"])
     .needs(API)
     .why("Clients filter by it, and an empty one matches nothing.")
     .covers(&["R-106", "R-107"]),
-    Check::new("T-130", Level::Should, ANCHOR, "The filter by artifactType filters, and says so.")
-        .run(run!(filtered))
-        .after(&["R-104"])
-        .needs(API)
-        .why("A header without a filter makes clients take everything for a signature.")
-        .breaks("containerd, oras, notation.")
-        .covers(&["R-111", "R-112"]),
-    Check::new("T-131", Level::Observe, ANCHOR, "An unknown filter is ignored.")
-        .run(run!(unknown_filter))
+    Check::new(
+        "T-130",
+        Level::Should,
+        ANCHOR,
+        "The filter by artifactType filters, and says so.",
+        run!(filtered),
+    )
+    .after(&["R-104"])
+    .needs(API)
+    .why("A header without a filter makes clients take everything for a signature.")
+    .breaks("containerd, oras, notation.")
+    .covers(&["R-111", "R-112"]),
+    Check::new("T-131", Level::Observe, ANCHOR, "An unknown filter is ignored.", run!(unknown_filter))
         .after(&["R-104"])
         .needs(API)
         .why("Later versions may add filters; an old registry must not lie about them."),
-    Check::new("T-132", Level::Must, ANCHOR, "Many referrers are complete, over all pages.")
-        .run(run!(many))
+    Check::new("T-132", Level::Must, ANCHOR, "Many referrers are complete, over all pages.", run!(many))
         .after(&["R-104"])
         .needs(API)
         .why("The page that is cut off may hold the one signature that counts.")
         .covers(&["R-110", "R-104"]),
-    Check::new("T-133", Level::Must, ANCHOR, "The Content-Type is exactly that of an OCI index.")
-        .run(run!(content_type))
-        .after(&["R-104"])
-        .needs(API)
-        .why("crane and oras compare it as a whole.")
-        .breaks("crane, oras.")
-        .covers(&["R-104"]),
-    Check::new("T-134", Level::Must, ANCHOR, "A subject in sha512 has its referrers.")
-        .run(run!(long_subject))
+    Check::new(
+        "T-133",
+        Level::Must,
+        ANCHOR,
+        "The Content-Type is exactly that of an OCI index.",
+        run!(content_type),
+    )
+    .after(&["R-104"])
+    .needs(API)
+    .why("crane and oras compare it as a whole.")
+    .breaks("crane, oras.")
+    .covers(&["R-104"]),
+    Check::new("T-134", Level::Must, ANCHOR, "A subject in sha512 has its referrers.", run!(long_subject))
         .after(&["R-104"])
         .needs(&[Need::Feature(Feature::Referrers), Need::Feature(Feature::Sha512)])
         .why("Images in other algorithms deserve signatures too.")
         .covers(&["R-105"]),
-    Check::new("T-135", Level::Must, ANCHOR, "A referrer of a referrer is listed only there.")
-        .run(run!(transitive))
-        .after(&["R-104"])
-        .needs(API)
-        .why("A signature of a signature says nothing about the image.")
-        .covers(&["R-105"]),
+    Check::new(
+        "T-135",
+        Level::Must,
+        ANCHOR,
+        "A referrer of a referrer is listed only there.",
+        run!(transitive),
+    )
+    .after(&["R-104"])
+    .needs(API)
+    .why("A signature of a signature says nothing about the image.")
+    .covers(&["R-105"]),
 ];
 
 pub(super) fn subject(of: &Manifest) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::check::{Check, Control, Feature, Level, Need, Stop, Verdict, run};
+use crate::check::{Check, Feature, Level, Stop, Verdict, run};
 use crate::checks::MANIFEST;
 use crate::checks::referrers::{API, are, artifact, have_artifact, subject};
 use crate::content::Manifest;
@@ -13,8 +13,7 @@ const ANCHOR: &str = "spec.md#listing-referrers";
 const SUBJECT: &str = "spec.md#pushing-manifests-with-subject";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("R-038", Level::Must, SUBJECT, "A manifest whose subject is not there is taken.")
-        .run(run!(early))
+    Check::new("R-038", Level::Must, SUBJECT, "A manifest whose subject is not there is taken.", run!(early))
         .after(&[MANIFEST])
         .why("Signatures may arrive before the image, for example in a copy.")
         .breaks("cosign, oras copy.")
@@ -23,9 +22,11 @@ pub(super) const CHECKS: &[Check] = &[
         "T-136",
         Level::Must,
         "spec.md#enabling-the-referrers-api",
-        "An index under the referrers tag is honoured.",
+        "A manifest listed under the referrers tag is a referrer, once.",
+        run!(listed_by_tag),
     )
-    .needs(&[Need::Control(Control::Configuration)])
+    .after(&["R-104"])
+    .needs(API)
     .why("Signatures that were pushed before the API was there must not vanish.")
     .covers(&["R-135"]),
     Check::new(
@@ -33,25 +34,49 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Observe,
         "spec.md#referrers-tag-schema",
         "An index can be pushed under a referrers tag.",
+        run!(tag_schema),
     )
-    .run(run!(tag_schema))
     .after(&[MANIFEST])
     .why("Clients that know no API keep it themselves.")
     .breaks("oras and cosign on registries without the API."),
-    Check::new("T-138", Level::Must, SUBJECT, "OCI-Subject answers a push with a subject, and no other.")
-        .run(run!(subject_header))
-        .after(&["R-104"])
-        .needs(API)
-        .why("Without it a client keeps the tag schema beside the API; with it falsely it keeps neither.")
-        .breaks("oras, cosign, regctl.")
-        .covers(&["R-089"]),
-    Check::new("T-139", Level::Must, ANCHOR, "Referrers pushed at the same time are all listed.")
-        .run(run!(concurrent))
-        .after(&["R-104"])
-        .needs(API)
-        .why("Several tools sign and scan the same image at the moment it appears.")
-        .covers(&["R-137"]),
+    Check::new(
+        "T-138",
+        Level::Must,
+        SUBJECT,
+        "OCI-Subject answers a push with a subject, and no other.",
+        run!(subject_header),
+    )
+    .after(&["R-104"])
+    .needs(API)
+    .why("Without it a client keeps the tag schema beside the API; with it falsely it keeps neither.")
+    .breaks("oras, cosign, regctl.")
+    .covers(&["R-089"]),
+    Check::new(
+        "T-139",
+        Level::Must,
+        ANCHOR,
+        "Referrers pushed at the same time are all listed.",
+        run!(concurrent),
+    )
+    .after(&["R-104"])
+    .needs(API)
+    .why("Several tools sign and scan the same image at the moment it appears.")
+    .covers(&["R-137"]),
 ];
+
+async fn listed_by_tag(ctx: &Context) -> Verdict {
+    let repo = ctx.repo();
+    let of = ctx.tagged(&repo, "t").await?.manifest;
+    let first = artifact(ctx, &of, json!({}));
+    ctx.have_image(&repo, &first.manifest.digest, &first).await?;
+    // As a client does that knows no API: it keeps the list under a tag made of the subject's digest.
+    let index = Manifest::index(&[first.manifest.descriptor()], json!({}));
+    status(&ctx.send(ctx.push(&repo, &of.digest.replace(':', "-"), &index)).await?, &[201])?;
+    are(ctx, &repo, &of.digest, &[&first.manifest]).await?;
+    let second = artifact(ctx, &of, json!({}));
+    ctx.have_image(&repo, "second", &second).await?;
+    are(ctx, &repo, &of.digest, &[&first.manifest, &second.manifest]).await
+}
 
 async fn early(ctx: &Context) -> Verdict {
     let (repo, absent) = (ctx.repo(), ctx.image().manifest);

@@ -14,66 +14,104 @@ const ANCHOR: &str = "spec.md#listing-tags";
 const PAGES_MAX: usize = 300;
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("R-094", Level::Must, ANCHOR, "The list of tags names its repository and its tags.")
-        .run(run!(listed))
-        .after(&[MANIFEST])
-        .why("Tools that clean up, mirror or update begin with it.")
-        .breaks("crane ls, skopeo list-tags, Renovate, Flux.")
-        .covers(&["R-091", "R-094"]),
-    Check::new("T-115", Level::Must, ANCHOR, "Tags come in one of the two legal orders, on all pages.")
-        .run(run!(ordered))
-        .after(&["R-094"])
-        .why("`last` means nothing without an order: pages skip or repeat tags.")
-        .covers(&["R-093", "R-099"]),
-    Check::new("T-116", Level::Must, ANCHOR, "Pages of n follow each other by Link until all tags are seen.")
-        .run(run!(paged))
-        .after(&["R-094"])
-        .why("Registries with thousands of tags are listed only so; a lost page loses releases.")
-        .breaks("crane and oras refuse a Link to another host.")
-        .covers(&["R-095", "R-096"]),
-    Check::new("T-117", Level::Must, ANCHOR, "n=0 is an empty list without Link.")
-        .run(run!(zero))
+    Check::new(
+        "R-094",
+        Level::Must,
+        ANCHOR,
+        "The list of tags names its repository and its tags.",
+        run!(listed),
+    )
+    .after(&[MANIFEST])
+    .why("Tools that clean up, mirror or update begin with it.")
+    .breaks("crane ls, skopeo list-tags, Renovate, Flux.")
+    .covers(&["R-091", "R-094"]),
+    Check::new(
+        "T-115",
+        Level::Must,
+        ANCHOR,
+        "Tags come in one of the two legal orders, on all pages.",
+        run!(ordered),
+    )
+    .after(&["R-094"])
+    .why("`last` means nothing without an order: pages skip or repeat tags.")
+    .covers(&["R-093", "R-099"]),
+    Check::new(
+        "T-116",
+        Level::Must,
+        ANCHOR,
+        "Pages of n follow each other by Link until all tags are seen.",
+        run!(paged),
+    )
+    .after(&["R-094"])
+    .why("Registries with thousands of tags are listed only so; a lost page loses releases.")
+    .breaks("crane and oras refuse a Link to another host.")
+    .covers(&["R-095", "R-096"]),
+    Check::new("T-117", Level::Must, ANCHOR, "n=0 is an empty list without Link.", run!(zero))
         .after(&["R-094"])
         .why("It asks whether the repository is there, without paying for its tags.")
         .covers(&["R-097"]),
-    Check::new("T-118", Level::Must, ANCHOR, "An n that is not below the number of tags gives all.")
-        .run(run!(enough))
-        .after(&["R-094"])
-        .why("A Link at the end of the last page costs a request, one into a loop never ends.")
-        .covers(&["R-095", "R-096"]),
+    Check::new(
+        "T-118",
+        Level::Must,
+        ANCHOR,
+        "An n that is not below the number of tags gives all.",
+        run!(enough),
+    )
+    .after(&["R-094"])
+    .why("A Link at the end of the last page costs a request, one into a loop never ends.")
+    .covers(&["R-095", "R-096"]),
     Check::new(
         "T-119",
         Level::Observe,
         ANCHOR,
         "An n that is no number is refused, or read in a harmless way.",
+        run!(no_number),
     )
-    .run(run!(no_number))
     .after(&["R-094"])
     .why("It becomes a limit or a size of memory."),
-    Check::new("T-120", Level::Must, ANCHOR, "Tags come strictly after last, whether it exists or not.")
-        .run(run!(after_last))
-        .after(&["R-094"])
-        .why("The tag may have been deleted between two pages.")
-        .covers(&["R-099", "R-100"]),
-    Check::new("T-121", Level::Observe, ANCHOR, "Pages hold while tags come and go.")
-        .run(run!(changing))
+    Check::new(
+        "T-120",
+        Level::Must,
+        ANCHOR,
+        "Tags come strictly after last, whether it exists or not.",
+        run!(after_last),
+    )
+    .after(&["R-094"])
+    .why("The tag may have been deleted between two pages.")
+    .covers(&["R-099", "R-100"]),
+    Check::new("T-121", Level::Observe, ANCHOR, "Pages hold while tags come and go.", run!(changing))
         .after(&["T-116"])
         .why("Somebody always pushes while somebody lists."),
-    Check::new("T-122", Level::Observe, ANCHOR, "The list is JSON, and an empty one is a list and not null.")
-        .run(run!(empty_list))
-        .after(&["R-094"])
-        .why("Programs in strict languages fail on null.")
-        .covers(&["R-092"]),
-    Check::new("T-123", Level::Must, ANCHOR, "The tags of a repository that nobody made are 404, or none.")
-        .run(run!(no_repository))
-        .after(&[MANIFEST])
-        .why("Both answers are legal, a server error is not.")
-        .covers(&["R-091", "R-139"]),
-    Check::new("T-124", Level::Observe, ANCHOR, "The first page of a hundred thousand tags comes at once.")
-        .run(run!(hundred_thousand))
-        .after(&["R-094"])
-        .needs(&[Need::Heavy])
-        .why("CI makes a tag a build, for years."),
+    Check::new(
+        "T-122",
+        Level::Observe,
+        ANCHOR,
+        "The list is JSON, and an empty one is a list and not null.",
+        run!(empty_list),
+    )
+    .after(&["R-094"])
+    .why("Programs in strict languages fail on null.")
+    .covers(&["R-092"]),
+    Check::new(
+        "T-123",
+        Level::Must,
+        ANCHOR,
+        "The tags of a repository that nobody made are 404, or none.",
+        run!(no_repository),
+    )
+    .after(&[MANIFEST])
+    .why("Both answers are legal, a server error is not.")
+    .covers(&["R-091", "R-139"]),
+    Check::new(
+        "T-124",
+        Level::Observe,
+        ANCHOR,
+        "The first page of a hundred thousand tags comes at once.",
+        run!(hundred_thousand),
+    )
+    .after(&["R-094"])
+    .needs(&[Need::Heavy])
+    .why("CI makes a tag a build, for years."),
 ];
 
 /// Prepares one image under many tags.

@@ -1,7 +1,7 @@
 //! Uploads that go wrong: order, ranges, sessions that are over, connections that break, races
 //! (spec.md#pushing-a-blob-in-chunks).
 
-use crate::check::{Check, Control, Level, Need, Stop, Verdict, run};
+use crate::check::{Check, Level, Stop, Verdict, run};
 use crate::checks::BLOB;
 use crate::context::Context;
 use crate::expect::{Findings, code, header_is, refused, setup, status, that};
@@ -11,123 +11,156 @@ const CHUNKS: &str = "spec.md#pushing-a-blob-in-chunks";
 const PUSH: &str = "spec.md#post-then-put";
 
 pub(super) const CHECKS: &[Check] = &[
-    Check::new("T-085", Level::Observe, CHUNKS, "A malformed Content-Range is refused and adds nothing.")
-        .run(run!(malformed_range))
-        .after(&[BLOB])
-        .why("A range read as something else puts the bytes in a wrong place.")
-        .covers(&["R-055"]),
+    Check::new(
+        "T-085",
+        Level::Observe,
+        CHUNKS,
+        "A malformed Content-Range is refused and adds nothing.",
+        run!(malformed_range),
+    )
+    .after(&[BLOB])
+    .why("A range read as something else puts the bytes in a wrong place.")
+    .covers(&["R-055"]),
     Check::new(
         "T-086",
         Level::Observe,
         CHUNKS,
         "A range that does not fit its body is refused and adds nothing.",
+        run!(unfit_range),
     )
-    .run(run!(unfit_range))
     .after(&[BLOB])
     .why("Either the range or the body is wrong, and a registry cannot know which.")
     .covers(&["R-055"]),
-    Check::new("T-087", Level::Must, CHUNKS, "The same chunk twice is 416, and the session goes on.")
-        .run(run!(repeated))
-        .after(&[BLOB])
-        .why("A client that lost the answer sends the chunk again; appending it corrupts the blob.")
-        .breaks("regctl, which recovers from exactly this answer.")
-        .covers(&["R-062"]),
-    Check::new("T-088", Level::Must, CHUNKS, "A gap, an overlap and a first chunk beyond zero are 416.")
-        .run(run!(disordered))
-        .after(&[BLOB])
-        .why("Whatever the registry does with such bytes, the blob is no longer the client's.")
-        .covers(&["R-062"]),
-    Check::new("R-066", Level::Must, CHUNKS, "A closing PUT out of order is 416, and the session goes on.")
-        .run(run!(disordered_close))
-        .after(&[BLOB])
-        .why("The last chunk deserves the same care as all others.")
-        .covers(&["R-066"]),
-    Check::new("T-089", Level::Must, CHUNKS, "An unknown or finished session is 404.")
-        .run(run!(unknown))
+    Check::new(
+        "T-087",
+        Level::Must,
+        CHUNKS,
+        "The same chunk twice is 416, and the session goes on.",
+        run!(repeated),
+    )
+    .after(&[BLOB])
+    .why("A client that lost the answer sends the chunk again; appending it corrupts the blob.")
+    .breaks("regctl, which recovers from exactly this answer.")
+    .covers(&["R-062"]),
+    Check::new(
+        "T-088",
+        Level::Must,
+        CHUNKS,
+        "A gap, an overlap and a first chunk beyond zero are 416.",
+        run!(disordered),
+    )
+    .after(&[BLOB])
+    .why("Whatever the registry does with such bytes, the blob is no longer the client's.")
+    .covers(&["R-062"]),
+    Check::new(
+        "R-066",
+        Level::Must,
+        CHUNKS,
+        "A closing PUT out of order is 416, and the session goes on.",
+        run!(disordered_close),
+    )
+    .after(&[BLOB])
+    .why("The last chunk deserves the same care as all others.")
+    .covers(&["R-066"]),
+    Check::new("T-089", Level::Must, CHUNKS, "An unknown or finished session is 404.", run!(unknown))
         .after(&[BLOB])
         .why("A client has to learn that it must begin again.")
         .covers(&["R-063", "R-065"]),
-    Check::new("T-090", Level::Observe, PUSH, "A session of one repository cannot be used under another.")
-        .run(run!(foreign))
-        .after(&[BLOB])
-        .why("Who may push to one repository would push to all whose name he knows."),
-    Check::new("T-091", Level::Should, PUSH, "A session is closed once; a second PUT finds nothing.")
-        .run(run!(closed_twice))
-        .after(&[BLOB])
-        .why("A session that lives on after its close can be filled and committed again.")
-        .covers(&["R-063"]),
+    Check::new(
+        "T-090",
+        Level::Observe,
+        PUSH,
+        "A session of one repository cannot be used under another.",
+        run!(foreign),
+    )
+    .after(&[BLOB])
+    .why("Who may push to one repository would push to all whose name he knows."),
+    Check::new(
+        "T-091",
+        Level::Should,
+        PUSH,
+        "A session is closed once; a second PUT finds nothing.",
+        run!(closed_twice),
+    )
+    .after(&[BLOB])
+    .why("A session that lives on after its close can be filled and committed again.")
+    .covers(&["R-063"]),
     Check::new(
         "T-094",
         Level::Must,
         CHUNKS,
         "After a broken PATCH the status tells the truth, and the push goes on.",
+        run!(broken_patch),
     )
-    .run(run!(broken_patch))
     .after(&["T-093"])
     .why("It is what chunks are for: large layers over bad lines.")
     .breaks("All clients that resume.")
     .covers(&["R-067"]),
-    Check::new("T-094a", Level::Observe, CHUNKS, "A session outlives a broken PATCH.")
-        .run(run!(broken_survives))
+    Check::new("T-094a", Level::Observe, CHUNKS, "A session outlives a broken PATCH.", run!(broken_survives))
         .after(&["T-094"])
         .why("Beginning a layer of gigabytes again because of one lost packet may never end.")
         .breaks("Clients that resume begin again instead."),
-    Check::new("T-095", Level::Observe, CHUNKS, "After a restart a session goes on, or is cleanly gone.")
-        .run(run!(restarted))
-        .after(&["T-093"])
-        .needs(&[Need::Control(Control::Restart)])
-        .alone()
-        .why("Registries are updated while people push."),
     Check::new(
         "T-096",
         Level::Should,
         CHUNKS,
         "An old address of a session works or is refused, never corrupts.",
+        run!(stale),
     )
-    .run(run!(stale))
     .after(&[BLOB])
     .why("Clients in the field keep the first address although they should not.")
     .covers(&["R-059"]),
-    Check::new("T-097", Level::Must, CHUNKS, "Two chunks for one place at one time never mix.")
-        .run(run!(concurrent))
-        .after(&[BLOB])
-        .why("A retry can overtake the request that it repeats.")
-        .covers(&["R-062"]),
+    Check::new(
+        "T-097",
+        Level::Must,
+        CHUNKS,
+        "Two chunks for one place at one time never mix.",
+        run!(concurrent),
+    )
+    .after(&[BLOB])
+    .why("A retry can overtake the request that it repeats.")
+    .covers(&["R-062"]),
     Check::new(
         "T-098",
         Level::Must,
         CHUNKS,
         "Cancelling or adding while closing leaves a whole blob or none.",
+        run!(racing_close),
     )
-    .run(run!(racing_close))
     .after(&[BLOB])
     .why("A blob that is committed while it grows has bytes that its digest does not know.")
     .covers(&["R-030"]),
-    Check::new("T-099", Level::Must, PUSH, "Many clients push one blob at once, and all succeed.")
-        .run(run!(together))
-        .after(&[BLOB])
-        .why("CI jobs push the same base layers at the same moment.")
-        .breaks("All: one of them fails, rarely and without reason.")
-        .covers(&["R-047"]),
-    Check::new("T-103", Level::Must, "spec.md#single-post", "A single POST that breaks off leaves no blob.")
-        .run(run!(broken_post))
-        .after(&[BLOB])
-        .why("Half of a blob under its whole digest poisons every later pull.")
-        .covers(&["R-051"]),
-    Check::new("T-104", Level::Must, PUSH, "A PUT with less than its Content-Length stores nothing.")
-        .run(run!(broken_put))
-        .after(&[BLOB])
-        .why("It is the same broken connection, at the last step.")
-        .covers(&["R-047"]),
-    Check::new("T-105", Level::Observe, CHUNKS, "A blob in ten thousand chunks is whole.")
-        .run(run!(ten_thousand))
-        .after(&[BLOB])
-        .needs(&[Need::Heavy])
-        .why("The cost of a chunk must not grow with those before it."),
-    Check::new("T-107", Level::Should, "spec.md#cancel-a-blob-upload", "An abandoned session expires.")
-        .needs(&[Need::Control(Control::Clock)])
-        .why("Broken pushes would fill the disk for ever.")
-        .covers(&["R-071"]),
+    Check::new(
+        "T-099",
+        Level::Must,
+        PUSH,
+        "Many clients push one blob at once, and all succeed.",
+        run!(together),
+    )
+    .after(&[BLOB])
+    .why("CI jobs push the same base layers at the same moment.")
+    .breaks("All: one of them fails, rarely and without reason.")
+    .covers(&["R-047"]),
+    Check::new(
+        "T-103",
+        Level::Must,
+        "spec.md#single-post",
+        "A single POST that breaks off leaves no blob.",
+        run!(broken_post),
+    )
+    .after(&[BLOB])
+    .why("Half of a blob under its whole digest poisons every later pull.")
+    .covers(&["R-051"]),
+    Check::new(
+        "T-104",
+        Level::Must,
+        PUSH,
+        "A PUT with less than its Content-Length stores nothing.",
+        run!(broken_put),
+    )
+    .after(&[BLOB])
+    .why("It is the same broken connection, at the last step.")
+    .covers(&["R-047"]),
 ];
 
 /// Passes when the status of the session says that it holds `count` bytes.
@@ -239,7 +272,7 @@ async fn closed_twice(ctx: &Context) -> Verdict {
 }
 
 /// Returns how many bytes a session holds, by its status.
-async fn held(ctx: &Context, session: &Url) -> Result<(Url, usize), Stop> {
+pub(super) async fn held(ctx: &Context, session: &Url) -> Result<(Url, usize), Stop> {
     let response = ctx.send(ctx.request_to("GET", session.clone())).await?;
     status(&response, &[204])?;
     let range = crate::expect::header(&response, "Range")?;
@@ -291,27 +324,6 @@ async fn broken_survives(ctx: &Context) -> Verdict {
     // Whatever comes back, or nothing: only the state afterwards counts.
     let _ = ctx.attempt(broken.short(9000, &blob.bytes[1000..5000])).await;
     held(ctx, &session).await.map(|_| ())
-}
-
-async fn restarted(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(5000));
-    let old = ctx.blob(100);
-    ctx.have_blob(&repo, &old).await?;
-    let session = ctx.session_with(&repo, &blob.bytes[..2000]).await?;
-    ctx.control(Control::Restart).await?;
-    ctx.blob_is(&repo, &old.digest, &old.bytes).await?;
-    let response = ctx.send(ctx.request_to("GET", session.clone())).await?;
-    status(&response, &[204, 404])?;
-    ctx.observe(format!("a session after a restart is answered with {}", response.status));
-    if response.status == 404 {
-        return Ok(());
-    }
-    let (session, count) = held(ctx, &session).await?;
-    that(count <= 2000, || format!("after a restart the session holds {count} bytes"))?;
-    let patched = ctx.send(ctx.chunk(&session, count, &blob.bytes[count..])).await?;
-    status(&patched, &[202])?;
-    status(&ctx.send(ctx.finish(&ctx.location(&patched)?, &blob.digest, b"")).await?, &[201])?;
-    ctx.blob_is(&repo, &blob.digest, &blob.bytes).await
 }
 
 async fn stale(ctx: &Context) -> Verdict {
@@ -434,17 +446,4 @@ async fn cut(
     ctx.blob_gone(repo, &blob.digest).await?;
     let stored = ctx.pull_blob(repo, &crate::content::sha256(&blob.bytes[..half])).await?;
     status(&stored, &[404])
-}
-
-async fn ten_thousand(ctx: &Context) -> Verdict {
-    const CHUNK: usize = 1024;
-    let (repo, blob) = (ctx.repo(), ctx.blob(10_000 * CHUNK));
-    let mut session = ctx.session(&repo).await?;
-    for (chunk, number) in blob.bytes.chunks(CHUNK).zip(0..) {
-        let response = ctx.send(ctx.chunk(&session, number * CHUNK, chunk)).await?;
-        status(&response, &[202])?;
-        session = ctx.location(&response)?;
-    }
-    status(&ctx.send(ctx.finish(&session, &blob.digest, b"")).await?, &[201])?;
-    ctx.blob_is(&repo, &blob.digest, &blob.bytes).await
 }

@@ -21,45 +21,68 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Must,
         PUSH,
         "A blob pushed by POST and PUT is 201, and its Location serves it.",
+        run!(pushed),
     )
-    .run(run!(pushed))
     .after(&[BASE])
     .why("Nothing else about blobs can be checked without it.")
     .breaks("All.")
     .covers(&["R-042", "R-047", "R-044", "R-045", "R-002", "R-003"]),
-    Check::new("R-051", Level::Must, SINGLE, "A single POST is 201 and served, or 202 and a session.")
-        .run(run!(single_post))
-        .after(&[BLOB])
-        .why("Some clients try it first and go on with PUT after a 202.")
-        .covers(&["R-048", "R-050", "R-051"]),
-    Check::new("T-080", Level::Must, PUSH, "Every session has an address of its own.")
-        .run(run!(unique))
+    Check::new(
+        "R-051",
+        Level::Must,
+        SINGLE,
+        "A single POST is 201 and served, or 202 and a session.",
+        run!(single_post),
+    )
+    .after(&[BLOB])
+    .why("Some clients try it first and go on with PUT after a 202.")
+    .covers(&["R-048", "R-050", "R-051"]),
+    Check::new("T-080", Level::Must, PUSH, "Every session has an address of its own.", run!(unique))
         .after(&[BLOB])
         .why("Two pushes in one session mix their bytes; a guessable one can be hijacked.")
         .covers(&["R-043"]),
-    Check::new("T-081", Level::Observe, DOCKER, "A new session says Docker-Upload-UUID, Range and no body.")
-        .run(run!(session_headers))
-        .after(&[BLOB])
-        .why("docker's client library reads the id from the header, and a body it does not expect.")
-        .breaks("docker before it fell back to the address."),
-    Check::new("T-082", Level::Must, CHUNKS, "Each chunk is 202 with Location and the Range so far.")
-        .run(run!(chunks))
-        .after(&[BLOB])
-        .why("Clients compute the next offset from it: one byte off corrupts or stops the push.")
-        .breaks("docker push fails without Range; regctl computes its next chunk from it.")
-        .covers(&["R-057", "R-058", "R-060", "R-063", "R-065"]),
-    Check::new("T-083", Level::Observe, DOCKER, "Streams without Content-Range are appended in order.")
-        .run(run!(streams))
-        .after(&[BLOB])
-        .why("docker, crane and skopeo push so.")
-        .breaks("docker, crane, skopeo."),
-    Check::new("T-084", Level::Observe, DOCKER, "A chunked PATCH without any type or range is taken.")
-        .run(run!(bare_stream))
-        .after(&[BLOB])
-        .why("It is byte for byte what docker push sends.")
-        .breaks("docker push."),
-    Check::new("T-092", Level::Should, CANCEL, "A cancelled session is 204, and gone.")
-        .run(run!(cancelled))
+    Check::new(
+        "T-081",
+        Level::Observe,
+        DOCKER,
+        "A new session says Docker-Upload-UUID, Range and no body.",
+        run!(session_headers),
+    )
+    .after(&[BLOB])
+    .why("docker's client library reads the id from the header, and a body it does not expect.")
+    .breaks("docker before it fell back to the address."),
+    Check::new(
+        "T-082",
+        Level::Must,
+        CHUNKS,
+        "Each chunk is 202 with Location and the Range so far.",
+        run!(chunks),
+    )
+    .after(&[BLOB])
+    .why("Clients compute the next offset from it: one byte off corrupts or stops the push.")
+    .breaks("docker push fails without Range; regctl computes its next chunk from it.")
+    .covers(&["R-057", "R-058", "R-060", "R-063", "R-065"]),
+    Check::new(
+        "T-083",
+        Level::Observe,
+        DOCKER,
+        "Streams without Content-Range are appended in order.",
+        run!(streams),
+    )
+    .after(&[BLOB])
+    .why("docker, crane and skopeo push so.")
+    .breaks("docker, crane, skopeo."),
+    Check::new(
+        "T-084",
+        Level::Observe,
+        DOCKER,
+        "A chunked PATCH without any type or range is taken.",
+        run!(bare_stream),
+    )
+    .after(&[BLOB])
+    .why("It is byte for byte what docker push sends.")
+    .breaks("docker push."),
+    Check::new("T-092", Level::Should, CANCEL, "A cancelled session is 204, and gone.", run!(cancelled))
         .after(&[BLOB])
         .why("skopeo cancels what a refused mount opened; sessions that stay fill the disk.")
         .breaks("skopeo, after every mount that was answered with 202.")
@@ -69,42 +92,56 @@ pub(super) const CHECKS: &[Check] = &[
         Level::Must,
         CHUNKS,
         "The status of a session is 204 with Location and the Range so far.",
+        run!(session_status),
     )
-    .run(run!(session_status))
     .after(&[BLOB])
     .why("It is how a push goes on after a broken connection.")
     .breaks("regctl, docker's client library.")
     .covers(&["R-067"]),
-    Check::new("T-100", Level::Must, CHUNKS, "The last bytes may come with the closing PUT.")
-        .run(run!(last_in_put))
-        .after(&[BLOB])
-        .why("A registry that drops the body of the PUT stores a blob that is too short, or fails.")
-        .covers(&["R-063", "R-065"]),
-    Check::new("T-101", Level::Should, PUSH, "The empty blob can be pushed.")
-        .run(run!(nothing))
+    Check::new(
+        "T-100",
+        Level::Must,
+        CHUNKS,
+        "The last bytes may come with the closing PUT.",
+        run!(last_in_put),
+    )
+    .after(&[BLOB])
+    .why("A registry that drops the body of the PUT stores a blob that is too short, or fails.")
+    .covers(&["R-063", "R-065"]),
+    Check::new("T-101", Level::Should, PUSH, "The empty blob can be pushed.", run!(nothing))
         .after(&[BLOB])
         .why("Zero bytes have a digest like all others, and some builders make such layers.")
         .covers(&["R-047"]),
-    Check::new("T-102", Level::Should, SINGLE, "A single POST works for empty and for existing blobs.")
-        .run(run!(single_again))
-        .after(&["R-051"])
-        .why("Repeated pushes are the most common ones.")
-        .covers(&["R-051"]),
+    Check::new(
+        "T-102",
+        Level::Should,
+        SINGLE,
+        "A single POST works for empty and for existing blobs.",
+        run!(single_again),
+    )
+    .after(&["R-051"])
+    .why("Repeated pushes are the most common ones.")
+    .covers(&["R-051"]),
     Check::new(
         "T-106",
         Level::Should,
         CHUNKS,
-        "A chunk below the announced minimum is taken or refused, not lost.",
+        "A small chunk is taken unless a minimum is announced, and never lost.",
+        run!(minimum),
     )
-    .run(run!(minimum))
     .after(&[BLOB])
-    .why("A refusal is an answer; dropping the chunk corrupts the blob.")
+    .why("A client can only keep a limit that it was told of; dropping the chunk corrupts the blob.")
     .covers(&["R-054"]),
-    Check::new("T-108", Level::Observe, DOCKER, "A POST with a JSON type and an unknown parameter is 202.")
-        .run(run!(odd_post))
-        .after(&[BLOB])
-        .why("crane and everything built with its library send exactly that.")
-        .breaks("crane, ko, kaniko, flux."),
+    Check::new(
+        "T-108",
+        Level::Observe,
+        DOCKER,
+        "A POST with a JSON type and an unknown parameter is 202.",
+        run!(odd_post),
+    )
+    .after(&[BLOB])
+    .why("crane and everything built with its library send exactly that.")
+    .breaks("crane, ko, kaniko, flux."),
 ];
 
 async fn pushed(ctx: &Context) -> Verdict {
@@ -293,7 +330,12 @@ async fn minimum(ctx: &Context) -> Verdict {
     let (repo, blob) = (ctx.repo(), ctx.blob(200));
     let begun = ctx.send(ctx.begin(&repo)).await?;
     let Some(minimum) = begun.header("OCI-Chunk-Min-Length").map(str::to_owned) else {
-        return Err(Stop::Skip("the target announces no minimum".to_owned()));
+        ctx.observe("announces no minimum: chunks of any size are taken");
+        let first = ctx.send(ctx.chunk(&ctx.location(&begun)?, 0, &blob.bytes[..1])).await?;
+        status(&first, &[202])?;
+        let closed = ctx.finish(&ctx.location(&first)?, &blob.digest, &blob.bytes[1..]);
+        status(&ctx.send(closed.header("Content-Range", "1-199")).await?, &[201])?;
+        return ctx.blob_is(&repo, &blob.digest, &blob.bytes).await;
     };
     that(minimum.parse::<u64>().is_ok(), || format!("OCI-Chunk-Min-Length is {minimum:?}"))?;
     ctx.observe(format!("announces a minimal chunk of {minimum} bytes"));

@@ -6,17 +6,12 @@
 use std::io;
 
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 
-use crate::wire::{Body, Framing, Request, Response, Url};
-
-/// The largest response head that is read.
-const HEAD_BYTES_MAX: usize = 256 * 1024;
-/// The largest response body that is kept.
-const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Interim responses (1xx) read before the final one.
-const INTERIM_MAX: usize = 16;
+use crate::wire::bulk::hash_body;
+use crate::wire::dialer::{Dialer, Stream};
+use crate::wire::message::{HEAD_BYTES_MAX, read_final, read_head, read_message};
+use crate::wire::{Body, Bulk, Request, Response, Url};
 
 /// Says why there is no complete response.
 #[derive(Debug, Error)]
@@ -27,6 +22,14 @@ pub enum WireError {
         /// Host and port.
         authority: String,
         /// What the system said.
+        source: io::Error,
+    },
+    /// The server's certificate was not accepted, or it does not speak TLS.
+    #[error("no TLS with {authority}: {source}")]
+    Tls {
+        /// Host and port.
+        authority: String,
+        /// What the handshake said.
         source: io::Error,
     },
     /// Reading failed: usually a reset.
@@ -59,30 +62,37 @@ pub enum WireError {
 /// An open connection; several requests may follow each other on it.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
+}
+
+/// What follows the bytes of a request that are already there.
+enum After<'b> {
+    Nothing,
+    Send(&'b Bulk),
+    HalfClose,
 }
 
 impl Connection {
     /// Opens a connection to the address's host and port.
     ///
-    /// *Errors*: [`WireError::Connect`].
-    pub async fn open(url: &Url) -> Result<Self, WireError> {
-        let connect = TcpStream::connect((url.host.as_str(), url.port)).await;
-        let stream = connect.map_err(|source| WireError::Connect { authority: url.authority(), source })?;
-        // Delayed small writes would only blur the order of head and body; failing to set it is harmless.
-        let _ = stream.set_nodelay(true);
-        Ok(Self { stream, buffer: Vec::new() })
+    /// *Errors*: [`WireError::Connect`], [`WireError::Tls`].
+    pub async fn open(dialer: &Dialer, url: &Url) -> Result<Self, WireError> {
+        Ok(Self { stream: dialer.dial(url).await?, buffer: Vec::new() })
     }
 
     /// Sends a request and reads its response.
     ///
-    /// *Errors*: every variant but `Connect` and `Timeout`. *Cancellation*: the connection is unusable.
+    /// *Errors*: every variant but `Connect`, `Tls` and `Timeout`. *Cancellation*: the connection is unusable.
     pub async fn exchange(&mut self, request: &Request) -> Result<Response, WireError> {
         let mut bytes = request.head().into_bytes();
         bytes.extend_from_slice(&request.payload());
-        let half_close = matches!(request.body, Body::Short { .. });
-        let mut response = self.exchange_bytes(&bytes, &request.method, &request.label(), half_close).await?;
+        let after = match &request.body {
+            Body::Bulk(bulk) => After::Send(bulk),
+            Body::Short { .. } => After::HalfClose,
+            _ => After::Nothing,
+        };
+        let mut response = self.converse(&bytes, &request.method, &request.label(), after).await?;
         if request.closes() {
             response.excess = self.drain().await;
         }
@@ -97,15 +107,31 @@ impl Connection {
         bytes: &[u8],
         method: &str,
         label: &str,
-        half_close: bool,
     ) -> Result<Response, WireError> {
-        let (mut reader, mut writer) = self.stream.split();
+        self.converse(bytes, method, label, After::Nothing).await
+    }
+
+    async fn converse(
+        &mut self,
+        bytes: &[u8],
+        method: &str,
+        label: &str,
+        after: After<'_>,
+    ) -> Result<Response, WireError> {
+        let (mut reader, mut writer) = split(&mut self.stream);
         let buffer = &mut self.buffer;
         let write = async {
             // A failed write is no verdict: the server may have answered and closed already.
-            if writer.write_all(bytes).await.is_ok() && half_close {
-                let _ = writer.shutdown().await;
-            }
+            let written = async {
+                writer.write_all(bytes).await?;
+                writer.flush().await?;
+                match after {
+                    After::Nothing => Ok(()),
+                    After::Send(bulk) => bulk.write(&mut writer).await,
+                    After::HalfClose => writer.shutdown().await,
+                }
+            };
+            let _ = written.await;
         };
         let read = read_final(&mut reader, buffer, method, label);
         tokio::pin!(write, read);
@@ -122,14 +148,16 @@ impl Connection {
     pub async fn exchange_expecting(&mut self, request: &Request) -> Result<Response, WireError> {
         let request = request.clone().header("Expect", "100-continue");
         let label = request.label();
-        let (mut reader, mut writer) = self.stream.split();
+        let (mut reader, mut writer) = split(&mut self.stream);
         // As in `exchange_bytes`: the response, not the write, decides.
         let _ = writer.write_all(request.head().as_bytes()).await;
+        let _ = writer.flush().await;
         let first = read_message(&mut reader, &mut self.buffer, &request.method, &label).await?;
         if first.status != 100 {
             return Ok(first);
         }
         let _ = writer.write_all(&request.payload()).await;
+        let _ = writer.flush().await;
         let mut response = read_final(&mut reader, &mut self.buffer, &request.method, &label).await?;
         response.interim.insert(0, 100);
         Ok(response)
@@ -141,7 +169,21 @@ impl Connection {
     pub async fn send_only(&mut self, request: &Request) -> Result<(), WireError> {
         let mut bytes = request.head().into_bytes();
         bytes.extend_from_slice(&request.payload());
-        self.stream.write_all(&bytes).await.map_err(|e| WireError::Broken(e.kind()))
+        self.stream.write_all(&bytes).await.map_err(|e| WireError::Broken(e.kind()))?;
+        self.stream.flush().await.map_err(|e| WireError::Broken(e.kind()))
+    }
+
+    /// Sends a request and hashes the body of its response instead of keeping it.
+    ///
+    /// Returns the head, the body's size and its `sha256:…` digest.
+    ///
+    /// *Errors*: as [`Connection::exchange`]; [`WireError::Malformed`] without a Content-Length.
+    pub async fn exchange_hashed(&mut self, request: &Request) -> Result<(Response, u64, String), WireError> {
+        self.send_only(request).await?;
+        let label = request.label();
+        let head = read_head(&mut self.stream, &mut self.buffer, &request.method, &label).await?;
+        let (size, digest) = hash_body(&mut self.stream, &mut self.buffer, &head).await?;
+        Ok((head, size, digest))
     }
 
     /// Reads exactly `count` bytes of whatever the server sends next, head included.
@@ -164,260 +206,5 @@ impl Connection {
             }
         }
         excess
-    }
-}
-
-async fn read_final(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    method: &str,
-    label: &str,
-) -> Result<Response, WireError> {
-    let mut interim = Vec::new();
-    loop {
-        let response = read_message(reader, buffer, method, label).await?;
-        if !(100..200).contains(&response.status) {
-            return Ok(Response { interim, ..response });
-        }
-        if interim.len() == INTERIM_MAX {
-            return Err(WireError::Malformed(format!("more than {INTERIM_MAX} interim responses")));
-        }
-        interim.push(response.status);
-    }
-}
-
-async fn read_message(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    method: &str,
-    label: &str,
-) -> Result<Response, WireError> {
-    let end = loop {
-        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at;
-        }
-        if buffer.len() > HEAD_BYTES_MAX {
-            return Err(WireError::TooLarge(HEAD_BYTES_MAX));
-        }
-        if fill(reader, buffer).await? == 0 {
-            return Err(if buffer.is_empty() {
-                WireError::Closed
-            } else {
-                WireError::Malformed("connection closed inside the response head".to_owned())
-            });
-        }
-    };
-    let head: Vec<u8> = buffer.drain(..end + 4).collect();
-    let (status, headers) = parse_head(&head[..end])?;
-    let mut response = Response {
-        label: label.to_owned(),
-        status,
-        headers,
-        body: Vec::new(),
-        framing: Framing::None,
-        interim: Vec::new(),
-        excess: 0,
-    };
-    response.framing = framing_of(&response, method)?;
-    response.body = match response.framing {
-        Framing::None => Vec::new(),
-        Framing::Length(length) => read_sized(reader, buffer, length, status).await?,
-        Framing::Chunked => read_chunked(reader, buffer, status).await?,
-        Framing::Close => read_to_end(reader, buffer).await?,
-    };
-    Ok(response)
-}
-
-/// Returns the status and the headers of a response head.
-fn parse_head(head: &[u8]) -> Result<(u16, Vec<(String, String)>), WireError> {
-    // Header values are opaque bytes (RFC 9110 §5.5); reading them as Latin-1 loses none.
-    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
-    let mut lines = text.split("\r\n");
-    let first = lines.next().unwrap_or_default();
-    let status = first
-        .strip_prefix("HTTP/1.")
-        .and_then(|rest| rest.get(2..5))
-        .and_then(|code| code.parse::<u16>().ok())
-        .filter(|code| (100..1000).contains(code))
-        .ok_or_else(|| WireError::Malformed(format!("status line {first:?}")))?;
-    let mut headers = Vec::new();
-    for line in lines {
-        let (name, value) = line
-            .split_once(':')
-            .filter(|(name, _)| !name.is_empty() && !name.contains(' '))
-            .ok_or_else(|| WireError::Malformed(format!("header line {line:?}")))?;
-        headers.push((name.to_owned(), value.trim().to_owned()));
-    }
-    Ok((status, headers))
-}
-
-/// Decides where the body ends, as RFC 9112 §6.3 does.
-fn framing_of(response: &Response, method: &str) -> Result<Framing, WireError> {
-    if method == "HEAD" || response.status < 200 || matches!(response.status, 204 | 304) {
-        return Ok(Framing::None);
-    }
-    if response.header_list("transfer-encoding").last().is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
-        return Ok(Framing::Chunked);
-    }
-    let lengths = response.header_list("content-length");
-    let Some(first) = lengths.first() else {
-        return Ok(Framing::Close);
-    };
-    if lengths.iter().any(|length| length != first) {
-        return Err(WireError::Malformed(format!("Content-Length {lengths:?}")));
-    }
-    first.parse().map(Framing::Length).map_err(|_| WireError::Malformed(format!("Content-Length {first:?}")))
-}
-
-async fn fill(reader: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<usize, WireError> {
-    buffer.reserve(16 * 1024);
-    reader.read_buf(buffer).await.map_err(|error| WireError::Broken(error.kind()))
-}
-
-async fn read_sized(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    length: u64,
-    status: u16,
-) -> Result<Vec<u8>, WireError> {
-    let wanted = usize::try_from(length).ok().filter(|n| *n <= BODY_BYTES_MAX);
-    let wanted = wanted.ok_or(WireError::TooLarge(BODY_BYTES_MAX))?;
-    while buffer.len() < wanted {
-        match fill(reader, buffer).await {
-            Ok(0) | Err(_) => {
-                return Err(WireError::Cut { status, got: buffer.len(), wanted: wanted.to_string() });
-            }
-            Ok(_) => {}
-        }
-    }
-    Ok(buffer.drain(..wanted).collect())
-}
-
-async fn read_chunked(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    status: u16,
-) -> Result<Vec<u8>, WireError> {
-    let mut body = Vec::new();
-    loop {
-        let line = read_line(reader, buffer, &body, status).await?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16)
-            .map_err(|_| WireError::Malformed(format!("chunk size {line:?}")))?;
-        if size == 0 {
-            while !read_line(reader, buffer, &body, status).await?.is_empty() {}
-            return Ok(body);
-        }
-        if size > BODY_BYTES_MAX || body.len() + size > BODY_BYTES_MAX {
-            return Err(WireError::TooLarge(BODY_BYTES_MAX));
-        }
-        while buffer.len() < size + 2 {
-            if !matches!(fill(reader, buffer).await, Ok(count) if count > 0) {
-                return Err(cut_chunked(&body, status));
-            }
-        }
-        body.extend(buffer.drain(..size));
-        if buffer.drain(..2).as_slice() != b"\r\n" {
-            return Err(WireError::Malformed("chunk without its line end".to_owned()));
-        }
-    }
-}
-
-async fn read_line(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-    body: &[u8],
-    status: u16,
-) -> Result<String, WireError> {
-    loop {
-        if let Some(at) = buffer.windows(2).position(|window| window == b"\r\n") {
-            let line: Vec<u8> = buffer.drain(..at + 2).collect();
-            return Ok(String::from_utf8_lossy(&line[..at]).into_owned());
-        }
-        if buffer.len() > HEAD_BYTES_MAX {
-            return Err(WireError::TooLarge(HEAD_BYTES_MAX));
-        }
-        if !matches!(fill(reader, buffer).await, Ok(count) if count > 0) {
-            return Err(cut_chunked(body, status));
-        }
-    }
-}
-
-fn cut_chunked(body: &[u8], status: u16) -> WireError {
-    WireError::Cut { status, got: body.len(), wanted: "a last chunk".to_owned() }
-}
-
-async fn read_to_end(
-    reader: &mut (impl AsyncRead + Unpin),
-    buffer: &mut Vec<u8>,
-) -> Result<Vec<u8>, WireError> {
-    while fill(reader, buffer).await? != 0 {
-        if buffer.len() > BODY_BYTES_MAX {
-            return Err(WireError::TooLarge(BODY_BYTES_MAX));
-        }
-    }
-    Ok(std::mem::take(buffer))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn read(method: &str, wire: &[u8]) -> Result<Response, WireError> {
-        let mut reader = wire;
-        read_final(&mut reader, &mut Vec::new(), method, "test").await
-    }
-
-    #[tokio::test]
-    async fn bodies_end_where_their_framing_says() {
-        let cases: [(&str, &str, Framing, &str); 8] = [
-            ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd", Framing::Length(3), "abc"),
-            ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc", Framing::Length(3), "abc"),
-            (
-                "GET",
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nT: r\r\n\r\n",
-                Framing::Chunked,
-                "abc",
-            ),
-            ("GET", "HTTP/1.1 200 OK\r\n\r\nabc", Framing::Close, "abc"),
-            ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", Framing::None, ""),
-            ("GET", "HTTP/1.1 204 No Content\r\n\r\n", Framing::None, ""),
-            ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", Framing::None, ""),
-            (
-                "GET",
-                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 201 Created\r\nContent-Length: 0\r\n\r\n",
-                Framing::Length(0),
-                "",
-            ),
-        ];
-        for (method, wire, framing, body) in cases {
-            let response = read(method, wire.as_bytes()).await.unwrap();
-            assert_eq!(response.framing, framing, "{wire}");
-            assert_eq!(response.body, body.as_bytes(), "{wire}");
-        }
-    }
-
-    #[tokio::test]
-    async fn interim_statuses_are_kept_apart() {
-        let wire = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nL: x\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n";
-        let response = read("PUT", wire).await.unwrap();
-        assert_eq!((response.status, response.interim), (404, vec![100, 103]));
-    }
-
-    #[tokio::test]
-    async fn what_is_incomplete_or_malformed_is_an_error() {
-        let check = async |wire: &str, expect: &str| {
-            let error = read("GET", wire.as_bytes()).await.unwrap_err().to_string();
-            assert!(error.contains(expect), "{wire:?}: {error}");
-        };
-        check("", "without a response").await;
-        check("HTTP/1.1 200", "inside the response head").await;
-        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "3 bytes of 5").await;
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "2 bytes of a last chunk")
-            .await;
-        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "chunk size").await;
-        check("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "Content-Length").await;
-        check("HTTP/1.1 2x0 OK\r\n\r\n", "status line").await;
-        check("HTTP/1.1 200 OK\r\nbroken\r\n\r\n", "header line").await;
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing is added but `Host`, a `User-Agent` and the framing headers that the body asks for, so that
 //! a check may leave out, double or corrupt any header.
 
-use crate::wire::Url;
+use crate::wire::{Bulk, Url};
 
 /// Names the suite to the operators of a registry.
 const USER_AGENT: &str = concat!("conformance/", env!("CARGO_PKG_VERSION"));
@@ -32,6 +32,8 @@ pub enum Body {
     Sized(Vec<u8>),
     /// A body in chunks, without Content-Length.
     Chunked(Vec<u8>),
+    /// A large body with its true Content-Length, made while it is sent.
+    Bulk(Bulk),
     /// A body that promises `declared` bytes, sends fewer, and half-closes the connection.
     Short {
         /// The Content-Length that is promised.
@@ -86,6 +88,13 @@ impl Request {
     #[must_use]
     pub fn chunked(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.body = Body::Chunked(bytes.into());
+        self
+    }
+
+    /// Sets a large body, with its true Content-Length.
+    #[must_use]
+    pub fn bulk(mut self, bulk: Bulk) -> Self {
+        self.body = Body::Bulk(bulk);
         self
     }
 
@@ -151,10 +160,10 @@ impl Request {
         head
     }
 
-    /// Returns the body as it goes over the wire.
+    /// Returns the body as it goes over the wire; nothing of one that is made while it is sent.
     pub fn payload(&self) -> Vec<u8> {
         match &self.body {
-            Body::Empty => Vec::new(),
+            Body::Empty | Body::Bulk(_) => Vec::new(),
             Body::Sized(bytes) | Body::Short { sent: bytes, .. } => bytes.clone(),
             Body::Chunked(bytes) => {
                 let mut wire = Vec::with_capacity(bytes.len() + 64);
@@ -186,6 +195,7 @@ impl Request {
             }
             Body::Empty => None,
             Body::Sized(bytes) => Some(("Content-Length", bytes.len().to_string())),
+            Body::Bulk(bulk) => Some(("Content-Length", bulk.length().to_string())),
             Body::Chunked(_) => Some(("Transfer-Encoding", "chunked".to_owned())),
             Body::Short { declared, .. } => Some(("Content-Length", declared.to_string())),
         };

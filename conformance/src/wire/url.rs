@@ -5,9 +5,36 @@
 
 use thiserror::Error;
 
-/// An absolute `http` address, with its path and query kept byte for byte.
+/// Whether an address is spoken to in clear text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// An absolute `http` or `https` address, with its path and query kept byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    /// Clear text or TLS.
+    pub scheme: Scheme,
     /// Host name or address; an IPv6 address stands without its brackets.
     pub host: String,
     /// TCP port.
@@ -19,11 +46,8 @@ pub struct Url {
 /// Says why a string is not an address that the suite can talk to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UrlError {
-    /// The scheme is https, which the raw client does not speak.
-    #[error("https is not supported by the raw client: {0}")]
-    Https(String),
-    /// The string does not begin with `http://`.
-    #[error("not an http address: {0}")]
+    /// The string begins neither with `http://` nor with `https://`.
+    #[error("neither an http nor an https address: {0}")]
     Scheme(String),
     /// The host is missing.
     #[error("no host in {0}")]
@@ -34,39 +58,36 @@ pub enum UrlError {
 }
 
 impl Url {
-    /// Parses an absolute `http://host[:port][/path]` address.
+    /// Parses an absolute `http://host[:port][/path]` or `https://…` address.
     ///
     /// *Errors*: every variant of [`UrlError`], as named there.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let lower = text.to_ascii_lowercase();
-        if lower.starts_with("https://") {
-            return Err(UrlError::Https(text.to_owned()));
-        }
-        if !lower.starts_with("http://") {
-            return Err(UrlError::Scheme(text.to_owned()));
-        }
-        let rest = &text["http://".len()..];
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| UrlError::Scheme(text.to_owned()))?;
+        let known = [Scheme::Http, Scheme::Https];
+        let scheme = known.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.name()));
+        let scheme = scheme.ok_or_else(|| UrlError::Scheme(text.to_owned()))?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, tail) = rest.split_at(end);
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let (host, port) = split_authority(authority).ok_or_else(|| UrlError::Port(text.to_owned()))?;
+        let (host, port) =
+            split_authority(authority, scheme).ok_or_else(|| UrlError::Port(text.to_owned()))?;
         if host.is_empty() {
             return Err(UrlError::Host(text.to_owned()));
         }
         let tail = tail.split('#').next().unwrap_or_default();
         let target = if tail.starts_with('/') { tail.to_owned() } else { format!("/{tail}") };
-        Ok(Self { host, port, target })
+        Ok(Self { scheme, host, port, target })
     }
 
     /// Resolves a Location header against this address, as RFC 3986 §5.2 does without dot removal.
     ///
-    /// *Errors*: [`UrlError::Https`] and the others when an absolute Location cannot be spoken to.
+    /// *Errors*: every variant of [`UrlError`], when an absolute Location cannot be spoken to.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
         if location.contains("://") && !location.starts_with('/') {
             return Self::parse(location);
         }
         if let Some(rest) = location.strip_prefix("//") {
-            return Self::parse(&format!("http://{rest}"));
+            return Self::parse(&format!("{}://{rest}", self.scheme.name()));
         }
         let path = self.target.split('?').next().unwrap_or("/");
         let target = if location.starts_with('/') {
@@ -100,30 +121,30 @@ impl Url {
         }
     }
 
-    /// Says whether both addresses are served by the same host and port.
+    /// Says whether both addresses are served by the same host and port in the same way.
     pub fn same_origin(&self, other: &Self) -> bool {
-        self.host.eq_ignore_ascii_case(&other.host) && self.port == other.port
+        self.scheme == other.scheme && self.host.eq_ignore_ascii_case(&other.host) && self.port == other.port
     }
 }
 
 impl std::fmt::Display for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.target)
+        write!(f, "{}://{}{}", self.scheme.name(), self.authority(), self.target)
     }
 }
 
-fn split_authority(authority: &str) -> Option<(String, u16)> {
+fn split_authority(authority: &str, scheme: Scheme) -> Option<(String, u16)> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, tail) = rest.split_once(']')?;
         return match tail.strip_prefix(':') {
             Some(port) => Some((host.to_owned(), parse_port(port)?)),
-            None if tail.is_empty() => Some((host.to_owned(), 80)),
+            None if tail.is_empty() => Some((host.to_owned(), scheme.port())),
             None => None,
         };
     }
     match authority.split_once(':') {
         Some((host, port)) => Some((host.to_owned(), parse_port(port)?)),
-        None => Some((authority.to_owned(), 80)),
+        None => Some((authority.to_owned(), scheme.port())),
     }
 }
 
@@ -146,7 +167,8 @@ mod tests {
         check("HTTP://h/v2/?a=b", Ok(("h", 80, "/v2/?a=b")));
         check("http://[::1]:8080/x", Ok(("::1", 8080, "/x")));
         check("http://user:word@h:1/", Ok(("h", 1, "/")));
-        check("https://h/", Err(UrlError::Https("https://h/".into())));
+        check("https://h/x", Ok(("h", 443, "/x")));
+        check("HTTPS://[::1]/", Ok(("::1", 443, "/")));
         check("ftp://h/", Err(UrlError::Scheme("ftp://h/".into())));
         check("http://:5/", Err(UrlError::Host("http://:5/".into())));
         check("http://h:x/", Err(UrlError::Port("http://h:x/".into())));
@@ -164,7 +186,9 @@ mod tests {
         check("//other:1/z", "http://other:1/z");
         check("id", "http://h:5000/v2/a/blobs/uploads/id");
         check("?s=2", "http://h:5000/v2/a/blobs/uploads/?s=2");
-        assert!(base.join("https://other/z").is_err());
+        check("https://other/z", "https://other:443/z");
+        assert!(base.join("ftp://other/z").is_err());
+        assert!(!base.same_origin(&base.join("https://h:5000/").unwrap()));
     }
 
     #[test]
