@@ -191,6 +191,7 @@ impl<'run> Check<'run> {
                 Raw::Integer(_) | Raw::Number(_) | Raw::Bool(_),
             ) => "; put it in quotes",
             (Kind::Duration(..), Raw::Integer(_)) => "; give it a unit",
+            (Kind::Rate(_), _) => "; leave the limit out where there is to be none",
             _ => "",
         };
         self.fault(path, format!("{described} is not {}{hint}", kind.expected()));

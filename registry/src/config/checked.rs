@@ -1,5 +1,6 @@
 //! The checked tree: what a file says in the honoured keys, each value of its type.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +100,12 @@ impl FromChecked for u64 {
 impl FromChecked for usize {
     fn from_checked(checked: &Checked) -> Option<Self> {
         u64::from_checked(checked).and_then(|value| value.try_into().ok())
+    }
+}
+
+impl FromChecked for NonZeroU32 {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        u64::from_checked(checked).and_then(|value| u32::try_from(value).ok()).and_then(Self::new)
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) enum Kind {
     Bool,
     /// A whole number between two, both included.
     Integer(u64, u64),
+    /// A number of requests a second, from one.
+    Rate(u64),
     /// A number of bytes between two, both included.
     Size(u64, u64),
     /// A duration between two, both included.
@@ -86,6 +88,7 @@ impl Kind {
             Self::Path => "a path".to_owned(),
             Self::Bool => "true or false".to_owned(),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Rate(most) => format!("a whole number of requests a second from 1 to {most}"),
             Self::Size(least, most) => {
                 format!(
                     "a size such as 65536 or \"8MiB\", from {} to {}",
@@ -124,6 +127,7 @@ impl Kind {
     pub(super) fn range(&self) -> String {
         match self {
             Self::Integer(least, most) => format!("{least} to {most}"),
+            Self::Rate(most) => format!("1 to {most}"),
             Self::Size(least, most) => format!("{} to {}", size::render(*least), size::render(*most)),
             Self::Duration(least, most) => {
                 format!("{} to {}", duration::render(*least), duration::render(*most))
@@ -144,7 +148,7 @@ impl Kind {
             Self::Text | Self::Word | Self::Quotable => "string",
             Self::Path => "path",
             Self::Bool => "true, false",
-            Self::Integer(..) => "number",
+            Self::Integer(..) | Self::Rate(_) => "number",
             Self::Size(..) => "size",
             Self::Duration(..) => "duration",
             Self::Delay(_) => "seconds or duration",
@@ -170,7 +174,7 @@ impl Kind {
             Self::Word => owned(!text.is_empty()),
             Self::Path => owned(!text.is_empty() && !text.contains('\0')),
             Self::Bool => text.parse().ok().map(Checked::Bool),
-            Self::Integer(..) | Self::Port => self.read_number(digits(text)?),
+            Self::Integer(..) | Self::Rate(_) | Self::Port => self.read_number(digits(text)?),
             Self::Size(..) => self.read_number(size::parse(text)?),
             Self::Duration(least, most) => {
                 duration::parse(text).filter(|value| value >= least && value <= most).map(Checked::Duration)
@@ -215,6 +219,7 @@ impl Kind {
             Self::Integer(least, most) | Self::Size(least, most) => {
                 (*least..=*most).contains(&number).then_some(Checked::Integer(number))
             }
+            Self::Rate(most) => (1..=*most).contains(&number).then_some(Checked::Integer(number)),
             Self::Port => u16::try_from(number).ok().map(|port| Checked::Integer(port.into())),
             Self::Delay(most) => {
                 let delay = Duration::from_secs(number);
@@ -287,6 +292,9 @@ mod tests {
         }
         assert_eq!(text(kind, "+5"), None);
         assert_eq!(text(kind, ""), None);
+        for (number, fits) in [(0, false), (1, true), (5, true), (6, false)] {
+            assert_eq!(Kind::Rate(5).read(&Raw::Integer(number)).is_some(), fits, "{number}");
+        }
         assert_eq!(text(Kind::Port, "65535"), Some(Checked::Integer(65_535)));
         assert_eq!(text(Kind::Port, "65536"), None);
         assert_eq!(text(Kind::Size(0, 1 << 20), "1MiB"), Some(Checked::Integer(1 << 20)));

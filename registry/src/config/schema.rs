@@ -82,6 +82,7 @@ fn single_schema(kind: &Kind) -> Map<String, Value> {
             json!({ "type": ["boolean", "string"], "pattern": format!("^(true|false)$|{ENV_PATTERN}") }),
         ),
         Kind::Integer(least, most) => number(*least, *most, "^[0-9]+$"),
+        Kind::Rate(most) => number(1, *most, "^[0-9]+$"),
         Kind::Port => number(0, u16::MAX.into(), "^[0-9]+$"),
         Kind::Size(least, most) => number(*least, *most, SIZE_PATTERN),
         Kind::Delay(most) => number(0, most.as_secs(), &format!("^[0-9]+$|{DURATION_PATTERN}")),

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
+use tokio::time::Instant;
 
 use super::options::Options;
+use super::ratelimit::RateLimit;
 use super::{access_log, health};
 use crate::auth::Access;
 use crate::repository::Repositories;
@@ -22,6 +24,7 @@ pub(super) struct Shared {
     pub(super) access: Access,
     pub(super) challenge: Option<String>,
     pub(super) options: Options,
+    pub(super) rate_limit: Option<RateLimit>,
     draining: AtomicBool,
 }
 
@@ -29,8 +32,9 @@ impl App {
     /// Makes the application.
     pub fn new(repositories: Repositories, access: Access, options: Options) -> Self {
         let challenge = access.challenge();
+        let rate_limit = RateLimit::new(&options.rates, Instant::now());
         let draining = AtomicBool::new(false);
-        Self(Arc::new(Shared { repositories, access, challenge, options, draining }))
+        Self(Arc::new(Shared { repositories, access, challenge, options, rate_limit, draining }))
     }
 
     /// Says from now on that no new requests are wanted: `/readyz` fails.

@@ -1,8 +1,9 @@
-//! From a request to the noun that answers it: route, who asks, which right.
+//! From a request to the noun that answers it: rate limit, route, who asks, which right.
 
 use axum::body::Body;
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::{Request, Response};
+use tokio::time::Instant;
 
 use super::error::Error;
 use super::query::Query;
@@ -27,6 +28,10 @@ pub(super) async fn dispatch(
     routed: Result<Route, RouteError>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
+    // Before anything is looked at: what is too much must cost next to nothing.
+    if let Some(limit) = &app.0.rate_limit {
+        limit.take(request.method(), Instant::now()).map_err(|wait| Error::RateLimited { wait })?;
+    }
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;

@@ -20,6 +20,12 @@ use crate::repository::{self, BackendError, StoreError, UpstreamError};
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The server takes no more requests a second.
+    #[error("the server takes no more requests a second; try again later")]
+    RateLimited {
+        /// How long until it takes one more.
+        wait: Duration,
+    },
     /// The method or path is wrong.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -123,6 +129,7 @@ impl Error {
     /// Returns the code of the error body.
     pub fn code(&self) -> ErrorCode {
         match self {
+            Self::RateLimited { .. } => ErrorCode::TooManyRequests,
             Self::Route(error) => match error {
                 RouteError::Path | RouteError::Method { .. } => ErrorCode::Unsupported,
                 RouteError::Encoding | RouteError::Name(_) => ErrorCode::NameInvalid,
@@ -178,7 +185,7 @@ impl Error {
             Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Precondition => StatusCode::PRECONDITION_FAILED,
-            Self::Login(LoginError::Overloaded) => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::Login(LoginError::Overloaded) => StatusCode::TOO_MANY_REQUESTS,
             Self::Login(_) | Self::Refused { refusal: Refusal::Unauthenticated } => StatusCode::UNAUTHORIZED,
             Self::Refused { refusal: Refusal::Denied } => StatusCode::FORBIDDEN,
             Self::Repository(error) | Self::Upload { source: error, .. } => status_of(error),
@@ -197,6 +204,7 @@ impl Error {
         match self {
             Self::Route(RouteError::Method { allowed }) => set(ALLOW, &Verb::list(allowed)),
             Self::Range { size } => set(CONTENT_RANGE, &format!("bytes */{size}")),
+            Self::RateLimited { wait } => set(RETRY_AFTER, &whole_seconds(*wait).to_string()),
             Self::Login(LoginError::Overloaded) => set(RETRY_AFTER, "1"),
             Self::Login(_) | Self::Refused { refusal: Refusal::Unauthenticated } => {
                 if let Some(challenge) = challenge {
@@ -385,6 +393,11 @@ fn retry_after(error: &repository::Error) -> Option<Duration> {
         }
         _ => None,
     }
+}
+
+/// Rounds up: whoever comes back earlier would be refused again.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 fn offset_of(error: &repository::Error) -> Option<u64> {

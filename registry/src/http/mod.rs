@@ -10,6 +10,7 @@
 //! | `body` | request and response bodies |
 //! | `headers` | header names and values |
 //! | `error` | every failure's code, status, headers and log level |
+//! | `ratelimit` | how many requests a second are answered at all |
 //! | `access_log` | one line and some metrics per request |
 //! | `health` | `/livez`, `/readyz`, `/startupz` |
 //! | `app` | what requests share, and the axum router |
@@ -30,6 +31,7 @@ mod manifests;
 pub mod options;
 pub mod query;
 mod ranges;
+mod ratelimit;
 mod referrers;
 pub mod route;
 mod tags;

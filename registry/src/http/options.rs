@@ -1,6 +1,10 @@
 //! What the HTTP layer can be told: where to listen and every limit of the wire.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
+
+pub use super::route::Verb;
 
 /// Settings of the HTTP layer, resolved from the section `http` of the configuration.
 ///
@@ -38,6 +42,17 @@ pub struct Options {
     pub write_idle_timeout: Duration,
     /// How long SIGTERM waits for requests under way (`http.limits.drainTimeout`).
     pub drain_timeout: Duration,
+    /// Requests that the server takes in a second; more are answered 429 (`http.ratelimit`).
+    pub rates: Rates,
+}
+
+/// Requests a second of the whole server. A request counts for each rate that is for its method.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Of all methods together; absent for no limit (`http.ratelimit.rate`).
+    pub all: Option<NonZeroU32>,
+    /// Of single methods; the others have no limit of their own (`http.ratelimit.methods`).
+    pub methods: BTreeMap<Verb, NonZeroU32>,
 }
 
 impl Default for Options {
@@ -57,6 +72,7 @@ impl Default for Options {
             read_idle_timeout: Duration::from_secs(60),
             write_idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
+            rates: Rates::default(),
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Route {
 }
 
 /// A method that some target knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
     /// `GET`.
     Get,

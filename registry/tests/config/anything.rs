@@ -2,9 +2,11 @@
 //! Method: properties over arbitrary text, arbitrary JSON, and known keys with arbitrary values.
 
 use proptest::collection::{btree_map, vec};
-use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof, proptest};
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::Config;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use wharfinger::http::options::Rates;
 
 use crate::parsed;
 
@@ -77,6 +79,23 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A section that is right in some of the cases.
+fn rate_limit() -> impl Strategy<Value = Value> {
+    let rate = || prop_oneof![6 => (1..1000_u64).prop_map(Value::from), 1 => value()];
+    let method = prop_oneof![
+        6 => proptest::sample::select(vec!["GET", "head", "Post", "PATCH", "PUT", "DELETE"]).prop_map(Value::from),
+        1 => value(),
+    ];
+    let methods =
+        vec((method, rate()).prop_map(|(method, rate)| json!({"method": method, "rate": rate})), 0..3);
+    let section = (option::of(rate()), option::of(methods)).prop_map(|(rate, methods)| {
+        let keys = [("rate", rate), ("methods", methods.map(Value::from))];
+        let written = keys.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        Value::Object(written.collect())
+    });
+    prop_oneof![4 => section, 1 => value()]
+}
+
 proptest! {
     #![proptest_config(Config { cases: 512, failure_persistence: None, ..Config::default() })]
 
@@ -99,15 +118,27 @@ proptest! {
 
     /// "No key that restricts access is ever accepted and not enforced", whatever its value is.
     #[test]
-    fn what_restricts_is_never_accepted_without_effect(value in value(), key in 0..6_usize) {
+    fn what_restricts_is_never_accepted_without_effect(value in value(), key in 0..5_usize) {
         let text = match key {
             0 => format!(r#"{{"http": {{"tls": {value}}}}}"#),
             1 => format!(r#"{{"http": {{"auth": {{"ldap": {value}}}}}}}"#),
-            2 => format!(r#"{{"http": {{"ratelimit": {value}}}}}"#),
-            3 => format!(r#"{{"http": {{"accessControl": {{"metrics": {value}}}}}}}"#),
-            4 => format!(r#"{{"storage": {{"retention": {value}}}}}"#),
+            2 => format!(r#"{{"http": {{"accessControl": {{"metrics": {value}}}}}}}"#),
+            3 => format!(r#"{{"storage": {{"retention": {value}}}}}"#),
             _ => format!(r#"{{"cluster": {value}}}"#),
         };
         prop_assert!(parsed(&text).is_err(), "{text}");
+    }
+
+    /// A limit that is written limits, or something is said of it.
+    #[test]
+    fn a_rate_limit_is_never_accepted_in_silence(value in rate_limit()) {
+        let text = format!(r#"{{"http": {{"ratelimit": {value}}}}}"#);
+        if let Ok(loaded) = parsed(&text) {
+            let none = loaded.config.http.rates == Rates::default();
+            let said = loaded.warnings.iter().any(|warning| warning.path == "http.ratelimit");
+            prop_assert_eq!(none, said, "{}", text);
+            let written = value["methods"].as_array().map_or(0, Vec::len);
+            prop_assert_eq!(loaded.config.http.rates.methods.len(), written, "{}", text);
+        }
     }
 }

@@ -49,6 +49,11 @@ fn all_faults_are_reported_together() {
     http.limits.maxHeaderBytes: 100 is not a size such as 65536 or "8MiB", from 8KiB to 16MiB
     http.limits.maxRanges: this number is not a whole number from 0 to 1024
     http.limits.headerTimeout: "0s" is not a duration such as "300ms" or "1h30m", from 1ms to 1h
+    http.ratelimit.rate: 0 is not a whole number of requests a second from 1 to 1000000; leave the limit out where there is to be none
+    http.ratelimit.methods[0].method: "OPTIONS" is not one of GET, HEAD, POST, PATCH, PUT, DELETE
+    http.ratelimit.methods[0].rate: this number is not a whole number of requests a second from 1 to 1000000; leave the limit out where there is to be none
+    http.ratelimit.methods[1].rate: this number is not a whole number of requests a second from 1 to 1000000; leave the limit out where there is to be none
+    http.ratelimit.methods[2].rate: is missing
     log.level: "loud" is not one of trace, debug, info, warn, error
     log.format: the environment variable UNSET_FORMAT is not set, or is not UTF-8
     log.output: not supported yet: log.output
@@ -86,7 +91,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     http.externalUrl: not supported yet: http.externalUrl
     http.allowOrigin: not supported yet: http.allowOrigin
     http.tls: not supported yet: http.tls
-    http.ratelimit: not supported yet: http.ratelimit
     http.auth.ldap: not supported yet: http.auth.ldap
     http.auth.bearer: not supported yet: http.auth.bearer
     http.auth.openid: not supported yet: http.auth.openid
@@ -109,6 +113,7 @@ fn what_restricts_and_is_not_built_stops_the_server() {
 fn keys_are_looked_at_together() {
     let faults = parsed(&fixture("together.yaml")).expect_err("the file has faults");
     insta::assert_snapshot!(lines(&faults.faults), @r#"
+    http.ratelimit.methods[2].method: is the method of http.ratelimit.methods[0] too; give it one rate
     extensions.sync.registries[1].name: is the name of extensions.sync.registries[0] too, by default from the first url; give this one a name
     extensions.sync.registries[2].name: is the name of extensions.sync.registries[0] too
     extensions.sync.registries[3].name: the host of the first url cannot name a folder; give this one a name

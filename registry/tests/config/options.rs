@@ -26,8 +26,9 @@ fn every_option_has_a_key() {
     all_differ!(http::options::Options, http, usual.http, {
         address, port, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
         tags_per_push_max, ranges_max, page_items_max, referrers_page_bytes_max, header_timeout,
-        read_idle_timeout, write_idle_timeout, drain_timeout,
+        read_idle_timeout, write_idle_timeout, drain_timeout, rates,
     });
+    all_differ!(http::options::Rates, rates, usual.http.rates, { all, methods });
     all_differ!(store::options::Options, store, usual.store, {
         place, commit, upload_expiry, uploads_max, memory_cache_bytes_max, missing_in_image,
         missing_in_index, verify_on_read,
@@ -67,6 +68,14 @@ fn the_whole_file_means_what_it_says() {
             read_idle_timeout: 120s,
             write_idle_timeout: 90s,
             drain_timeout: 0ns,
+            rates: Rates {
+                all: Some(
+                    500,
+                ),
+                methods: {
+                    Put: 20,
+                },
+            },
         },
         store: Options {
             place: Folder(

@@ -123,6 +123,19 @@ fn keys_are_found_in_any_case_and_names_are_not() {
 }
 
 #[test]
+fn a_rate_limit_without_a_rate_is_warned_of() {
+    for section in ["", "{}", "null", "{ methods: [] }"] {
+        let loaded = parsed(&format!("http:\n  ratelimit: {section}\n")).expect(section);
+        assert_eq!(loaded.config, Config::default(), "{section}");
+        assert_eq!(
+            lines(&loaded.warnings),
+            "http.ratelimit: names no rate, so it limits nothing",
+            "{section}"
+        );
+    }
+}
+
+#[test]
 fn an_empty_access_control_lets_nobody_in() {
     for text in ["http:\n  accessControl:\n", "http: { accessControl: {} }", "http: { accessControl: null }"]
     {

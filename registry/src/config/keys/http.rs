@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, SECTIONS, TEXTS, TIB};
+use super::{ANY_DURATION, HOUR, KIB, MIB, SECTIONS, TEXTS, TIB};
 use crate::config::key::{Key, honoured, inert, pending};
 use crate::config::kind::Kind;
 
 const MISSING: Kind = Kind::Choice(&["refuse", "accept"]);
+const METHOD: Kind = Kind::Choice(&["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]);
+const RATE: Kind = Kind::Rate(1_000_000);
 const MOST_ITEMS: u64 = 1_000_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -129,6 +131,30 @@ pub(super) const KEYS: &[Key] = &[
         "How long SIGTERM waits for requests under way.",
     )
     .limit("what is still under way is cut off"),
+    honoured(
+        "http.ratelimit",
+        Kind::Section,
+        "",
+        "How many requests the server takes in a second, from all clients together, where zot counts each client by itself; a second's worth may come at once, and the probes and the metrics endpoint are not counted.",
+    ),
+    honoured(
+        "http.ratelimit.rate",
+        RATE,
+        "",
+        "Requests a second of all methods together; without it they have no common limit.",
+    )
+    .limit("further requests are answered 429 with `Retry-After`"),
+    honoured(
+        "http.ratelimit.methods",
+        SECTIONS,
+        "",
+        "Rates of single methods, which hold beside that of all.",
+    ),
+    honoured("http.ratelimit.methods[].method", METHOD, "", "The method; HEAD is not part of GET.")
+        .required(),
+    honoured("http.ratelimit.methods[].rate", RATE, "", "Requests a second of this method.")
+        .limit("further requests of the method are answered 429 with `Retry-After`")
+        .required(),
     inert(
         "http.compat",
         TEXTS,
@@ -141,9 +167,4 @@ pub(super) const KEYS: &[Key] = &[
     pending("http.tls.cert", Kind::Path, "", "The certificate."),
     pending("http.tls.key", Kind::Path, "", "Its key."),
     pending("http.tls.cacert", Kind::Path, "", "The authority of client certificates."),
-    pending("http.ratelimit", Kind::Section, "", "How many requests a second a client may send."),
-    pending("http.ratelimit.rate", ANY_COUNT, "", "The rate of all methods."),
-    pending("http.ratelimit.methods", SECTIONS, "", "Rates of single methods."),
-    pending("http.ratelimit.methods[].method", Kind::Word, "", "The method."),
-    pending("http.ratelimit.methods[].rate", ANY_COUNT, "", "Its rate."),
 ];

@@ -26,6 +26,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(file: View<'_>) -> Resolved {
     let mut resolved = Resolved::default();
     server::http(file.at("http"), &mut resolved.config.http);
+    server::rates(file.at("http").at("ratelimit"), &mut resolved);
     server::store(file, &mut resolved.config.store);
     server::metrics(file.at("extensions").at("metrics"), &mut resolved.config.metrics);
     server::log(file.at("log"), &mut resolved.config.log);
@@ -118,8 +119,11 @@ mod tests {
 
     #[test]
     fn every_value_without_a_default_has_a_reason() {
-        // Lists are empty and accounts, names and authorities absent; every other value has a default.
+        // Lists are empty and accounts, rates, names and authorities absent; every other value has a default.
         let absent = [
+            "http.ratelimit.rate",
+            "http.ratelimit.methods[].method",
+            "http.ratelimit.methods[].rate",
             "http.auth.htpasswd.path",
             "extensions.sync.registries[].name",
             "extensions.sync.registries[].certDir",

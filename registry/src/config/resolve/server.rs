@@ -1,9 +1,13 @@
 //! The sections `http`, `storage`, `log` and `extensions.metrics`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::Resolved;
 use crate::config::checked::{Checked, FromChecked, View};
+use crate::config::error::Fault;
 use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
+use crate::http::options::Verb;
 use crate::{http, store};
 
 /// Sets what `http` says of the wire.
@@ -23,6 +27,30 @@ pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     limits.read("maxReferrersPageBytes", &mut options.referrers_page_bytes_max);
     limits.read("headerTimeout", &mut options.header_timeout);
     limits.read("drainTimeout", &mut options.drain_timeout);
+}
+
+/// Sets what `http.ratelimit` says.
+pub(super) fn rates(section: View<'_>, resolved: &mut Resolved) {
+    let rates = &mut resolved.config.http.rates;
+    rates.all = section.at("rate").get();
+    let mut first: BTreeMap<Verb, usize> = BTreeMap::new();
+    for (index, item) in section.at("methods").items().enumerate() {
+        let Some(verb) = item.at("method").get() else { continue };
+        if let Some(first) = first.get(&verb) {
+            let path = format!("http.ratelimit.methods[{index}].method");
+            let message = format!("is the method of http.ratelimit.methods[{first}] too; give it one rate");
+            resolved.faults.push(Fault::new(path, message));
+            continue;
+        }
+        first.insert(verb, index);
+        if let Some(rate) = item.at("rate").get() {
+            rates.methods.insert(verb, rate);
+        }
+    }
+    let names_none = !section.at("rate").is_written() && section.at("methods").items().next().is_none();
+    if section.is_written() && names_none {
+        resolved.warnings.push(Fault::new("http.ratelimit", "names no rate, so it limits nothing"));
+    }
 }
 
 /// Sets what the file says of the store: `storage`, and `http.missingReferences`.
@@ -51,6 +79,12 @@ pub(super) fn metrics(section: View<'_>, options: &mut MetricsOptions) {
 pub(super) fn log(section: View<'_>, options: &mut LogOptions) {
     section.read("level", &mut options.level);
     section.read("format", &mut options.format);
+}
+
+impl FromChecked for Verb {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        Self::parse(&String::from_checked(checked)?.parse().ok()?)
+    }
 }
 
 impl FromChecked for store::options::Commit {

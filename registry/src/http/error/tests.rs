@@ -67,6 +67,7 @@ macro_rules! every {
 }
 
 every! {
+    Error::RateLimited { .. } => Error::RateLimited { wait: Duration::from_millis(1200) },
     Error::Route(RouteError::Path) => RouteError::Path.into(),
     Error::Route(RouteError::Encoding) => RouteError::Encoding.into(),
     Error::Route(RouteError::Method { .. }) => RouteError::Method { allowed: &[Verb::Get, Verb::Head] }.into(),

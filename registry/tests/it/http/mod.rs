@@ -7,6 +7,7 @@
 //! | `names` | what a path may hold, and what it may not reach |
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
 //! | `auth` | who may do what, and what those who may not can learn |
+//! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
 
 #![cfg(test)]
@@ -24,6 +25,7 @@ mod mounts;
 mod names;
 mod namespaces;
 mod ranges;
+mod ratelimit;
 mod referrers;
 mod tagging;
 mod tags;

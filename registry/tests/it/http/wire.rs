@@ -35,7 +35,7 @@ async fn serving<T>(client: &Client, talk: impl AsyncFnOnce(TcpStream) -> T) -> 
 }
 
 /// Sends requests in a row over one connection, and returns everything that came.
-async fn exchange(client: &Client, requests: &[String]) -> String {
+pub(super) async fn exchange(client: &Client, requests: &[String]) -> String {
     serving(client, async |mut stream| {
         stream.write_all(requests.concat().as_bytes()).await.unwrap();
         let mut came = Vec::new();
@@ -46,12 +46,12 @@ async fn exchange(client: &Client, requests: &[String]) -> String {
     .await
 }
 
-fn request(method: &str, path: &str, headers: &str) -> String {
+pub(super) fn request(method: &str, path: &str, headers: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n")
 }
 
 /// Returns the value of a header in the head of an answer.
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines()
         .filter_map(|line| line.split_once(": "))
         .find(|(key, _)| key.eq_ignore_ascii_case(name))
