@@ -1,4 +1,4 @@
-//! The command line: `serve`, `run`, `list`.
+//! The command line: `serve`, `run`, `list`, `lies`.
 //!
 //! Exit codes: 0 nothing failed, 1 something did, 2 bad usage or no target, 3 nothing was put to the test.
 
@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    origin::Origin,
+    origin::{Lie, Origin},
     report::{Choice, Report, Total},
     run::Runner,
     scenario::{Plan, Scenario},
@@ -47,11 +47,16 @@ enum Command {
         /// Decides bytes, positions and probabilities.
         #[arg(long, default_value_t = SEED)]
         seed: u64,
+        /// Makes the origin dishonest in one way that `sim lies` shows.
+        #[arg(long, value_name = "NAME")]
+        lie: Option<Lie>,
     },
     /// Runs scenarios through a target that has ADDR as its upstream, and judges it.
     Run(Run),
     /// Lists the scenarios.
     List,
+    /// Lists the lies that an origin can tell.
+    Lies,
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,9 +87,10 @@ struct Run {
 /// Does what the command line says.
 pub async fn main(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Command::Serve { scenario, listen, seed } => serve(&scenario, &listen, seed).await,
+        Command::Serve { scenario, listen, seed, lie } => serve(&scenario, &listen, seed, lie).await,
         Command::Run(run) => judge(run).await,
         Command::List => list(),
+        Command::Lies => lies(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("sim: {error:#}");
@@ -92,9 +98,9 @@ pub async fn main(cli: Cli) -> ExitCode {
     })
 }
 
-async fn serve(scenario: &str, listen: &str, seed: u64) -> anyhow::Result<ExitCode> {
+async fn serve(scenario: &str, listen: &str, seed: u64, lie: Option<Lie>) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(Scenario::named(scenario)?, seed);
-    let origin = Origin::new();
+    let origin = lie.map_or_else(Origin::new, Origin::lying);
     let images = plan.scenario.seed(&origin, seed, "");
     let _guards: Vec<_> =
         plan.scenario.faults.iter().map(|it| origin.install_seeded(it.clone(), seed)).collect();
@@ -156,6 +162,13 @@ fn plans(run: &Run) -> anyhow::Result<Vec<Plan>> {
 fn list() -> anyhow::Result<ExitCode> {
     for scenario in Scenario::built_in() {
         say(&format!("{:<26} {}\n", scenario.name, scenario.about))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lies() -> anyhow::Result<ExitCode> {
+    for lie in Lie::all() {
+        say(&format!("{lie:<40} {}\n", lie.says()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -46,6 +46,10 @@ fn slice(bytes: &bytes::Bytes, tag: &str, call: &Call) -> Response<bytes::Bytes>
     let mut response = Response::new(body);
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, "application/octet-stream");
+    if call.method == http::Method::HEAD && size == 0 {
+        // The length of an empty body is told to HEAD only when it is said here.
+        set(&mut response, header::CONTENT_LENGTH, "0");
+    }
     if let Some(value) = content_range {
         set(&mut response, header::CONTENT_RANGE, &value);
     }

@@ -4,8 +4,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::{
-    blobs, lie, manifests, query::Query, referrers, refusal::Refusal, registry::Nature, route::Endpoint,
-    store::Store, tags, uploads, variant,
+    access::Caller,
+    blobs, lie,
+    manifests::{self, Completeness},
+    query::Query,
+    referrers,
+    refusal::Refusal,
+    registry::Nature,
+    route::Endpoint,
+    store::Store,
+    tags, uploads, variant,
 };
 use crate::digest::Digest;
 
@@ -13,16 +21,28 @@ use crate::digest::Digest;
 pub(super) type Answer = Result<Response<Bytes>, Refusal>;
 
 /// A request with its body, read whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: Query,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Who asks, as far as handlers must know it.
+    pub(super) caller: Caller,
 }
 
 impl Call {
+    /// Says whether the request reads.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
+    }
+
+    /// Returns `host:port` as the client wrote it.
+    pub(super) fn host(&self) -> &str {
+        self.header(header::HOST).unwrap_or("localhost")
+    }
+
     /// Returns a header's value, if it is text.
     pub(super) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -36,17 +56,22 @@ impl Call {
 }
 
 /// Answers a request as this origin's nature has it: the honest answer, with at most one departure.
-pub(super) fn answer(store: &mut Store, call: Call, nature: Nature) -> Response<Bytes> {
+pub(super) fn answer(store: &mut Store, call: Call, nature: &Nature) -> Response<Bytes> {
     match (nature.lie, nature.variant) {
         (Some(lie), _) => lie::answer(lie, store, call),
-        (None, Some(variant)) => variant::answer(variant, store, call),
+        (None, Some(variant)) => variant::answer(variant, store, &call),
         (None, None) => honest(store, &call),
     }
 }
 
 /// Answers a request from, or changes, the store.
 pub(super) fn honest(store: &mut Store, call: &Call) -> Response<Bytes> {
-    let mut response = route(store, call).unwrap_or_else(|refusal| refusal.response());
+    finished(route(store, call))
+}
+
+/// Returns the response of an answer, with the header that all of them have.
+pub(super) fn finished(answer: Answer) -> Response<Bytes> {
+    let mut response = answer.unwrap_or_else(|refusal| refusal.response());
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
@@ -55,7 +80,7 @@ pub(super) fn honest(store: &mut Store, call: &Call) -> Response<Bytes> {
 
 fn route(store: &mut Store, call: &Call) -> Answer {
     let endpoint = Endpoint::parse(&call.path)?;
-    let is_read = matches!(call.method, Method::GET | Method::HEAD);
+    let is_read = call.is_read();
     match (&endpoint, call.method.as_str()) {
         (Endpoint::Base, _) if is_read => Ok(json(StatusCode::OK, "{}")),
         (Endpoint::Catalog, _) if is_read => tags::catalog(store, call),
@@ -68,7 +93,9 @@ fn route(store: &mut Store, call: &Call) -> Answer {
         (Endpoint::Manifest { name, reference }, _) if is_read => {
             manifests::pull(store, name, reference, call)
         }
-        (Endpoint::Manifest { name, reference }, "PUT") => manifests::push(store, name, reference, call),
+        (Endpoint::Manifest { name, reference }, "PUT") => {
+            manifests::push(store, name, reference, call, Completeness::Whole)
+        }
         (Endpoint::Manifest { name, reference }, "DELETE") => manifests::delete(store, name, reference),
         (Endpoint::Uploads { name }, "POST") => uploads::start(store, name, call),
         (Endpoint::Upload { name, id }, "GET") => uploads::status(store, name, id),
@@ -79,7 +106,8 @@ fn route(store: &mut Store, call: &Call) -> Answer {
     }
 }
 
-fn allowed(endpoint: &Endpoint) -> &'static str {
+/// Returns the methods that an endpoint has.
+pub(super) fn allowed(endpoint: &Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Base | Endpoint::Catalog | Endpoint::Tags { .. } | Endpoint::Referrers { .. } => {
             "GET, HEAD"

@@ -29,8 +29,23 @@ pub(super) fn pull(store: &Store, name: &str, reference: &Reference, call: &Call
     Ok(response)
 }
 
+/// What must be there before a manifest is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Completeness {
+    /// Everything that it references, its subject excepted.
+    Whole,
+    /// Nothing.
+    Sparse,
+}
+
 /// Stores a manifest whose bytes, shape and references are right.
-pub(super) fn push(store: &mut Store, name: &str, reference: &Reference, call: &Call) -> Answer {
+pub(super) fn push(
+    store: &mut Store,
+    name: &str,
+    reference: &Reference,
+    call: &Call,
+    completeness: Completeness,
+) -> Answer {
     if call.body.len() > MANIFEST_BYTES_MAX {
         return Err(Refusal::TooLarge);
     }
@@ -39,7 +54,7 @@ pub(super) fn push(store: &mut Store, name: &str, reference: &Reference, call: &
     let repository = store.repository(name).ok();
     let missing = |needed: &&Digest| repository.is_none_or(|it| !it.holds(needed));
     let missing: Vec<String> = manifest.needs.iter().filter(missing).map(ToString::to_string).collect();
-    if !missing.is_empty() {
+    if completeness == Completeness::Whole && !missing.is_empty() {
         return Err(Refusal::ManifestBlobUnknown(missing));
     }
     let mut response = empty(StatusCode::CREATED);

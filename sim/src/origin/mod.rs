@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `registry` | [`Origin`]: content, faults, journal |
 //! | `seed` | images and indexes made from a seed ([`ImageSpec`], [`SeededImage`]) |
+//! | `payload` | the bodies of responses |
 //! | `server` | listening, refusing, stopping ([`Running`]) |
 //! | `journal` | what was asked and what was sent ([`Journal`], [`Entry`]) |
 //! | `route`, `query` | the endpoint that a request means, its parameters |
@@ -12,14 +13,19 @@
 //! | `store` | the content, by repository |
 //! | `lie` | what a dishonest origin does instead ([`Lie`]) |
 //! | `variant` | what an honest origin may do instead ([`Variant`]) |
+//! | `access` | accounts, rights and tokens ([`Access`]) |
+//! | `blob_host` | redirects of blobs ([`BlobHost`]) |
 //! | `refusal` | the OCI error bodies |
 
+mod access;
+mod blob_host;
 mod blobs;
 mod dispatch;
 mod journal;
 mod lie;
 mod manifest;
 mod manifests;
+mod payload;
 mod query;
 mod range;
 mod referrers;
@@ -35,10 +41,12 @@ mod variant;
 
 pub(crate) use self::journal::LiveExchange;
 pub use self::{
+    access::{Access, Account, Action, Right, Scheme, TokenOptions},
+    blob_host::BlobHost,
     journal::{Entry, Journal},
-    lie::Lie,
-    registry::Origin,
+    lie::{Lie, UnknownLie},
+    registry::{Nature, Origin},
     seed::{ImageSpec, IndexSpec, SeededBlob, SeededImage, SeededIndex},
     server::{Running, ServeError},
-    variant::Variant,
+    variant::{UnknownVariant, Variant},
 };

@@ -42,6 +42,12 @@ pub(super) enum Refusal {
     MethodUnsupported { allow: &'static str },
     #[error("no such endpoint")]
     EndpointUnknown,
+    #[error("authentication required")]
+    Unauthorized { challenge: String },
+    #[error("the account may not do this")]
+    Denied,
+    #[error("this does not have the form that was asked for")]
+    NotAcceptable,
 }
 
 impl Refusal {
@@ -63,6 +69,9 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyTags => StatusCode::URI_TOO_LONG,
             Self::MethodUnsupported { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         }
     }
 
@@ -74,10 +83,12 @@ impl Refusal {
             Self::DigestInvalid(_) => "DIGEST_INVALID",
             Self::ManifestBlobUnknown(_) => "MANIFEST_BLOB_UNKNOWN",
             Self::ManifestInvalid(_) | Self::ReferenceInvalid(_) => "MANIFEST_INVALID",
-            Self::ManifestUnknown(_) => "MANIFEST_UNKNOWN",
+            Self::ManifestUnknown(_) | Self::NotAcceptable => "MANIFEST_UNKNOWN",
             Self::NameInvalid(_) => "NAME_INVALID",
             Self::NameUnknown(_) | Self::EndpointUnknown => "NAME_UNKNOWN",
             Self::TooLarge => "SIZE_INVALID",
+            Self::Unauthorized { .. } => "UNAUTHORIZED",
+            Self::Denied => "DENIED",
             Self::TooManyTags | Self::ParameterInvalid(_) | Self::MethodUnsupported { .. } => "UNSUPPORTED",
         }
     }
@@ -103,10 +114,12 @@ impl Refusal {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut set = |name: HeaderName, value: &str| {
-            headers.insert(name, HeaderValue::from_str(value).expect("our own values are visible ASCII"));
+            // Only a service name that no header can hold is left out; everything else is visible ASCII.
+            headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         };
         match self {
             Self::MethodUnsupported { allow } => set(header::ALLOW, allow),
+            Self::Unauthorized { challenge } => set(header::WWW_AUTHENTICATE, challenge),
             Self::UploadOutOfStep { location, range } => {
                 set(header::LOCATION, location);
                 set(header::RANGE, range);

@@ -1,12 +1,17 @@
 //! The origin itself: content, installed faults and the journal, shared by its connections.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
+    access::{Access, Caller, Gate, Moment},
+    blob_host::{BlobHost, Redirects},
     dispatch::{self, Call},
     journal::{Journal, LiveExchange},
     lie::Lie,
@@ -59,16 +64,22 @@ struct Inner {
     store: Mutex<Store>,
     journal: Journal,
     faults: Arc<Faults>,
+    gate: Option<Gate>,
+    redirects: Redirects,
     nature: Nature,
 }
 
-/// In which way, if any, an origin departs from the honest one.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Nature {
+/// What kind of registry an origin is; by default an honest one, open to everybody.
+#[derive(Debug, Clone, Default)]
+pub struct Nature {
     /// What it does that the specification forbids.
-    pub(super) lie: Option<Lie>,
+    pub lie: Option<Lie>,
     /// What it does in another way that the specification allows.
-    pub(super) variant: Option<Variant>,
+    pub variant: Option<Variant>,
+    /// Who may do what; without it everybody may do everything.
+    pub access: Option<Access>,
+    /// Where blobs are redirected to; without it the registry serves them itself.
+    pub blob_host: Option<BlobHost>,
 }
 
 impl Default for Origin {
@@ -96,9 +107,27 @@ impl Origin {
         Self::of(Nature { variant: Some(variant), ..Nature::default() })
     }
 
-    fn of(nature: Nature) -> Self {
+    /// Makes an empty registry that asks who is calling.
+    #[must_use]
+    pub fn guarded(access: Access) -> Self {
+        Self::of(Nature { access: Some(access), ..Nature::default() })
+    }
+
+    /// Makes an empty registry of a kind.
+    #[must_use]
+    pub fn of(nature: Nature) -> Self {
         let (store, journal, faults) = (Mutex::default(), Journal::default(), Faults::new());
-        Self { inner: Arc::new(Inner { store, journal, faults, nature }) }
+        let gate = nature.access.clone().map(Gate::new);
+        let by_variant = (nature.variant == Some(Variant::RedirectedBlobs)).then_some(BlobHost::SameAddress);
+        let redirects = Redirects::new(nature.blob_host.clone().or(by_variant));
+        Self { inner: Arc::new(Inner { store, journal, faults, gate, redirects, nature }) }
+    }
+
+    /// Redirects the GETs of blobs from now on, or no longer.
+    ///
+    /// For a host of its own, serve this origin on a second port and give that address here.
+    pub fn redirect_blobs(&self, host: Option<BlobHost>) {
+        self.inner.redirects.set(host);
     }
 
     /// Returns the record of what was asked and sent.
@@ -127,6 +156,11 @@ impl Origin {
     #[must_use]
     pub fn content(&self, digest: &Digest) -> Option<Bytes> {
         locked(&self.inner.store).content(digest)
+    }
+
+    /// Says whether responses have no `Content-Length`.
+    pub(super) fn is_unsized(&self) -> bool {
+        self.inner.nature.variant == Some(Variant::UnsizedBodies)
     }
 
     pub(super) fn store(&self) -> &Mutex<Store> {
@@ -185,7 +219,27 @@ impl Origin {
             query: Query::parse(parts.uri.query().unwrap_or_default()),
             headers: parts.headers,
             body,
+            caller: Caller::default(),
         };
-        dispatch::answer(&mut locked(&self.inner.store), call, self.inner.nature)
+        self.answer(call, Moment { instant: Instant::now(), wall: SystemTime::now() })
+    }
+
+    /// Answers a request that was read: tokens and signed addresses before the gate, all else behind it.
+    fn answer(&self, mut call: Call, now: Moment) -> Response<Bytes> {
+        let Inner { store, gate, redirects, nature, .. } = &*self.inner;
+        if let Some(issued) = gate.as_ref().and_then(|gate| gate.issue(&call, now)) {
+            return issued;
+        }
+        let mut store = locked(store);
+        if let Some(blob) = redirects.serve(&store, &call, now.wall) {
+            return blob;
+        }
+        match gate.as_ref().map(|gate| gate.admit(&call, now.instant)) {
+            Some(Ok(caller)) => call.caller = caller,
+            Some(Err(refusal)) => return dispatch::finished(Err(refusal)),
+            None => {}
+        }
+        let redirect = redirects.redirect(&store, &call, now.wall);
+        redirect.unwrap_or_else(|| dispatch::answer(&mut store, call, nature))
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::registry::Origin;
+use super::{payload::Payload, registry::Origin};
 use crate::fault::pipe::{self, Script, Scripts};
 
 /// The most connections at once; further ones are closed unread.
@@ -178,6 +178,9 @@ async fn reserve_again(addr: SocketAddr) -> Option<TcpSocket> {
 }
 
 async fn converse(origin: Origin, client: TcpStream) {
+    if origin.is_unsized() {
+        return converse_in_chunks(origin, client).await;
+    }
     let scripts = Arc::new(Scripts::default());
     let (service_end, pipe_end) = tokio::io::duplex(PIPE_BYTES);
     let service = {
@@ -202,11 +205,32 @@ async fn answer(
     origin: Origin,
     scripts: Arc<Scripts>,
     request: Request<Incoming>,
-) -> Result<http::Response<Full<bytes::Bytes>>, Infallible> {
+) -> Result<http::Response<Payload>, Infallible> {
     let is_head = request.method() == http::Method::HEAD;
     let (exchange, hits) = origin.begin(&request);
     let response = origin.respond(request, &hits).await;
     exchange.answered(response.status().as_u16());
     scripts.push(Script { exchange, is_head, hits });
-    Ok(response.map(Full::new))
+    Ok(response.map(|body| Payload::Sized(Full::new(body))))
+}
+
+/// Serves a connection without the pipe, which follows lengths: an origin that tells none suffers faults of
+/// the head only, and its journal counts no bytes.
+async fn converse_in_chunks(origin: Origin, client: TcpStream) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let origin = origin.clone();
+        async move {
+            let is_get = request.method() == http::Method::GET;
+            let (exchange, hits) = origin.begin(&request);
+            let response = origin.respond(request, &hits).await;
+            exchange.answered(response.status().as_u16());
+            // HEAD must tell the length, and nothing else has content.
+            let payload = if is_get { Payload::Unsized } else { Payload::Sized };
+            Ok::<_, Infallible>(response.map(|body| payload(Full::new(body))))
+        }
+    });
+    let connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(client), service);
+    // An error here is the client's leaving or a malformed request, which hyper has answered.
+    let _ = connection.await;
 }

@@ -1,6 +1,6 @@
 //! The content of the origin, kept apart by repository: what one repository holds, no other shows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,6 +15,8 @@ pub(super) const UPLOADS_MAX: usize = 10_000;
 pub(super) struct Store {
     repositories: BTreeMap<String, Repository>,
     pub(super) uploads: HashMap<String, Upload>,
+    /// The uploads whose last chunk was a short one, where that matters ([`super::Variant::ChunkMinimum`]).
+    pub(super) ending: HashSet<String>,
 }
 
 /// The content of one repository.
@@ -57,6 +59,11 @@ impl Store {
     pub(super) fn content(&self, digest: &Digest) -> Option<Bytes> {
         let manifest = |it: &Repository| it.manifests.get(digest).map(|it| it.bytes.clone());
         self.repositories.values().find_map(|it| it.blobs.get(digest).cloned().or_else(|| manifest(it)))
+    }
+
+    /// Returns the name of a repository that holds the blob.
+    pub(super) fn holder(&self, digest: &Digest) -> Option<&str> {
+        self.repositories.iter().find(|(_, it)| it.blobs.contains_key(digest)).map(|(name, _)| name.as_str())
     }
 
     /// Returns the bytes of a blob of this repository.

@@ -1,5 +1,7 @@
 //! Lists: the tags of a repository, and the repositories. Spec: end-8.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,18 +15,27 @@ use super::{
 
 /// Answers `tags/list`: sorted by byte, with `n`, `last` and `Link`.
 pub(super) fn list(store: &Store, name: &str, call: &Call) -> Answer {
-    let tags = store.repository(name)?.tags.keys().map(String::as_str);
-    let page = Page::cut(tags, call)?;
+    list_in(store, name, call, str::cmp)
+}
+
+/// Answers `tags/list` in an order.
+pub(super) fn list_in(store: &Store, name: &str, call: &Call, order: Order) -> Answer {
+    let mut tags: Vec<&str> = store.repository(name)?.tags.keys().map(String::as_str).collect();
+    tags.sort_by(|a, b| order(a, b));
+    let page = Page::cut(tags.into_iter(), call, order)?;
     let body = json!({ "name": name, "tags": page.items }).to_string();
     Ok(page.linked(json(StatusCode::OK, body), &call.path))
 }
 
-/// Answers `_catalog`.
+/// Answers `_catalog` with the repositories that the caller may see.
 pub(super) fn catalog(store: &Store, call: &Call) -> Answer {
-    let page = Page::cut(store.names(), call)?;
+    let page = Page::cut(store.names().filter(|name| call.caller.may_see(name)), call, str::cmp)?;
     let body = json!({ "repositories": page.items }).to_string();
     Ok(page.linked(json(StatusCode::OK, body), &call.path))
 }
+
+/// How the entries of a list are compared.
+pub(super) type Order = fn(&str, &str) -> Ordering;
 
 struct Page<'a> {
     items: Vec<&'a str>,
@@ -33,7 +44,7 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn cut(items: impl Iterator<Item = &'a str>, call: &Call) -> Result<Self, Refusal> {
+    fn cut(items: impl Iterator<Item = &'a str>, call: &Call, order: Order) -> Result<Self, Refusal> {
         let limit = match call.query.first("n") {
             None => usize::MAX,
             // A number too large for us is larger than any list.
@@ -43,7 +54,7 @@ impl<'a> Page<'a> {
             Some(_) => return Err(Refusal::ParameterInvalid("n")),
         };
         let last = call.query.first("last").unwrap_or_default();
-        let mut rest = items.filter(|item| *item > last).peekable();
+        let mut rest = items.filter(|item| order(item, last).is_gt()).peekable();
         let mut page = Vec::new();
         while page.len() < limit
             && let Some(item) = rest.next()

@@ -24,7 +24,9 @@ pub(super) fn start(store: &mut Store, name: &str, call: &Call) -> Answer {
     }
     if let Some(mount) = call.query.first("mount") {
         let digest = parse(mount)?;
-        let source = call.query.first("from").and_then(|from| store.blob(from, &digest).ok().cloned());
+        // What the caller may not read is as good as missing: the answer must not tell that it is there.
+        let from = call.query.first("from").filter(|from| call.caller.may_pull(from));
+        let source = from.and_then(|from| store.blob(from, &digest).ok().cloned());
         if let Some(bytes) = source {
             return Ok(keep(store, name, digest, bytes));
         }
@@ -86,7 +88,7 @@ fn open<'a>(store: &'a mut Store, name: &str, id: &str) -> Result<&'a mut Upload
     store.uploads.get_mut(id).filter(|upload| upload.name == name).ok_or(Refusal::UploadUnknown)
 }
 
-fn keep(store: &mut Store, name: &str, digest: Digest, bytes: Bytes) -> Response<Bytes> {
+pub(super) fn keep(store: &mut Store, name: &str, digest: Digest, bytes: Bytes) -> Response<Bytes> {
     let mut response = empty(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &format!("/v2/{name}/blobs/{digest}"));
     set_digest(&mut response, &digest);

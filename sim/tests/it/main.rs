@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "In a test a panic is the report.")]
 
+mod access;
 mod binary;
+mod blob_host;
 mod faults;
 mod lies;
 mod origin;
 mod proxy;
 mod raw;
 mod report;
+mod variants;

@@ -230,3 +230,12 @@ async fn methods_and_places_that_are_none() {
     assert_eq!(bench.get("/v2/o/app/unknown/x").await.status, 404);
     assert_eq!(bench.get("/v2/UPPER/manifests/x").await.code(), "NAME_INVALID");
 }
+
+#[tokio::test]
+async fn an_empty_blob_tells_head_its_length() {
+    let bench = Bench::new().await;
+    let empty = &bench.image.layers[1];
+    assert_eq!(empty.size, 0);
+    let raw = bench.send("HEAD", &format!("/v2/{REPO}/blobs/{}", empty.digest), "", b"").await;
+    assert_eq!((raw.status, raw.length()), (200, Some(0)));
+}

@@ -1,23 +1,173 @@
 //! Lies: each breaks one promise of the specification and leaves the rest of the origin honest.
+//!
+//! A lie is an entry in the table of the file that bears the name of its noun. It stands between the
+//! request and the honest handlers: it misreads the one, bends what the others answer, changes the store
+//! behind their back, or answers itself. `tools` says how, `memory` keeps what has to be kept meanwhile.
+
+use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 use http::Response;
+use thiserror::Error;
 
-use super::{
-    dispatch::{Call, honest},
-    store::Store,
-};
+use super::{dispatch::Call, store::Store};
+
+mod base;
+mod blobs;
+mod chunks;
+mod deletes;
+mod digests;
+mod errors;
+mod kinds;
+mod manifests;
+mod memory;
+mod mounts;
+mod pushes;
+mod ranges;
+mod references;
+mod referrers;
+mod tags;
+mod tools;
+mod uploads;
 
 /// One departure from the specification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lie {
-    /// Manifests are stored without a look at their digest.
-    ManifestDigestUnchecked,
+///
+/// ```
+/// use sim::origin::Lie;
+///
+/// let lie: Lie = "cancel-does-nothing".parse()?;
+/// assert!(lie.says().starts_with("Answers 204 to a cancelled upload"));
+/// assert_eq!((lie.name(), lie.mutant()), ("cancel-does-nothing", Some(20)));
+/// # Ok::<(), sim::origin::UnknownLie>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Lie(&'static Plan);
+
+/// Says that no lie has the name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no lie is called {0:?}")]
+pub struct UnknownLie(pub String);
+
+/// How a lie answers a request.
+type Tell = fn(&mut Store, &mut Call) -> Response<Bytes>;
+
+/// What a lie is made of.
+#[derive(Debug)]
+struct Plan {
+    name: &'static str,
+    says: &'static str,
+    mutant: Option<u8>,
+    tell: Tell,
+}
+
+/// Returns an entry of a table of lies.
+const fn plan(name: &'static str, says: &'static str, tell: Tell) -> Plan {
+    Plan { name, says, mutant: None, tell }
+}
+
+impl Plan {
+    /// Sets the number of the mutant that this lie is.
+    const fn mutant(self, number: u8) -> Self {
+        Self { mutant: Some(number), ..self }
+    }
+}
+
+const TABLES: [&[Plan]; 15] = [
+    base::LIES,
+    references::LIES,
+    digests::LIES,
+    uploads::LIES,
+    chunks::LIES,
+    mounts::LIES,
+    blobs::LIES,
+    ranges::LIES,
+    manifests::LIES,
+    pushes::LIES,
+    kinds::LIES,
+    tags::LIES,
+    referrers::LIES,
+    deletes::LIES,
+    errors::LIES,
+];
+
+impl Lie {
+    /// Returns every lie, by noun.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLES.into_iter().flatten().map(Self)
+    }
+
+    /// Returns the name, in words with hyphens.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Returns a sentence that says what an origin with this lie does.
+    #[must_use]
+    pub fn says(self) -> &'static str {
+        self.0.says
+    }
+
+    /// Returns the number of the mutant of a registry that this lie plays, where there is one.
+    #[must_use]
+    pub fn mutant(self) -> Option<u8> {
+        self.0.mutant
+    }
+}
+
+impl PartialEq for Lie {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Lie {}
+
+impl fmt::Debug for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lie").field(&self.name()).finish()
+    }
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Lie {
+    type Err = UnknownLie;
+
+    fn from_str(name: &str) -> Result<Self, UnknownLie> {
+        Self::all().find(|lie| lie.name() == name).ok_or_else(|| UnknownLie(name.to_owned()))
+    }
 }
 
 /// Answers a request with this lie.
-pub(super) fn answer(lie: Lie, store: &mut Store, call: Call) -> Response<Bytes> {
-    match lie {
-        Lie::ManifestDigestUnchecked => honest(store, &call),
+pub(super) fn answer(lie: Lie, store: &mut Store, mut call: Call) -> Response<Bytes> {
+    (lie.0.tell)(store, &mut call)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_sentences_are_sentences() {
+        let mut names = BTreeSet::new();
+        for lie in Lie::all() {
+            let name = lie.name();
+            assert!(names.insert(name), "{name} stands twice");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{name}"
+            );
+            let first = lie.says().chars().next().unwrap();
+            assert!(first.is_ascii_uppercase() && lie.says().ends_with('.'), "{name}: {}", lie.says());
+            assert_eq!(name.parse(), Ok(lie));
+        }
+        assert_eq!("honesty".parse::<Lie>(), Err(UnknownLie("honesty".to_owned())));
     }
 }
