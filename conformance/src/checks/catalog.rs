@@ -2,11 +2,14 @@
 
 use crate::check::{Check, Feature, Level, Need, Stop, Verdict, run};
 use crate::checks::MANIFEST;
-use crate::checks::tags::pages;
+use crate::checks::tags::{next_page, pages};
 use crate::context::Context;
 use crate::expect::{status, strings, that};
 
 const ANCHOR: &str = "spec.md#extensions, docker _catalog";
+
+/// Pages among which three names that follow each other must be; a registry may make its pages small.
+const LISTED_PAGES_MAX: usize = 20;
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new(
@@ -48,13 +51,19 @@ async fn listed(ctx: &Context) -> Verdict {
     }
     // A busy registry has others: begin right before our own.
     let path = format!("/v2/_catalog?n=50&last={}", before(&repos[0]));
-    let response = ctx.send(ctx.request("GET", &path)).await?;
-    status(&response, &[200])?;
-    let names = strings(&response, "repositories")?;
-    for repo in &repos {
-        that(names.contains(repo), || format!("{}: {repo} is not among {names:?}", response.label))?;
+    let mut names = Vec::new();
+    let mut next = Some(ctx.request("GET", &path).url);
+    for _ in 0..LISTED_PAGES_MAX {
+        let Some(url) = next.take() else { break };
+        let response = ctx.follow(ctx.request_to("GET", url.clone())).await?;
+        status(&response, &[200])?;
+        names.extend(strings(&response, "repositories")?);
+        next = next_page(&url, &response)?.filter(|_| !repos.iter().all(|repo| names.contains(repo)));
     }
-    that(names.is_sorted_by(|a, b| a < b), || format!("{}: {names:?} is out of order", response.label))
+    for repo in &repos {
+        that(names.contains(repo), || format!("GET {path}: {repo} is not among {names:?}"))?;
+    }
+    that(names.is_sorted_by(|a, b| a < b), || format!("GET {path}: {names:?} is out of order"))
 }
 
 async fn paged(ctx: &Context) -> Verdict {
@@ -62,7 +71,7 @@ async fn paged(ctx: &Context) -> Verdict {
     for repo in [&one, &two] {
         ctx.tagged(repo, "t").await?;
     }
-    let response = ctx.send(ctx.request("GET", &format!("/v2/_catalog?n=1&last={}", before(&one)))).await?;
+    let response = ctx.follow(ctx.request("GET", &format!("/v2/_catalog?n=1&last={}", before(&one)))).await?;
     status(&response, &[200])?;
     let names = strings(&response, "repositories")?;
     that(names == [one.as_str()], || format!("{}: {names:?}, expected {one:?}", response.label))?;

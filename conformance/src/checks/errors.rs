@@ -31,6 +31,11 @@ pub(super) const CHECKS: &[Check] = &[
         .after(&["T-149"])
         .why("docker's client library reads the body only if its type says JSON.")
         .breaks("docker with the classic image store."),
+    Check::new("T-149b", Level::Should, ANCHOR, "The code of an error is that of its cause.", run!(fitting))
+        .after(&["T-149"])
+        .why("Which code a case has is told by the list alone, but clients decide by it.")
+        .breaks("docker and oras retry, or give up, by the code.")
+        .covers(&["R-139"]),
     Check::new("T-150", Level::Must, "RFC 9110 §9.3.2", "An error to HEAD has no body.", run!(heads))
         .after(&[MANIFEST])
         .why("A body after HEAD is read as the next response on the connection.")
@@ -155,6 +160,30 @@ async fn declared(ctx: &Context) -> Verdict {
     findings.verdict()
 }
 
+async fn fitting(ctx: &Context) -> Verdict {
+    let (repo, mut findings) = (ctx.repo(), Findings::default());
+    ctx.tagged(&repo, "t").await?;
+    let blob = ctx.blob(9);
+    let closed = ctx.session(&repo).await?;
+    ctx.send(ctx.finish(&closed, &blob.digest, &blob.bytes)).await?;
+    let image = ctx.image();
+    ctx.have_content(&repo, &image).await?;
+    let nowhere = ctx.repo();
+    for (request, codes) in [
+        (ctx.request_to("GET", closed), &["BLOB_UPLOAD_UNKNOWN"][..]),
+        (ctx.request("GET", &format!("/v2/{nowhere}/tags/list")), &["NAME_UNKNOWN"]),
+        (ctx.manifest("GET", &nowhere, "t"), &["NAME_UNKNOWN", "MANIFEST_UNKNOWN"]),
+        (ctx.push(&repo, &blob.digest, &image.manifest), &["DIGEST_INVALID", "MANIFEST_INVALID"]),
+    ] {
+        let response = ctx.follow(request).await?;
+        // Tags of a repository that nobody made may be none as well as unknown.
+        if response.is_client_error() {
+            findings.note(code(&response, codes))?;
+        }
+    }
+    findings.verdict()
+}
+
 async fn heads(ctx: &Context) -> Verdict {
     let (repo, mut findings) = (ctx.repo(), Findings::default());
     ctx.tagged(&repo, "t").await?;
@@ -164,7 +193,7 @@ async fn heads(ctx: &Context) -> Verdict {
         ctx.blob_request("HEAD", &repo, &ctx.blob(3).digest),
         ctx.request("HEAD", "/v2/UPPER/manifests/t"),
     ] {
-        let response = ctx.send(request.close()).await?;
+        let response = ctx.follow(request.close()).await?;
         findings.note(that(response.is_client_error(), || {
             format!("{}: answered {}, expected 4xx", response.label, response.status)
         }))?;

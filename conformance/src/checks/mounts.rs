@@ -63,6 +63,16 @@ pub(super) const CHECKS: &[Check] = &[
     .why("Otherwise deleting one image breaks others, in other repositories.")
     .covers(&["R-072"]),
     Check::new(
+        "T-111a",
+        Level::Observe,
+        ANCHOR,
+        "A blob that was deleted everywhere cannot be mounted.",
+        run!(deleted),
+    )
+    .after(&["R-072"])
+    .needs(&[Need::Feature(Feature::BlobDelete)])
+    .why("What is deleted for a reason must not come back by its digest alone."),
+    Check::new(
         "T-112",
         Level::Observe,
         ANCHOR,
@@ -173,6 +183,15 @@ async fn independent(ctx: &Context) -> Verdict {
     let third = ctx.repo();
     let late = ctx.send(mount(ctx, &third, &blob.digest, &source)).await?;
     settled(ctx, &third, &blob, &late).await
+}
+
+async fn deleted(ctx: &Context) -> Verdict {
+    let (source, target, blob) = (ctx.repo(), ctx.repo(), ctx.blob(500));
+    ctx.have_blob(&source, &blob).await?;
+    status(&ctx.delete_blob(&source, &blob.digest).await?, &[202])?;
+    let response = ctx.send(mount(ctx, &target, &blob.digest, &source)).await?;
+    status(&response, &[202])?;
+    ctx.blob_gone(&target, &blob.digest).await
 }
 
 async fn both(ctx: &Context) -> Verdict {

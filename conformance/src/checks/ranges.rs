@@ -1,6 +1,7 @@
 //! Parts of blobs: Range, If-Range and their errors (spec.md#pulling-blobs, RFC 9110 §14).
 
 use crate::check::{Check, Level, Stop, Verdict, run};
+use crate::checks::blobs::at_last;
 use crate::checks::{BLOB, MANIFEST};
 use crate::content::{Blob, sha256};
 use crate::context::Context;
@@ -278,7 +279,7 @@ async fn of_manifest(ctx: &Context) -> Verdict {
 async fn resumed(ctx: &Context) -> Verdict {
     let (repo, blob) = (ctx.repo(), ctx.blob(2_000_000));
     ctx.have_blob(&repo, &blob).await?;
-    let request = ctx.blob_request("GET", &repo, &blob.digest);
+    let request = at_last(ctx, ctx.blob_request("GET", &repo, &blob.digest)).await?;
     let mut connection = ctx.open().await?;
     let begun = async {
         connection.send_only(&request).await?;
@@ -289,7 +290,7 @@ async fn resumed(ctx: &Context) -> Verdict {
     let start = find(&head, b"\r\n\r\n").map_or(head.len(), |at| at + 4);
     let mut bytes = head[start..].to_vec();
     if !blob.bytes.starts_with(&bytes) {
-        return Err(Stop::Skip("the blob is served by a redirect, or in chunks".to_owned()));
+        return Err(Stop::Skip("the blob is served in chunks".to_owned()));
     }
     let response = ranged(ctx, &repo, &blob, &format!("bytes={}-", bytes.len())).await?;
     status(&response, &[206])?;

@@ -6,7 +6,7 @@ use crate::check::{Check, Level, Stop, Verdict, run};
 use crate::checks::{BASE, BLOB};
 use crate::content::Blob;
 use crate::context::Context;
-use crate::expect::{Findings, body_is, code, header, header_is, refused, status, that};
+use crate::expect::{Findings, body_is, header, header_is, listed, refused, status, that};
 use crate::wire::{Response, Url};
 
 const PUSH: &str = "spec.md#post-then-put";
@@ -299,7 +299,7 @@ async fn session_status(ctx: &Context) -> Verdict {
     status(&ctx.send(closed).await?, &[201])?;
     let after = ctx.send(ctx.request_to("GET", session)).await?;
     status(&after, &[404])?;
-    code(&after, &["BLOB_UPLOAD_UNKNOWN"])
+    listed(&after)
 }
 
 async fn last_in_put(ctx: &Context) -> Verdict {
@@ -337,17 +337,24 @@ async fn minimum(ctx: &Context) -> Verdict {
         status(&ctx.send(closed.header("Content-Range", "1-199")).await?, &[201])?;
         return ctx.blob_is(&repo, &blob.digest, &blob.bytes).await;
     };
-    that(minimum.parse::<u64>().is_ok(), || format!("OCI-Chunk-Min-Length is {minimum:?}"))?;
+    let length = minimum.parse::<usize>();
+    let length = length.map_err(|_| Stop::Fail(format!("OCI-Chunk-Min-Length is {minimum:?}")))?;
     ctx.observe(format!("announces a minimal chunk of {minimum} bytes"));
     let session = ctx.location(&begun)?;
-    let patched = ctx.send(ctx.chunk(&session, 0, &blob.bytes[..100])).await?;
+    let short = length.saturating_sub(1).clamp(1, 100);
+    let patched = ctx.send(ctx.chunk(&session, 0, &blob.bytes[..short])).await?;
     status(&patched, &[202, 400, 416])?;
     if patched.status != 202 {
         return refused(&patched);
     }
+    // That the chunk was not the last one shows only now.
     let session = ctx.location(&patched)?;
-    let closed = ctx.finish(&session, &blob.digest, &blob.bytes[100..]).header("Content-Range", "100-199");
-    status(&ctx.send(closed).await?, &[201])?;
+    let rest = ctx.finish(&session, &blob.digest, &blob.bytes[short..]);
+    let closed = ctx.send(rest.header("Content-Range", format!("{short}-199"))).await?;
+    status(&closed, &[201, 400, 416])?;
+    if closed.status != 201 {
+        return ctx.blob_gone(&repo, &blob.digest).await;
+    }
     ctx.blob_is(&repo, &blob.digest, &blob.bytes).await
 }
 

@@ -1,7 +1,15 @@
 //! `junit.xml`, for the tools that show test results.
+//!
+//! *Shape*: one suite a level; a case has at most one of `<failure>`, `<error>` and `<skipped>`, then
+//! `<system-out>`, in the order that the schema demands. A known failure counts as skipped and keeps what
+//! was seen in `<system-out>`.
 
 use crate::check::{Level, Outcome};
-use crate::report::{CheckResult, Report, escape};
+use crate::report::escape::{escape, line};
+use crate::report::{CheckResult, Report, group};
+
+/// Exchanges written of one case: the last ones are those that were judged.
+const EXCHANGES_SHOWN: usize = 20;
 
 /// Renders one suite a level, with `<failure>`, `<error>` and `<skipped>` elements.
 pub fn junit(report: &Report) -> String {
@@ -14,6 +22,7 @@ pub fn junit(report: &Report) -> String {
             continue;
         }
         xml.push_str(&format!("  <testsuite name=\"{level}\" {}>\n", counts(&checks)));
+        push_properties(&mut xml, report);
         for check in checks {
             push_case(&mut xml, check);
         }
@@ -36,29 +45,66 @@ fn counts(checks: &[&CheckResult]) -> String {
     )
 }
 
+/// Writes what it takes to run the suite again; the schema has no place for it but a suite.
+fn push_properties(xml: &mut String, report: &Report) {
+    xml.push_str(&format!(
+        "    <properties>\n      <property name=\"target\" value=\"{}\"/>\n      \
+         <property name=\"seed\" value=\"{}\"/>\n    </properties>\n",
+        attribute(&report.target),
+        report.seed
+    ));
+}
+
 fn push_case(xml: &mut String, check: &CheckResult) {
-    let name = escape(&format!("{} {}", check.id, check.clause));
+    let name = attribute(&format!("{} {}", check.id, check.clause));
     let seconds = check.elapsed.as_secs_f64();
-    let head = format!(
-        "    <testcase classname=\"conformance.{}\" name=\"{name}\" time=\"{seconds:.3}\"",
-        check.level
-    );
-    let message = escape(&check.message);
+    let level = check.level;
+    let head =
+        format!("    <testcase classname=\"conformance.{level}\" name=\"{name}\" time=\"{seconds:.3}\"");
+    let message = attribute(&check.message);
     let inner = match check.outcome {
         Outcome::Pass => {
             xml.push_str(&format!("{head}/>\n"));
             return;
         }
-        Outcome::Fail => format!("<failure message=\"{message}\">{}</failure>", transcript(check)),
-        Outcome::Error => format!("<error message=\"{message}\">{}</error>", transcript(check)),
-        Outcome::Skip | Outcome::Moot | Outcome::Known => {
-            format!("<skipped message=\"{}: {message}\"/>", check.outcome)
+        Outcome::Fail => {
+            format!("<failure message=\"{message}\" type=\"{level}\">{}</failure>", transcript(check))
+        }
+        Outcome::Error => {
+            format!("<error message=\"{message}\" type=\"error\">{}</error>", transcript(check))
+        }
+        Outcome::Skip => format!("<skipped message=\"{message}\"/>"),
+        Outcome::Moot => format!("<skipped message=\"moot: {message}\"/>"),
+        Outcome::Known => {
+            let (cause, seen) = group::known(check);
+            format!(
+                "<skipped message=\"known failure: {}\"/>\n      <system-out>{}\n{}</system-out>",
+                attribute(cause),
+                escape(seen),
+                transcript(check)
+            )
         }
     };
     xml.push_str(&format!("{head}>\n      {inner}\n    </testcase>\n"));
 }
 
+/// Escapes text for an attribute, where a parser would turn line ends into spaces anyway.
+fn attribute(text: &str) -> String {
+    escape(&line(text))
+}
+
 fn transcript(check: &CheckResult) -> String {
-    let exchanges = check.exchanges.iter().map(|e| format!("> {}\n< {}\n", e.request, e.response));
-    escape(&exchanges.collect::<String>())
+    let hidden = check.exchanges.len().saturating_sub(EXCHANGES_SHOWN);
+    let mut text = String::new();
+    if hidden > 0 {
+        text.push_str(&format!("({hidden} earlier exchanges are left out)\n"));
+    }
+    for exchange in &check.exchanges[hidden..] {
+        for (mark, message) in [("> ", &exchange.request), ("< ", &exchange.response)] {
+            for line in message.lines() {
+                text.push_str(&format!("{mark}{line}\n"));
+            }
+        }
+    }
+    escape(&text)
 }

@@ -1,9 +1,18 @@
 //! What a run brought, and its forms: text, JSON, JUnit, HTML and Markdown.
+//!
+//! Map: one file a form (`text`, `json`, `junit`, `html` with `card` for one check, `markdown`); `tally`
+//! counts and judges the whole, `group` sorts results for the forms, `message` takes recorded exchanges
+//! apart, and `escape` makes text safe and short.
 
+mod card;
+mod escape;
+mod group;
 mod html;
 mod json;
 mod junit;
 mod markdown;
+mod message;
+mod tally;
 mod text;
 
 use std::collections::BTreeMap;
@@ -85,20 +94,6 @@ impl Report {
     fn summary(&self) -> BTreeMap<&'static str, usize> {
         Outcome::ALL.into_iter().map(|outcome| (outcome.name(), self.count(outcome))).collect()
     }
-
-    /// Returns, for every level that ran, how many checks passed of those with a verdict.
-    fn levels(&self) -> Vec<(Level, usize, usize)> {
-        let count = |level| {
-            let of_level = self.checks.iter().filter(|check| check.level == level);
-            of_level.fold((0, 0), |(passed, judged), check| match check.outcome {
-                Outcome::Pass => (passed + 1, judged + 1),
-                Outcome::Fail | Outcome::Known | Outcome::Error => (passed, judged + 1),
-                Outcome::Skip | Outcome::Moot => (passed, judged),
-            })
-        };
-        let levels = Level::ALL.into_iter().map(|level| (level, count(level)));
-        levels.filter(|(_, (_, judged))| *judged > 0).map(|(level, (p, j))| (level, p, j)).collect()
-    }
 }
 
 /// Writes `report.json`, `junit.xml`, `report.html` and `report.md` into a folder, which it makes.
@@ -110,24 +105,6 @@ pub fn write(report: &Report, folder: &Path) -> io::Result<()> {
     std::fs::write(folder.join("junit.xml"), junit(report))?;
     std::fs::write(folder.join("report.html"), html(report))?;
     std::fs::write(folder.join("report.md"), markdown(report))
-}
-
-/// Escapes text for XML and HTML, and replaces what XML 1.0 cannot hold.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
