@@ -174,6 +174,11 @@ impl Context {
         Ok((repo, blob))
     }
 
+    /// Says whether this run only reads what the target held before.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.shared().source, Source::Given(_))
+    }
+
     /// Returns the origins behind the target.
     ///
     /// *Errors*: [`Stop::Skip`] when there are none.

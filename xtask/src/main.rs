@@ -7,6 +7,7 @@ mod ci;
 mod conformance;
 mod crash;
 mod e2e;
+mod official;
 mod packages;
 mod process;
 mod report;
@@ -54,20 +55,35 @@ enum Task {
     Tidy,
     /// Runs what a change must pass: format, lints, tidy, tests, documentation.
     Ci(test::Args),
+    /// Asks a run of the conformance suite to do something to its registry; the suite calls this.
+    #[command(hide = true)]
+    Control {
+        /// The socket of the run.
+        socket: std::path::PathBuf,
+        /// What to do.
+        words: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().task) {
+    let task = Cli::parse().task;
+    if let Task::Control { socket, words } = &task {
+        return conformance::ask(socket, words).map_or_else(failed, ExitCode::from);
+    }
+    match run(task) {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(tally)) => {
             println!("{tally}");
             if tally.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(error) => {
-            eprintln!("xtask: {error:#}");
-            ExitCode::from(2)
-        }
+        Err(error) => failed(error),
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "It is handed on by combinators.")]
+fn failed(error: anyhow::Error) -> ExitCode {
+    eprintln!("xtask: {error:#}");
+    ExitCode::from(2)
 }
 
 /// Runs one task; `None` when there is nothing to count.
@@ -83,6 +99,7 @@ fn run(task: Task) -> anyhow::Result<Option<Tally>> {
         Task::Bench(args) => bench::run(&workspace, &args).map(|()| None),
         Task::Tidy => tidy::run(&workspace).map(Some),
         Task::Ci(args) => ci::run(&workspace, &args).map(Some),
+        Task::Control { .. } => unreachable!("main has answered it before a workspace was looked for"),
     }
 }
 

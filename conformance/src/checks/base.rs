@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::{Check, Level, Stop, Verdict, run};
+use crate::check::{Check, Content, Level, Stop, Verdict, run};
 use crate::checks::BLOB;
 use crate::context::Context;
 use crate::expect::{Findings, body_is, empty, header, header_is, no_server_error, status, that};
@@ -19,6 +19,7 @@ pub(super) const CHECKS: &[Check] = &[
         "GET /v2/ answers 200, or 401 to who has to log in.",
         run!(answers),
     )
+    .content(Content::Any)
     .why("It is how every client finds out that it talks to a registry; what fails it is none.")
     .breaks("All: docker, containerd, crane, skopeo and oras begin with it or with its 401.")
     .covers(&["R-007", "R-001", "R-008"]),
@@ -29,6 +30,7 @@ pub(super) const CHECKS: &[Check] = &[
         "GET /v2/ says Docker-Distribution-API-Version.",
         run!(version_header),
     )
+    .content(Content::Any)
     .why("The header is optional now, but proxies and old clients tell a registry by it.")
     .breaks("CNCF distribution as a proxy, and docker before 1.10.")
     .covers(&["R-009"]),
@@ -39,8 +41,10 @@ pub(super) const CHECKS: &[Check] = &[
         "GET /v2 without the slash answers or redirects to /v2/.",
         run!(without_slash),
     )
+    .content(Content::Any)
     .why("People and scripts type it; a 404 looks like a missing registry."),
     Check::new("T-003", Level::Should, RFC, "HEAD /v2/ answers as GET does, without a body.", run!(head))
+        .content(Content::Any)
         .why("Health checks of load balancers use HEAD, and a body after it breaks the connection.")
         .covers(&["R-004"]),
     Check::new(
@@ -59,6 +63,7 @@ pub(super) const CHECKS: &[Check] = &[
         "An unknown path below /v2/ answers 404.",
         run!(unknown_path),
     )
+    .content(Content::Any)
     .why("Clients probe for extensions and take 404 for no; an error or a page is taken for yes."),
     Check::new(
         "T-006",
@@ -67,6 +72,7 @@ pub(super) const CHECKS: &[Check] = &[
         "HTTP/1.0 and Connection: close get the whole body.",
         run!(old_connections),
     )
+    .content(Content::Any)
     .after(&[BLOB])
     .why("Simple proxies and embedded clients speak HTTP/1.0; chunks break them silently.")
     .breaks("ApacheBench, old proxies, minimal boot loaders.")
@@ -91,6 +97,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Long headers and queries are taken or refused, and nothing breaks.",
         run!(long_requests),
     )
+    .content(Content::Any)
     .why("Tokens make headers long; a registry that drops the connection fails the whole pull."),
 ];
 
@@ -156,8 +163,7 @@ async fn unknown_path(ctx: &Context) -> Verdict {
 }
 
 async fn old_connections(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(40_000));
-    ctx.have_blob(&repo, &blob).await?;
+    let (repo, blob) = ctx.held_blob(40_000).await?;
     let mut findings = Findings::default();
     let request = |ctx: &Context| -> Request { ctx.blob_request("GET", &repo, &blob.digest) };
     for request in [request(ctx).version(Version::Http10), request(ctx).close()] {

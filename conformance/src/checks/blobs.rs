@@ -1,11 +1,12 @@
 //! Pulling blobs: content, headers, conditions, isolation (spec.md#pulling-blobs).
 
-use crate::check::{Check, Level, Stop, Verdict, run};
+use crate::check::{Check, Content, Level, Stop, Verdict, run};
 use crate::checks::{BLOB, MANIFEST};
 use crate::context::Context;
 use crate::expect::{
     Findings, body_is, code, digest_header, empty, header, header_absent, header_is, status,
 };
+use crate::source::Held;
 use crate::wire::{Connection, Request};
 
 const ANCHOR: &str = "spec.md#pulling-blobs";
@@ -23,6 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A blob that is there is served whole with 200 and its digest.",
         run!(served),
     )
+    .content(Content::Any)
     .after(&[BLOB])
     .why("It is what a pull is.")
     .breaks("All.")
@@ -34,11 +36,13 @@ pub(super) const CHECKS: &[Check] = &[
         "HEAD of a blob says 200, its size and its digest, without a body.",
         run!(head),
     )
+    .content(Content::Any)
     .after(&[BLOB])
     .why("Every push asks first which layers are there, and skips those.")
     .breaks("docker, containerd, crane and oras push all layers again, or fail on a wrong size.")
     .covers(&["R-034", "R-035", "R-036"]),
     Check::new("T-029", Level::Must, ANCHOR, "A blob of another repository is not found.", run!(isolated))
+        .content(Content::Seeded)
         .after(&[BLOB])
         .why("Who may read one repository must not read all by guessing digests.")
         .covers(&["R-032", "R-037"]),
@@ -49,6 +53,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A blob that is not there is 404 to GET and HEAD.",
         run!(missing),
     )
+    .content(Content::Any)
     .after(&[BLOB])
     .why("Any other answer makes a push skip the upload, or a pull retry for ever.")
     .covers(&["R-032", "R-037"]),
@@ -59,6 +64,7 @@ pub(super) const CHECKS: &[Check] = &[
         "The error body of a missing blob says BLOB_UNKNOWN.",
         run!(missing_code),
     )
+    .content(Content::Any)
     .after(&["T-030"])
     .why("Clients print the code, and some decide by it whether to retry.")
     .covers(&["R-139"]),
@@ -69,6 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A blob comes with ETag, Accept-Ranges and a binary Content-Type.",
         run!(pleasant_headers),
     )
+    .content(Content::Any)
     .after(&[BLOB])
     .why("Caches revalidate by ETag, and clients resume only what says that it can.")
     .breaks("oras does not seek without Accept-Ranges."),
@@ -79,6 +86,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Accept-Encoding does not change the bytes of a blob.",
         run!(unencoded),
     )
+    .content(Content::Seeded)
     .after(&[BLOB])
     .why("A compressed blob has another digest; a client that does not expect it refuses the layer.")
     .breaks("containerd, which sends Accept-Encoding: zstd, gzip with every blob.")
@@ -90,6 +98,7 @@ pub(super) const CHECKS: &[Check] = &[
         "If-None-Match is honoured where a blob has an ETag.",
         run!(none_match),
     )
+    .content(Content::Any)
     .after(&[BLOB])
     .why("An ETag that cannot be asked with only costs bytes.")
     .covers(&["R-004"]),
@@ -100,6 +109,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A wrong If-Match is refused with 412 or ignored, never misread.",
         run!(match_wrong),
     )
+    .content(Content::Any)
     .after(&[BLOB])
     .why("A 304 or a 500 to it fails a resumed download."),
     Check::new(
@@ -109,6 +119,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A client that reads slowly holds up nobody.",
         run!(slow_reader),
     )
+    .content(Content::Seeded)
     .after(&[BLOB])
     .why("One client on a bad line must not stop the others."),
     Check::new(
@@ -118,16 +129,16 @@ pub(super) const CHECKS: &[Check] = &[
         "Blobs are no manifests; manifests may be blobs, but consistently.",
         run!(crossed),
     )
+    .content(Content::Any)
     .after(&[MANIFEST])
     .why("A layer that is served as a manifest lets its author choose how it is read.")
     .covers(&["R-026"]),
 ];
 
 async fn served(ctx: &Context) -> Verdict {
-    let (repo, mut findings) = (ctx.repo(), Findings::default());
+    let mut findings = Findings::default();
     for size in [1, 1000, 100_000, 3_000_000] {
-        let blob = ctx.blob(size);
-        ctx.have_blob(&repo, &blob).await?;
+        let (repo, blob) = ctx.held_blob(size).await?;
         let response = ctx.pull_blob(&repo, &blob.digest).await?;
         findings.note(status(&response, &[200]))?;
         findings.note(body_is(&response, &blob.bytes))?;
@@ -137,14 +148,13 @@ async fn served(ctx: &Context) -> Verdict {
 }
 
 async fn head(ctx: &Context) -> Verdict {
-    let (repo, mut findings) = (ctx.repo(), Findings::default());
+    let mut findings = Findings::default();
     for size in [1, 1234] {
-        let blob = ctx.blob(size);
-        ctx.have_blob(&repo, &blob).await?;
+        let (repo, blob) = ctx.held_blob(size).await?;
         let response = ctx.follow(ctx.blob_request("HEAD", &repo, &blob.digest).close()).await?;
         findings.note(status(&response, &[200]))?;
         findings.note(digest_header(&response, &[&blob.digest]))?;
-        findings.note(header_is(&response, "Content-Length", &size.to_string()))?;
+        findings.note(header_is(&response, "Content-Length", &blob.bytes.len().to_string()))?;
         findings.note(empty(&response))?;
     }
     findings.verdict()
@@ -161,24 +171,21 @@ async fn isolated(ctx: &Context) -> Verdict {
 }
 
 async fn missing(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
     let absent = ctx.blob(40).digest;
-    ctx.blob_gone(&repo, &absent).await?;
-    ctx.have_blob(&repo, &ctx.blob(10)).await?;
+    ctx.blob_gone(&ctx.repo(), &absent).await?;
+    let (repo, _) = ctx.held_blob(10).await?;
     ctx.blob_gone(&repo, &absent).await?;
     empty(&ctx.send(ctx.blob_request("HEAD", &repo, &absent).close()).await?)
 }
 
 async fn missing_code(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    ctx.tagged(&repo, "there").await?;
+    let repo = ctx.held().await?.repo;
     let response = ctx.pull_blob(&repo, &ctx.blob(40).digest).await?;
     code(&response, &["BLOB_UNKNOWN"])
 }
 
 async fn pleasant_headers(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(400));
-    ctx.have_blob(&repo, &blob).await?;
+    let (repo, blob) = ctx.held_blob(400).await?;
     let response = ctx.pull_blob(&repo, &blob.digest).await?;
     let mut findings = Findings::default();
     findings.note(header(&response, "ETag").map(|_| ()))?;
@@ -202,8 +209,7 @@ async fn unencoded(ctx: &Context) -> Verdict {
 }
 
 async fn none_match(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(400));
-    ctx.have_blob(&repo, &blob).await?;
+    let (repo, blob) = ctx.held_blob(400).await?;
     let response = ctx.pull_blob(&repo, &blob.digest).await?;
     let Some(etag) = response.header("ETag").map(str::to_owned) else {
         return Err(Stop::Skip("blobs have no ETag".to_owned()));
@@ -228,8 +234,7 @@ async fn none_match(ctx: &Context) -> Verdict {
 }
 
 async fn match_wrong(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(400));
-    ctx.have_blob(&repo, &blob).await?;
+    let (repo, blob) = ctx.held_blob(400).await?;
     let request = ctx.blob_request("GET", &repo, &blob.digest).header("If-Match", "\"other\"");
     let response = ctx.follow(request).await?;
     status(&response, &[200, 412])?;
@@ -274,8 +279,7 @@ async fn slow_reader(ctx: &Context) -> Verdict {
 }
 
 async fn crossed(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    let image = ctx.tagged(&repo, "t").await?;
+    let Held { repo, image, .. } = ctx.held().await?;
     ctx.manifest_gone(&repo, &image.layer.digest).await?;
     ctx.manifest_gone(&repo, &image.config.digest).await?;
     let digest = &image.manifest.digest;

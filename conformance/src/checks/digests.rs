@@ -1,6 +1,6 @@
 //! Digests: what is malformed, what does not match, and a second algorithm (spec.md#digests).
 
-use crate::check::{Check, Feature, Level, Need, Verdict, run};
+use crate::check::{Check, Content, Feature, Level, Need, Verdict, run};
 use crate::checks::{BLOB, MANIFEST};
 use crate::content::{Manifest, OCI_MANIFEST, sha512};
 use crate::context::Context;
@@ -130,6 +130,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A digest in another algorithm is unknown, or gives the same bytes.",
         run!(other_algorithm),
     )
+    .content(Content::Seeded)
     .after(&[MANIFEST])
     .why("Anything else serves content that its name does not vouch for.")
     .covers(&["R-026"]),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::check::{Check, Control, Level, Need, Stop, Verdict, run};
+use crate::check::{Check, Content, Control, Level, Need, Stop, Verdict, run};
 use crate::checks::MANIFEST;
 use crate::content::{Manifest, OCI_MANIFEST};
 use crate::context::Context;
@@ -37,6 +37,7 @@ pub(super) const CHECKS: &[Check] = &[
         .breaks("docker and oras retry, or give up, by the code.")
         .covers(&["R-139"]),
     Check::new("T-150", Level::Must, "RFC 9110 §9.3.2", "An error to HEAD has no body.", run!(heads))
+        .content(Content::Any)
         .after(&[MANIFEST])
         .why("A body after HEAD is read as the next response on the connection.")
         .covers(&["R-037"]),
@@ -185,8 +186,7 @@ async fn fitting(ctx: &Context) -> Verdict {
 }
 
 async fn heads(ctx: &Context) -> Verdict {
-    let (repo, mut findings) = (ctx.repo(), Findings::default());
-    ctx.tagged(&repo, "t").await?;
+    let (repo, mut findings) = (ctx.held().await?.repo, Findings::default());
     for request in [
         ctx.manifest("HEAD", &repo, "absent"),
         ctx.manifest("HEAD", &repo, &ctx.blob(3).digest),

@@ -1,6 +1,6 @@
 //! Pushing manifests: what comes back, what is stored, how tags move (spec.md#pushing-manifests).
 
-use crate::check::{Check, Feature, Level, Need, Stop, Verdict, run};
+use crate::check::{Check, Content, Feature, Level, Need, Stop, Verdict, run};
 use crate::checks::{BASE, BLOB, MANIFEST};
 use crate::content::{Manifest, OCI_MANIFEST, sha256};
 use crate::context::Context;
@@ -24,6 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
     .breaks("All.")
     .covers(&["R-081", "R-080", "R-002", "R-003"]),
     Check::new("T-072", Level::Must, ANCHOR, "A push by digest makes no tag.", run!(untagged))
+        .content(Content::Seeded)
         .after(&[MANIFEST])
         .why("Tags that appear by themselves keep garbage and confuse people.")
         .covers(&["R-081"]),

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use crate::check::{Check, Level, Stop, Verdict, run};
+use crate::check::{Check, Content, Level, Stop, Verdict, run};
 use crate::checks::MANIFEST;
 use crate::content::{DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
 use crate::context::Context;
 use crate::expect::{
     Findings, body_is, code, digest_header, empty, header_absent, header_is, listed, status, that,
 };
+use crate::source::Held;
 use crate::wire::Framing;
 
 const ANCHOR: &str = "spec.md#pulling-manifests";
@@ -23,6 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A manifest is served whole with 200 and its digest.",
         run!(served),
     )
+    .content(Content::Any)
     .after(&[MANIFEST])
     .why("It is where every pull begins.")
     .breaks("All: containerd refuses a manifest without Docker-Content-Digest after HEAD.")
@@ -34,6 +36,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A manifest has the Content-Type it was pushed with, bare.",
         run!(content_type),
     )
+    .content(Content::Seeded)
     .after(&[MANIFEST])
     .why("Clients decide by it how to read the manifest, and refuse parameters.")
     .breaks("containerd, crane, oras.")
@@ -45,6 +48,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A manifest that is not there is 404 to GET and HEAD.",
         run!(missing),
     )
+    .content(Content::Any)
     .after(&[MANIFEST])
     .why("A mirror's client goes on to the next host only after a 404.")
     .covers(&["R-026", "R-037"]),
@@ -55,10 +59,12 @@ pub(super) const CHECKS: &[Check] = &[
         "The error body says MANIFEST_UNKNOWN.",
         run!(missing_code),
     )
+    .content(Content::Any)
     .after(&["T-045"])
     .why("Clients print the code, and oras decides by it.")
     .covers(&["R-139"]),
     Check::new("T-046", Level::Must, ANCHOR, "A repository that nobody made is 404.", run!(no_repository))
+        .content(Content::Any)
         .after(&[MANIFEST])
         .why("It is the same question as for a missing tag, and has to get the same answer.")
         .covers(&["R-027", "R-026"]),
@@ -69,6 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A manifest of another repository is not found.",
         run!(isolated),
     )
+    .content(Content::Seeded)
     .after(&[MANIFEST])
     .why("Who may read one repository must not read the images of all others.")
     .covers(&["R-026"]),
@@ -79,6 +86,7 @@ pub(super) const CHECKS: &[Check] = &[
         "HEAD of a manifest says what GET says: type, size, digest.",
         run!(head),
     )
+    .content(Content::Any)
     .after(&[MANIFEST])
     .why("docker and containerd resolve tags by HEAD and trust what it says.")
     .breaks("docker, containerd, crane.")
@@ -90,6 +98,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Whatever Accept says, a manifest is never converted.",
         run!(negotiation),
     )
+    .content(Content::Seeded)
     .after(&[MANIFEST])
     .why("Converted bytes have another digest, so that signatures and pins break.")
     .covers(&["R-019"]),
@@ -100,6 +109,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A manifest is served whatever Accept says.",
         run!(any_accept),
     )
+    .content(Content::Seeded)
     .after(&[MANIFEST])
     .why("curl sends */* or nothing, and old docker only its own types; a 404 hides the image.")
     .breaks("docker before 20.10, scripts."),
@@ -120,6 +130,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Accept-Encoding: gzip does not change the bytes of a manifest.",
         run!(unencoded),
     )
+    .content(Content::Any)
     .after(&[MANIFEST])
     .why("Go asks for gzip by itself, and the digest is that of the bytes as they were pushed.")
     .breaks("crane, oras.")
@@ -131,6 +142,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Manifests and blobs come with their length, whatever Accept-Encoding says.",
         run!(sized),
     )
+    .content(Content::Any)
     .after(&["T-051"])
     .why("Only HEAD has to tell the length, but clients show progress by that of GET, and check it.")
     .breaks("crane, oras."),
@@ -158,10 +170,9 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 async fn served(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    let image = ctx.tagged(&repo, "t").await?;
+    let Held { repo, reference, image } = ctx.held().await?;
     let mut findings = Findings::default();
-    for reference in ["t", &image.manifest.digest] {
+    for reference in [&reference, &image.manifest.digest] {
         let response = ctx.pull(&repo, reference).await?;
         findings.note(status(&response, &[200]))?;
         findings.note(body_is(&response, &image.manifest.bytes))?;
@@ -184,16 +195,14 @@ async fn content_type(ctx: &Context) -> Verdict {
 }
 
 async fn missing(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    ctx.tagged(&repo, "there").await?;
+    let repo = ctx.held().await?.repo;
     ctx.manifest_gone(&repo, "absent").await?;
     ctx.manifest_gone(&repo, &ctx.blob(20).digest).await?;
     empty(&ctx.send(ctx.manifest("HEAD", &repo, "absent").close()).await?)
 }
 
 async fn missing_code(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    ctx.tagged(&repo, "there").await?;
+    let repo = ctx.held().await?.repo;
     code(&ctx.pull(&repo, "absent").await?, &["MANIFEST_UNKNOWN"])?;
     code(&ctx.pull(&repo, &ctx.blob(20).digest).await?, &["MANIFEST_UNKNOWN"])
 }
@@ -215,10 +224,9 @@ async fn isolated(ctx: &Context) -> Verdict {
 }
 
 async fn head(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    let image = ctx.tagged(&repo, "t").await?;
+    let Held { repo, reference, image } = ctx.held().await?;
     let mut findings = Findings::default();
-    for reference in ["t", &image.manifest.digest] {
+    for reference in [&reference, &image.manifest.digest] {
         let get = ctx.pull(&repo, reference).await?;
         let head = ctx.follow(ctx.manifest("HEAD", &repo, reference).close()).await?;
         findings.note(status(&head, &[200]))?;
@@ -309,9 +317,8 @@ async fn none_match(ctx: &Context) -> Verdict {
 }
 
 async fn unencoded(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    let image = ctx.tagged(&repo, "t").await?;
-    let request = ctx.manifest("GET", &repo, "t").header("Accept-Encoding", "gzip");
+    let Held { repo, reference, image } = ctx.held().await?;
+    let request = ctx.manifest("GET", &repo, &reference).header("Accept-Encoding", "gzip");
     let response = ctx.follow(request).await?;
     status(&response, &[200])?;
     header_absent(&response, "Content-Encoding")?;
@@ -319,9 +326,11 @@ async fn unencoded(ctx: &Context) -> Verdict {
 }
 
 async fn sized(ctx: &Context) -> Verdict {
-    let (repo, mut findings) = (ctx.repo(), Findings::default());
-    let image = ctx.tagged(&repo, "t").await?;
-    for request in [ctx.manifest("GET", &repo, "t"), ctx.blob_request("GET", &repo, &image.layer.digest)] {
+    let Held { repo, reference, image } = ctx.held().await?;
+    let mut findings = Findings::default();
+    for request in
+        [ctx.manifest("GET", &repo, &reference), ctx.blob_request("GET", &repo, &image.layer.digest)]
+    {
         let response = ctx.follow(request.header("Accept-Encoding", "gzip")).await?;
         let length = Framing::Length(response.body.len() as u64);
         findings.note(that(response.framing == length, || {

@@ -25,6 +25,7 @@ mod tags;
 mod upload_faults;
 mod upload_sessions;
 mod uploads;
+mod upstreams;
 
 /// The base check: what fails it is no registry, and everything else is moot.
 pub const BASE: &str = "T-001";
@@ -59,6 +60,7 @@ pub fn all() -> &'static [Check] {
             errors::CHECKS,
             auth::CHECKS,
             proxy::CHECKS,
+            upstreams::CHECKS,
         ]
         .concat()
     })

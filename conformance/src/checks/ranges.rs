@@ -1,11 +1,12 @@
 //! Parts of blobs: Range, If-Range and their errors (spec.md#pulling-blobs, RFC 9110 §14).
 
-use crate::check::{Check, Level, Stop, Verdict, run};
+use crate::check::{Check, Content, Level, Stop, Verdict, run};
 use crate::checks::blobs::at_last;
 use crate::checks::{BLOB, MANIFEST};
 use crate::content::{Blob, sha256};
 use crate::context::Context;
 use crate::expect::{Findings, body_is, header, header_is, no_server_error, status, that};
+use crate::source::Held;
 use crate::wire::Response;
 
 const ANCHOR: &str = "spec.md#pulling-blobs";
@@ -21,6 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A range is answered with 206 and exactly its bytes.",
         run!(single),
     )
+    .content(Content::Seeded)
     .after(&[BLOB])
     .why("Clients resume layers by range; one byte too many or too few corrupts them.")
     .breaks("containerd and skopeo when they resume; estargz and zstd:chunked when they load lazily.")
@@ -32,6 +34,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Several ranges come as parts, or the whole blob comes.",
         run!(several),
     )
+    .content(Content::Seeded)
     .after(&[RANGES])
     .why("One of two ranges with 206 looks like success and is not.")
     .breaks("containers/image with zstd:chunked layers.")
@@ -43,9 +46,11 @@ pub(super) const CHECKS: &[Check] = &[
         "A thousand ranges are refused, merged or ignored.",
         run!(very_many),
     )
+    .content(Content::Seeded)
     .after(&[RANGES])
     .why("Overlapping ranges by the thousand have brought servers down."),
     Check::new("T-037", Level::Should, ANCHOR, "A malformed Range is ignored or refused.", run!(malformed))
+        .content(Content::Any)
         .after(&[RANGES])
         .why("RFC 9110 lets a server ignore what it does not understand; 500 it does not.")
         .covers(&["R-033", "R-004"]),
@@ -56,6 +61,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A range of an empty blob is 416, or the empty blob.",
         run!(of_nothing),
     )
+    .content(Content::Seeded)
     .after(&[RANGES])
     .why("Size zero is where offsets are computed wrong.")
     .covers(&["R-033"]),
@@ -66,6 +72,7 @@ pub(super) const CHECKS: &[Check] = &[
         "If-Range gives the part when it matches, else the whole.",
         run!(if_range),
     )
+    .content(Content::Any)
     .after(&[RANGES])
     .why("It is how a download is resumed safely when the content may have changed.")
     .covers(&["R-033", "R-004"]),
@@ -76,14 +83,17 @@ pub(super) const CHECKS: &[Check] = &[
         "HEAD with a Range tells the whole size, or the part properly.",
         run!(head),
     )
+    .content(Content::Any)
     .after(&[RANGES])
     .why("Clients learn the size by HEAD; a wrong one truncates the blob."),
     Check::new("T-041", Level::Should, ANCHOR, "A range beyond the end is 416 with the size.", run!(beyond))
+        .content(Content::Any)
         .after(&[RANGES])
         .why("The size tells a client that it has everything already.")
         .breaks("Resuming clients download everything again without it.")
         .covers(&["R-033"]),
     Check::new("T-042", Level::Observe, ANCHOR, "A Range on a manifest does no harm.", run!(of_manifest))
+        .content(Content::Any)
         .after(&[MANIFEST])
         .why("Ranges are about blobs; a manifest in parts helps nobody but has to be right."),
     Check::new(
@@ -93,6 +103,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A download resumed at an offset gives the same blob.",
         run!(resumed),
     )
+    .content(Content::Seeded)
     .after(&[RANGES])
     .why("It is what ranges are for.")
     .breaks("skopeo and containerd on unreliable lines.")
@@ -198,8 +209,7 @@ async fn very_many(ctx: &Context) -> Verdict {
 }
 
 async fn malformed(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(500));
-    ctx.have_blob(&repo, &blob).await?;
+    let (repo, blob) = ctx.held_blob(500).await?;
     let mut findings = Findings::default();
     for range in ["bytes=a-b", "items=0-1", "bytes=", "bytes=9-1", "bytes", "bytes=1-2-3", "bytes=--1"] {
         let response = ranged(ctx, &repo, &blob, range).await?;
@@ -224,51 +234,47 @@ async fn of_nothing(ctx: &Context) -> Verdict {
 }
 
 async fn if_range(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(500));
-    ctx.have_blob(&repo, &blob).await?;
+    let (repo, blob) = ctx.held_blob(500).await?;
     let etag = ctx.pull_blob(&repo, &blob.digest).await?.header("ETag").map(str::to_owned);
     let Some(etag) = etag.filter(|etag| !etag.starts_with("W/")) else {
         return Err(Stop::Skip("blobs have no strong ETag".to_owned()));
     };
     let request = |condition: &str| {
         ctx.blob_request("GET", &repo, &blob.digest)
-            .header("Range", "bytes=0-9")
+            .header("Range", "bytes=0-0")
             .header("If-Range", condition)
     };
     let matching = ctx.follow(request(&etag)).await?;
     status(&matching, &[206])?;
-    body_is(&matching, &blob.bytes[..10])?;
+    body_is(&matching, &blob.bytes[..1])?;
     let other = ctx.follow(request("\"other\"")).await?;
     status(&other, &[200])?;
     body_is(&other, &blob.bytes)
 }
 
 async fn head(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(500));
-    ctx.have_blob(&repo, &blob).await?;
-    let request = ctx.blob_request("HEAD", &repo, &blob.digest).header("Range", "bytes=0-9");
+    let (repo, blob) = ctx.held_blob(500).await?;
+    let request = ctx.blob_request("HEAD", &repo, &blob.digest).header("Range", "bytes=0-0");
     let response = ctx.follow(request).await?;
     status(&response, &[200, 206])?;
-    let length = if response.status == 200 { "500" } else { "10" };
-    header_is(&response, "Content-Length", length)
+    let length = if response.status == 200 { blob.bytes.len() } else { 1 };
+    header_is(&response, "Content-Length", &length.to_string())
 }
 
 async fn beyond(ctx: &Context) -> Verdict {
-    let (repo, blob) = (ctx.repo(), ctx.blob(500));
-    ctx.have_blob(&repo, &blob).await?;
-    let mut findings = Findings::default();
-    for range in ["bytes=500-", "bytes=5000-6000"] {
-        let response = ranged(ctx, &repo, &blob, range).await?;
+    let (repo, blob) = ctx.held_blob(500).await?;
+    let (size, mut findings) = (blob.bytes.len(), Findings::default());
+    for range in [format!("bytes={size}-"), format!("bytes={}-{}", size * 10, size * 10 + 1000)] {
+        let response = ranged(ctx, &repo, &blob, &range).await?;
         findings.note(status(&response, &[416]))?;
-        findings.note(header_is(&response, "Content-Range", "bytes */500"))?;
+        findings.note(header_is(&response, "Content-Range", &format!("bytes */{size}")))?;
     }
     findings.verdict()
 }
 
 async fn of_manifest(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    let image = ctx.tagged(&repo, "t").await?;
-    let response = ctx.follow(ctx.manifest("GET", &repo, "t").header("Range", "bytes=0-9")).await?;
+    let Held { repo, reference, image } = ctx.held().await?;
+    let response = ctx.follow(ctx.manifest("GET", &repo, &reference).header("Range", "bytes=0-9")).await?;
     no_server_error(&response)?;
     status(&response, &[200, 206])?;
     let expected =

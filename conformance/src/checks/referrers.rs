@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::check::{Check, Feature, Level, Need, Stop, Verdict, run};
+use crate::check::{Check, Content, Feature, Level, Need, Stop, Verdict, run};
 use crate::checks::MANIFEST;
 use crate::content::{Blob, Image, Manifest, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, sha512};
 use crate::context::Context;
 use crate::expect::{Findings, header_absent, header_is, json as parsed, status, that};
+use crate::source::Held;
 use crate::wire::Response;
 
 const ANCHOR: &str = "spec.md#listing-referrers";
@@ -25,6 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Referrers are an index of what has this subject.",
         run!(listed),
     )
+    .content(Content::Seeded)
     .after(&[MANIFEST])
     .needs(API)
     .why("It is how signatures and bills of materials are found.")
@@ -37,12 +39,14 @@ pub(super) const CHECKS: &[Check] = &[
         "A digest without referrers has an empty list, never 404.",
         run!(none),
     )
+    .content(Content::Any)
     .after(&["R-104"])
     .needs(API)
     .why("A 404 sends clients to the tag schema, where they find nothing or something else.")
     .breaks("oras treats 404 with NAME_UNKNOWN as an error.")
     .covers(&["R-101", "R-102", "R-109"]),
     Check::new("T-126", Level::Must, ANCHOR, "A malformed digest is 400.", run!(malformed))
+        .content(Content::Any)
         .after(&["R-104"])
         .needs(API)
         .why("An empty list for a typing error says that there is no signature.")
@@ -76,6 +80,7 @@ pub(super) const CHECKS: &[Check] = &[
         "artifactType comes from the manifest, else from the config, else not.",
         run!(artifact_types),
     )
+    .content(Content::Seeded)
     .after(&["R-104"])
     .needs(API)
     .why("Clients filter by it, and an empty one matches nothing.")
@@ -87,16 +92,19 @@ pub(super) const CHECKS: &[Check] = &[
         "The filter by artifactType filters, and says so.",
         run!(filtered),
     )
+    .content(Content::Seeded)
     .after(&["R-104"])
     .needs(API)
     .why("A header without a filter makes clients take everything for a signature.")
     .breaks("containerd, oras, notation.")
     .covers(&["R-111", "R-112"]),
     Check::new("T-131", Level::Observe, ANCHOR, "An unknown filter is ignored.", run!(unknown_filter))
+        .content(Content::Seeded)
         .after(&["R-104"])
         .needs(API)
         .why("Later versions may add filters; an old registry must not lie about them."),
     Check::new("T-132", Level::Must, ANCHOR, "Many referrers are complete, over all pages.", run!(many))
+        .content(Content::Seeded)
         .after(&["R-104"])
         .needs(API)
         .why("The page that is cut off may hold the one signature that counts.")
@@ -108,6 +116,7 @@ pub(super) const CHECKS: &[Check] = &[
         "The Content-Type is exactly that of an OCI index.",
         run!(content_type),
     )
+    .content(Content::Seeded)
     .after(&["R-104"])
     .needs(API)
     .why("crane and oras compare it as a whole.")
@@ -125,6 +134,7 @@ pub(super) const CHECKS: &[Check] = &[
         "A referrer of a referrer is listed only there.",
         run!(transitive),
     )
+    .content(Content::Seeded)
     .after(&["R-104"])
     .needs(API)
     .why("A signature of a signature says nothing about the image.")
@@ -232,12 +242,13 @@ async fn listed(ctx: &Context) -> Verdict {
 }
 
 async fn none(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    let never = ctx.referrers(&repo, &ctx.blob(5).digest, "").await?;
+    let never = ctx.referrers(&ctx.repo(), &ctx.blob(5).digest, "").await?;
     that(never.status != 404, || format!("{}: answered 404 for a repository that nobody made", never.label))?;
     that(descriptors(&never)?.is_empty(), || format!("{}: lists something", never.label))?;
-    let image = ctx.tagged(&repo, "t").await?;
-    for digest in [&image.manifest.digest, &ctx.blob(5).digest] {
+    let Held { repo, image, .. } = ctx.held().await?;
+    // What is given to read may have referrers.
+    let bare = (!ctx.only_reads()).then_some(&image.manifest.digest);
+    for digest in bare.into_iter().chain([&ctx.blob(5).digest]) {
         let response = ctx.referrers(&repo, digest, "").await?;
         header_is(&response, "Content-Type", OCI_INDEX)?;
         that(descriptors(&response)?.is_empty(), || format!("{}: lists something", response.label))?;
@@ -246,9 +257,7 @@ async fn none(ctx: &Context) -> Verdict {
 }
 
 async fn malformed(ctx: &Context) -> Verdict {
-    let repo = ctx.repo();
-    ctx.tagged(&repo, "t").await?;
-    let mut findings = Findings::default();
+    let (repo, mut findings) = (ctx.held().await?.repo, Findings::default());
     for bad in ["sha256:bad", "foo", "t", &format!("sha256:{}", "g".repeat(64))] {
         findings.note(status(&ctx.referrers(&repo, bad, "").await?, &[400]))?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::{Check, Feature, Level, Need, Stop, Verdict, run};
+use crate::check::{Check, Content, Feature, Level, Need, Stop, Verdict, run};
 use crate::checks::MANIFEST;
 use crate::context::Context;
 use crate::expect::{
@@ -23,6 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
         "The list of tags names its repository and its tags.",
         run!(listed),
     )
+    .content(Content::Seeded)
     .after(&[MANIFEST])
     .why("Tools that clean up, mirror or update begin with it.")
     .breaks("crane ls, skopeo list-tags, Renovate, Flux.")
@@ -34,6 +35,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Tags come in one of the two legal orders, on all pages.",
         run!(ordered),
     )
+    .content(Content::Seeded)
     .after(&["R-094"])
     .why("`last` means nothing without an order: pages skip or repeat tags.")
     .covers(&["R-093", "R-099"]),
@@ -44,11 +46,13 @@ pub(super) const CHECKS: &[Check] = &[
         "Pages of n follow each other by Link until all tags are seen.",
         run!(paged),
     )
+    .content(Content::Seeded)
     .after(&["R-094"])
     .why("Registries with thousands of tags are listed only so; a lost page loses releases.")
     .breaks("crane and oras refuse a Link to another host.")
     .covers(&["R-095", "R-096"]),
     Check::new("T-117", Level::Must, ANCHOR, "n=0 is an empty list without Link.", run!(zero))
+        .content(Content::Seeded)
         .after(&["R-094"])
         .why("It asks whether the repository is there, without paying for its tags.")
         .covers(&["R-097"]),
@@ -59,6 +63,7 @@ pub(super) const CHECKS: &[Check] = &[
         "An n that is not below the number of tags gives all.",
         run!(enough),
     )
+    .content(Content::Seeded)
     .after(&["R-094"])
     .why("A Link at the end of the last page costs a request, one into a loop never ends.")
     .covers(&["R-095", "R-096"]),
@@ -69,6 +74,7 @@ pub(super) const CHECKS: &[Check] = &[
         "An n that is no number is refused, or read in a harmless way.",
         run!(no_number),
     )
+    .content(Content::Seeded)
     .after(&["R-094"])
     .why("It becomes a limit or a size of memory."),
     Check::new(
@@ -78,6 +84,7 @@ pub(super) const CHECKS: &[Check] = &[
         "Tags come strictly after last, whether it exists or not.",
         run!(after_last),
     )
+    .content(Content::Seeded)
     .after(&["R-094"])
     .why("The tag may have been deleted between two pages.")
     .covers(&["R-099", "R-100"]),
@@ -91,6 +98,7 @@ pub(super) const CHECKS: &[Check] = &[
         "The list is JSON, and an empty one is a list and not null.",
         run!(empty_list),
     )
+    .content(Content::Seeded)
     .after(&["R-094"])
     .why("Programs in strict languages fail on null.")
     .covers(&["R-092"]),
@@ -101,6 +109,7 @@ pub(super) const CHECKS: &[Check] = &[
         "The tags of a repository that nobody made are 404, or none.",
         run!(no_repository),
     )
+    .content(Content::Any)
     .after(&[MANIFEST])
     .why("Both answers are legal, a server error is not.")
     .covers(&["R-091", "R-139"]),

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::Response;
+use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, WARNING};
 
 use crate::oci::Digest;
 
@@ -44,8 +45,15 @@ pub(super) fn etag(digest: &str) -> HeaderValue {
 /// Makes a warning: code 299, no agent, no date.
 ///
 /// *Spec:* `spec.md#warnings`.
-pub(super) fn warning(text: &str) -> HeaderValue {
+fn warning(text: &str) -> HeaderValue {
     value(format_args!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// Says in a response that it is what was cached, of an upstream that could not be asked.
+pub(super) fn warn_of_stale<B>(response: &mut Response<B>, upstream: Option<&str>) {
+    let Some(upstream) = upstream else { return };
+    let text = format!("the upstream {upstream} could not be asked; this is the copy that was cached");
+    response.headers_mut().insert(WARNING, warning(&text));
 }
 
 /// Makes the link to the next page.

@@ -1,7 +1,7 @@
 //! `/v2/<name>/manifests/<tag-or-digest>`.
 
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, LOCATION, WARNING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 
 use super::body;
@@ -34,10 +34,7 @@ pub(super) async fn get(
         map.insert(CONTENT_TYPE, headers::value(&manifest.media_type));
         map.insert(CONTENT_LENGTH, HeaderValue::from(manifest.bytes.len()));
     }
-    if let Some(upstream) = &pulled.stale {
-        let text = format!("the upstream {upstream} could not be asked; this is the copy that was cached");
-        response.headers_mut().insert(WARNING, headers::warning(&text));
-    }
+    headers::warn_of_stale(&mut response, pulled.stale.as_deref());
     call.name_namespace(&mut response)?;
     Ok(response)
 }

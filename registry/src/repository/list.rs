@@ -1,36 +1,129 @@
-//! Lists: tags, referrers, the catalog. Each is answered from what is here.
+//! Lists: tags, referrers, the catalog.
+//!
+//! A hosted name is answered from what is here. Else the upstream is asked for its list, whole, once for all
+//! who want it, as often as for a cached tag (`freshness`); when it has no answer, the list that it gave
+//! before is served, or what is cached of it. The catalog asks nobody.
 
 use std::sync::Arc;
 
+use super::freshness::{self, Decision};
 use super::service::cached;
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
-use crate::oci::{Digest, RepositoryName};
+use crate::clock::Timestamp;
+use crate::oci::{Descriptor, Digest, RepositoryName};
+use crate::store::Space;
 use crate::store::referrers::{Referrers, ReferrersQuery};
-use crate::store::{RepositoryKey, Space};
+use crate::upstream::error::Phase;
+use crate::upstream::{self, Upstream};
 
-impl Repositories {
-    /// Returns all tags of a repository, sorted bytewise: of the hosted one, else of the first
-    /// cached one.
-    ///
-    /// *Errors:* [`Error::NameUnknown`] when neither is there.
-    ///
-    /// *Spec:* `[end-8a]`.
-    pub async fn tags(
-        &self,
-        grant: &Grant<Pull>,
-        namespace: Option<&str>,
-    ) -> Result<Arc<Vec<String>>, Error> {
-        for repository in self.places(grant.name(), namespace).await? {
-            if self.0.store.repository_exists(&repository).await? {
-                return Ok(self.0.store.tags(&repository).await?);
+/// All that upstreams' lists may weigh in memory, in bytes, about; the least used are forgotten first.
+const LISTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Question {
+    /// The tags of a repository.
+    Tags(Arc<str>, RepositoryName),
+    /// The referrers of a manifest.
+    Referrers(Arc<str>, RepositoryName, Digest),
+}
+
+/// What an upstream answered.
+#[derive(Debug, Clone)]
+pub(super) enum List {
+    Tags(Arc<Vec<String>>),
+    Referrers(Arc<Vec<Descriptor>>),
+}
+
+/// A list, and when it was fetched.
+type Dated = (List, Timestamp);
+
+/// The lists that upstreams gave. Derived: losing one costs a question.
+#[derive(Debug)]
+pub(super) struct Lists(moka::sync::Cache<Question, Dated>);
+
+impl Default for Lists {
+    fn default() -> Self {
+        let weigh = |_: &Question, (list, _): &Dated| u32::try_from(list.weight()).unwrap_or(u32::MAX);
+        Self(moka::sync::Cache::builder().max_capacity(LISTS_BYTES_MAX).weigher(weigh).build())
+    }
+}
+
+impl List {
+    fn weight(&self) -> usize {
+        // A key, an entry and an allocation for each item, beside its text.
+        match self {
+            Self::Tags(tags) => 256 + tags.iter().map(|tag| tag.len() + 48).sum::<usize>(),
+            Self::Referrers(all) => {
+                let texts = |it: &Descriptor| {
+                    let annotations = it.annotations.iter().flatten();
+                    annotations.map(|(key, value)| key.len() + value.len() + 96).sum::<usize>()
+                };
+                256 + all.iter().map(|it| 512 + texts(it)).sum::<usize>()
             }
         }
-        Err(Error::NameUnknown { repository: grant.name().clone() })
+    }
+}
+
+/// A list that is no hosted one.
+struct Listed {
+    list: Option<List>,
+    stale: Option<Arc<str>>,
+}
+
+/// The tags of a repository.
+#[derive(Debug, Clone)]
+pub struct TagList {
+    /// Sorted bytewise.
+    pub tags: Arc<Vec<String>>,
+    /// What the upstream is called that could not be asked.
+    pub stale: Option<Arc<str>>,
+}
+
+/// The manifests about a manifest, or a page of them.
+#[derive(Debug, Clone, Default)]
+pub struct ReferrersList {
+    /// Sorted by digest.
+    pub page: Referrers,
+    /// What the upstream is called that could not be asked.
+    pub stale: Option<Arc<str>>,
+}
+
+impl Repositories {
+    /// Returns all tags of a repository: of the hosted one, else of the first upstream that has it.
+    ///
+    /// *Errors:* [`Error::NameUnknown`] when all that were asked said so; else what an upstream said of
+    /// which nothing is cached.
+    ///
+    /// *Spec:* `[end-8a]`.
+    pub async fn tags(&self, grant: &Grant<Pull>, namespace: Option<&str>) -> Result<TagList, Error> {
+        let name = grant.name();
+        let sides = self.sides(name, namespace).await?;
+        if let Some(hosted) = &sides.hosted
+            && self.0.store.repository_exists(hosted).await?
+        {
+            return Ok(TagList { tags: self.0.store.tags(hosted).await?, stale: None });
+        }
+        for upstream in &sides.upstreams {
+            let question = Question::Tags(Arc::clone(upstream.name()), name.clone());
+            let copy = cached(upstream, name);
+            let is_cached = self.0.store.repository_exists(&copy).await?;
+            match self.list_of(upstream, &question, is_cached).await {
+                Ok(Listed { list: Some(List::Tags(tags)), stale }) => return Ok(TagList { tags, stale }),
+                Ok(Listed { stale, .. }) => {
+                    return Ok(TagList { tags: self.0.store.tags(&copy).await?, stale });
+                }
+                Err(Error::Upstream(error)) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::NameUnknown { repository: name.clone() })
     }
 
-    /// Returns the descriptors of the manifests about a subject, sorted by digest; none for a
-    /// repository that is not there.
+    /// Returns the descriptors of the manifests about a subject; none for a repository that is not there.
+    ///
+    /// *Errors:* what an upstream said of which nothing is cached, but not that it has none.
     ///
     /// *Spec:* `[end-12a]`.
     pub async fn referrers(
@@ -39,13 +132,86 @@ impl Repositories {
         namespace: Option<&str>,
         subject: &Digest,
         query: ReferrersQuery<'_>,
-    ) -> Result<Referrers, Error> {
-        for repository in self.places(grant.name(), namespace).await? {
-            if self.0.store.repository_exists(&repository).await? {
-                return Ok(self.0.store.referrers(&repository, subject, query).await?);
+    ) -> Result<ReferrersList, Error> {
+        let name = grant.name();
+        let sides = self.sides(name, namespace).await?;
+        if let Some(hosted) = &sides.hosted
+            && self.0.store.repository_exists(hosted).await?
+        {
+            let page = self.0.store.referrers(hosted, subject, query).await?;
+            return Ok(ReferrersList { page, stale: None });
+        }
+        for upstream in &sides.upstreams {
+            let question = Question::Referrers(Arc::clone(upstream.name()), name.clone(), *subject);
+            let copy = cached(upstream, name);
+            let is_cached = self.0.store.repository_exists(&copy).await?;
+            let listed = self.list_of(upstream, &question, is_cached).await;
+            let (page, stale) = match listed {
+                Ok(Listed { list: Some(List::Referrers(all)), stale }) => (query.cut(&all), stale),
+                Ok(Listed { stale, .. }) => (self.0.store.referrers(&copy, subject, query).await?, stale),
+                Err(Error::Upstream(error)) if error.is_not_found() => continue,
+                Err(error) => return Err(error),
+            };
+            // Whether an upstream has the repository cannot be told from an empty list.
+            if !page.descriptors.is_empty() {
+                return Ok(ReferrersList { page, stale });
             }
         }
-        Ok(Referrers::default())
+        Ok(ReferrersList::default())
+    }
+
+    /// Returns the list of an upstream: the one it gave before, as long as that is fresh, or a new one. When
+    /// it has no answer, the old one, or none where something else is cached that can be listed.
+    async fn list_of(
+        &self,
+        upstream: &Arc<Upstream>,
+        question: &Question,
+        is_cached: bool,
+    ) -> Result<Listed, Error> {
+        let old = self.0.lists.0.get(question);
+        let interval = upstream.options().manifest_check_interval;
+        let (now, fetched_at) = (self.0.clock.now(), old.as_ref().map(|(_, at)| *at));
+        let old = old.map(|(list, _)| list);
+        if freshness::decide(now, fetched_at, interval) == Decision::Serve {
+            return Ok(Listed { list: old, stale: None });
+        }
+        let asked = self.ask_for_list(upstream, question);
+        let answer = if is_cached || old.is_some() {
+            let late =
+                upstream::Error::Timeout { upstream: Arc::clone(upstream.label()), phase: Phase::Check };
+            let timely = tokio::time::timeout(upstream.options().check_timeout, asked).await;
+            timely.unwrap_or_else(|_| Err(late.into()))
+        } else {
+            asked.await
+        };
+        match answer {
+            Ok(list) => Ok(Listed { list: Some(list), stale: None }),
+            // What is cached is served whatever the upstream does (P7).
+            Err(Error::Upstream(error)) if is_cached || old.is_some() => {
+                tracing::info!(upstream.name = %upstream.name(), error = %error, "a list is served without a check");
+                let stale = (!error.is_not_found()).then(|| Arc::clone(upstream.label()));
+                Ok(Listed { list: old, stale })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks an upstream for a list, once for all who want it.
+    async fn ask_for_list(&self, upstream: &Arc<Upstream>, question: &Question) -> Result<List, Error> {
+        let (this, upstream, asked) = (self.clone(), Arc::clone(upstream), question.clone());
+        let asking = async move {
+            let now = this.0.clock.now();
+            let list = match &asked {
+                Question::Tags(_, name) => List::Tags(Arc::new(upstream.tags(name).await?)),
+                Question::Referrers(_, name, subject) => {
+                    List::Referrers(Arc::new(upstream.referrers(name, subject).await?))
+                }
+            };
+            this.0.lists.0.insert(asked, (list.clone(), now));
+            Ok::<_, upstream::Error>(list)
+        };
+        let answer = self.0.list_flights.ask(question.clone(), asking).await;
+        Ok(answer.ok_or(crate::store::Error::Abandoned)??)
     }
 
     /// Returns the names of all repositories, hosted and cached, that `visible` lets through;
@@ -66,16 +232,5 @@ impl Repositories {
             names.dedup();
         }
         Ok(names)
-    }
-
-    /// Returns where a name's content may be: hosted first.
-    async fn places(
-        &self,
-        name: &RepositoryName,
-        namespace: Option<&str>,
-    ) -> Result<Vec<RepositoryKey>, Error> {
-        let sides = self.sides(name, namespace).await?;
-        let copies = sides.upstreams.iter().map(|upstream| cached(upstream, name));
-        Ok(sides.hosted.into_iter().chain(copies).collect())
     }
 }

@@ -6,6 +6,7 @@ use super::Error;
 use super::fill::Fills;
 use super::flight::Flights;
 use super::freshness::CheckedAt;
+use super::list::{List, Lists, Question};
 use super::pull::Fetched;
 use crate::clock::Clock;
 use crate::oci::{Reference, RepositoryName};
@@ -22,6 +23,8 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) fills: Fills,
     pub(super) flights: Flights<(Arc<str>, RepositoryName, Reference), Result<Fetched, upstream::Error>>,
+    pub(super) list_flights: Flights<Question, Result<List, upstream::Error>>,
+    pub(super) lists: Lists,
     pub(super) checked_at: CheckedAt,
     pub(super) clock: Clock,
 }
@@ -29,8 +32,16 @@ pub(super) struct Shared {
 impl Repositories {
     /// Makes the repositories of a store and the upstreams that its misses may ask.
     pub fn new(store: Store, routes: Routes, clock: Clock) -> Self {
-        let (fills, flights) = (Fills::new(store.clone()), Flights::default());
-        Self(Arc::new(Shared { store, routes, fills, flights, checked_at: CheckedAt::default(), clock }))
+        Self(Arc::new(Shared {
+            fills: Fills::new(store.clone()),
+            flights: Flights::default(),
+            list_flights: Flights::default(),
+            lists: Lists::default(),
+            checked_at: CheckedAt::default(),
+            store,
+            routes,
+            clock,
+        }))
     }
 
     /// Says whether a miss of this name may ask an upstream.

@@ -25,6 +25,34 @@ pub struct Referrers {
     pub more: bool,
 }
 
+impl ReferrersQuery<'_> {
+    /// Returns the page of a whole list, which is sorted by the text of the digests.
+    pub fn cut(&self, all: &[Descriptor]) -> Referrers {
+        let begin =
+            self.after.map_or(0, |after| all.partition_point(|it| it.digest.to_string().as_str() <= after));
+        let (mut page, mut bytes) = (Referrers::default(), 0);
+        for descriptor in all[begin..].iter().filter(|it| self.wants(it)) {
+            bytes += record::encode(descriptor).len() + 1;
+            if self.is_full(&page, bytes) {
+                page.more = true;
+                break;
+            }
+            page.descriptors.push(descriptor.clone());
+        }
+        page
+    }
+
+    fn wants(&self, descriptor: &Descriptor) -> bool {
+        let own = descriptor.artifact_type.as_deref();
+        self.types.is_empty() || own.is_some_and(|own| self.types.contains(&own))
+    }
+
+    /// Says whether a page is too full for what would make it this many bytes.
+    fn is_full(&self, page: &Referrers, bytes: usize) -> bool {
+        !page.descriptors.is_empty() && self.bytes_max.is_some_and(|max| bytes > max)
+    }
+}
+
 impl Store {
     /// Returns the descriptors of the manifests whose subject is this digest; none when there are
     /// none, or no such repository.
@@ -45,12 +73,11 @@ impl Store {
             let Some((descriptor, len)) = self.referrer(repository, subject, &digest).await? else {
                 continue;
             };
-            let own = descriptor.artifact_type.as_deref();
-            if !query.types.is_empty() && !own.is_some_and(|own| query.types.contains(&own)) {
+            if !query.wants(&descriptor) {
                 continue;
             }
             bytes += len + 1;
-            if !page.descriptors.is_empty() && query.bytes_max.is_some_and(|max| bytes > max) {
+            if query.is_full(&page, bytes) {
                 page.more = true;
                 break;
             }

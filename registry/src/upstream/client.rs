@@ -58,6 +58,26 @@ pub struct RemoteBlob {
     pub body: BoxStream<'static, Result<Bytes, Error>>,
 }
 
+/// What the urls of an upstream said that had no answer.
+#[derive(Debug, Default)]
+pub(super) struct Worst(Option<Error>);
+
+impl Worst {
+    /// Adds what one url said.
+    pub(super) fn add(&mut self, upstream: &Upstream, error: Error) {
+        tracing::debug!(upstream.name = %upstream.name, error = %error, "an upstream url did not answer");
+        self.0 = Some(match self.0.take() {
+            Some(worst) => worst.or_worse(error),
+            None => error,
+        });
+    }
+
+    /// Returns what a client is told.
+    pub(super) fn into_error(self, upstream: &Upstream) -> Error {
+        self.0.unwrap_or_else(|| Error::NotFound { upstream: Arc::clone(&upstream.label) })
+    }
+}
+
 /// Reads as "the upstream without a name".
 const UNNAMED: &str = "without a name";
 /// Where Docker Hub, whose namespace is `docker.io`, answers.
@@ -181,23 +201,17 @@ impl Upstream {
         path: &str,
         headers: HeaderMap,
     ) -> Result<Response, Error> {
-        let mut worst: Option<Error> = None;
+        let mut worst = Worst::default();
         for url in &self.options.urls {
             match self.ask_url(&method, url, name, path, &headers).await {
                 Ok(response) => return Ok(response),
-                Err(error) => {
-                    tracing::debug!(upstream.name = %self.name, error = %error, "an upstream url did not answer");
-                    worst = Some(match worst {
-                        Some(worst) => worst.or_worse(error),
-                        None => error,
-                    });
-                }
+                Err(error) => worst.add(self, error),
             }
         }
-        Err(worst.unwrap_or_else(|| Error::NotFound { upstream: Arc::clone(&self.label) }))
+        Err(worst.into_error(self))
     }
 
-    async fn ask_url(
+    pub(super) async fn ask_url(
         &self,
         method: &Method,
         url: &str,
@@ -299,7 +313,7 @@ impl Upstream {
         }
     }
 
-    async fn read_whole(&self, response: Response, limit: u64) -> Result<Bytes, Error> {
+    pub(super) async fn read_whole(&self, response: Response, limit: u64) -> Result<Bytes, Error> {
         let announced = response.content_length();
         if announced.is_some_and(|length| length > limit) {
             return Err(Error::wrong(&self.label, Wrong::TooLarge));

@@ -78,6 +78,9 @@ pub enum Wrong {
     /// The body is too large for a manifest.
     #[error("the manifest is larger than the limit")]
     TooLarge,
+    /// The list is none, goes in a circle, or leads to another host.
+    #[error("the list is none that can be read")]
+    List,
     /// It sent us from place to place.
     #[error("there were too many redirects, or one that leads nowhere")]
     Redirect,

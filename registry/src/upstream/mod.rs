@@ -8,11 +8,13 @@
 //! | `transport` | the seam: one HTTP exchange |
 //! | `reqwest_transport` | the real one, and what its errors mean |
 //! | `client` | the questions a cache asks |
+//! | `lists` | tags and referrers, page after page |
 //! | `token` | Bearer tokens, fetched without credentials |
 //! | `route` | which upstreams answer for a name |
 
 pub mod client;
 pub mod error;
+mod lists;
 pub mod options;
 pub mod reqwest_transport;
 pub mod route;

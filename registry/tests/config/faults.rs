@@ -18,7 +18,7 @@ fn all_faults_are_reported_together() {
     storage.rootDirectory: an empty string is not a path
     storage.commit: "perhaps" is not true or false
     storage.dedupe: 7 is not true or false
-    storage.uploadExpiry: "1s" is not a duration such as "300ms" or "1h30m", from 1m to 8760h
+    storage.uploadExpiry: "1ms" is not a duration such as "300ms" or "1h30m", from 1s to 8760h
     storage.maxUploads: 0 is not a whole number from 1 to 10000000
     storage.memoryCacheBytes: "8 mebibytes" is not a size such as 65536 or "8MiB", from 0 to 1TiB
     storage.gcDelay: "soon" is not a duration such as "300ms" or "1h30m", from 0s to 8760h

@@ -38,7 +38,7 @@ async fn an_open_registry_conforms() {
     let report = conformance::run(conformance::Options::new(format!("http://{address}"))).await.unwrap();
     assert_green(
         &report,
-        &["control", "--heavy", "credentials", "account", "HTTP/2", "announces no minimum"],
+        &["control", "--heavy", "credentials", "account", "an origin", "HTTP/2", "announces no minimum"],
     );
 }
 
@@ -55,6 +55,6 @@ async fn a_registry_with_accounts_conforms() {
     let report = conformance::run(options).await.unwrap();
     assert_green(
         &report,
-        &["control", "--heavy", "second account", "Bearer", "HTTP/2", "announces no minimum"],
+        &["control", "--heavy", "account", "tokens", "an origin", "HTTP/2", "announces no minimum"],
     );
 }

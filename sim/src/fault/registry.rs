@@ -160,7 +160,7 @@ mod tests {
     use crate::{fault::Selector, origin::Journal};
 
     fn chosen(faults: &Faults, path: &str) -> usize {
-        let exchange = Journal::default().begin("GET", path, "", None);
+        let exchange = Journal::default().begin("GET", path, "", None, false);
         faults.choose("GET", path, &exchange).len()
     }
 

@@ -37,6 +37,8 @@ pub struct Entry {
     pub query: String,
     /// The `Range` header of the request.
     pub range: Option<String>,
+    /// Whether the request carried `Authorization`; what it said is nobody's business.
+    pub authorized: bool,
     /// Response status; `None` while the request is not answered.
     pub status: Option<u16>,
     /// Body bytes that left the origin so far.
@@ -57,6 +59,7 @@ pub(crate) struct LiveExchange {
     path: String,
     query: String,
     range: Option<String>,
+    authorized: bool,
     status: AtomicU16,
     bytes_sent: AtomicU64,
     complete: AtomicBool,
@@ -117,6 +120,7 @@ impl Journal {
         path: &str,
         query: &str,
         range: Option<String>,
+        authorized: bool,
     ) -> Arc<LiveExchange> {
         let mut exchanges = locked(&self.exchanges);
         let exchange = Arc::new(LiveExchange {
@@ -125,6 +129,7 @@ impl Journal {
             path: path.to_owned(),
             query: query.to_owned(),
             range,
+            authorized,
             status: AtomicU16::new(0),
             bytes_sent: AtomicU64::new(0),
             complete: AtomicBool::new(false),
@@ -179,6 +184,7 @@ impl LiveExchange {
             path: self.path.clone(),
             query: self.query.clone(),
             range: self.range.clone(),
+            authorized: self.authorized,
             status: (status != 0).then_some(status),
             bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
             complete: self.complete.load(Ordering::Relaxed),

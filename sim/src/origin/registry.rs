@@ -176,7 +176,8 @@ impl Origin {
         let method = request.method().as_str();
         let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
         let range = request.headers().get(http::header::RANGE).and_then(|it| it.to_str().ok());
-        let exchange = self.inner.journal.begin(method, path, query, range.map(str::to_owned));
+        let authorized = request.headers().contains_key(http::header::AUTHORIZATION);
+        let exchange = self.inner.journal.begin(method, path, query, range.map(str::to_owned), authorized);
         let hits = self.inner.faults.choose(method, path, &exchange);
         (exchange, hits)
     }

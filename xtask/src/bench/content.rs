@@ -44,19 +44,9 @@ impl Content {
         let config_digest = part("config", b"{}")?;
         let small_digest = part("small", &noise(SMALL_BYTES, 1))?;
         let large_digest = part("large", &noise(LARGE_BYTES, 2))?;
-        let layer = |digest: &str, size: usize| json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": size});
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config_digest, "size": 2},
-            "layers": [layer(&small_digest, SMALL_BYTES), layer(&large_digest, LARGE_BYTES)],
-        })
-        .to_string();
+        let layers = [(small_digest.clone(), SMALL_BYTES), (large_digest.clone(), LARGE_BYTES)];
+        let manifest = push_manifest(url, &config_digest, &layers)?;
         fs::write(folder.join("manifest"), &manifest).context("writing the manifest")?;
-        let path = format!("/v2/{REPOSITORY}/manifests/{TAG}");
-        let header = format!("Content-Type: {MANIFEST_TYPE}");
-        let answer = Client::connect(url)?.send("PUT", &path, Some(&header), manifest.as_bytes())?;
-        expect(&answer, 201, "the manifest")?;
         Ok(Self { small_digest, large_digest })
     }
 
@@ -74,6 +64,36 @@ impl Content {
     pub(super) fn large(&self) -> Target {
         Target { path: format!("/v2/{REPOSITORY}/blobs/{}", self.large_digest), file: "large" }
     }
+}
+
+/// Pushes a small image and returns its name with a tag.
+pub(crate) fn push_image(url: &str, folder: &Path) -> Result<String> {
+    let layer = noise(SMALL_BYTES, 3);
+    for (name, bytes) in [("config", &b"{}"[..]), ("layer", &layer)] {
+        let file = folder.join(name);
+        fs::write(&file, bytes).with_context(|| format!("writing {}", file.display()))?;
+        push_blob(url, bytes, &digest(&file)?)?;
+    }
+    let layer = (digest(&folder.join("layer"))?, SMALL_BYTES);
+    push_manifest(url, &digest(&folder.join("config"))?, &[layer])?;
+    Ok(format!("{REPOSITORY}:{TAG}"))
+}
+
+/// Pushes the manifest of a configuration `{}` and of layers by digest and size, and returns its text.
+fn push_manifest(url: &str, config: &str, layers: &[(String, usize)]) -> Result<String> {
+    let layer = |(digest, size): &(String, usize)| json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": size});
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2},
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+    })
+    .to_string();
+    let path = format!("/v2/{REPOSITORY}/manifests/{TAG}");
+    let header = format!("Content-Type: {MANIFEST_TYPE}");
+    let answer = Client::connect(url)?.send("PUT", &path, Some(&header), manifest.as_bytes())?;
+    expect(&answer, 201, "the manifest")?;
+    Ok(manifest)
 }
 
 /// Pushes a blob by POST and PUT, and returns how long it took until the 201.

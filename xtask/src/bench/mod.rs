@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::content::push_image;
 use crate::cargo::{self, Profile, Workspace};
 use crate::packages;
 use crate::process::is_on_path;

@@ -1,6 +1,6 @@
 //! The section `storage`.
 
-use super::{ANY_COUNT, ANY_DURATION, GLOBS, MINUTE, SECTIONS, TEXTS, TIB, YEAR};
+use super::{ANY_COUNT, ANY_DURATION, GLOBS, SECOND, SECTIONS, TEXTS, TIB, YEAR};
 use crate::config::key::{Key, honoured, inert, pending};
 use crate::config::kind::{Kind, Names};
 
@@ -21,7 +21,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     honoured(
         "storage.uploadExpiry",
-        Kind::Duration(MINUTE, YEAR),
+        Kind::Duration(SECOND, YEAR),
         "24h",
         "How long an upload may stand still.",
     )

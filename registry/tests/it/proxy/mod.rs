@@ -20,6 +20,7 @@
 
 mod adopt;
 mod bench;
+mod lists;
 mod outage;
 mod pull;
 mod routing;

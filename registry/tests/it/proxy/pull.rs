@@ -159,34 +159,3 @@ async fn an_upstream_that_tells_no_digest_is_asked_again_and_believed_never() {
         assert!(guard.fired() >= 4, "{value:?}");
     }
 }
-
-#[tokio::test]
-async fn tags_and_referrers_of_a_cached_repository_are_answered_here() {
-    let bench = Bench::new().await;
-    let subject = bench.image("v1", &[10], 1);
-    let spec = ImageSpec {
-        subject: Some(subject.manifest.digest.clone()),
-        artifact_type: Some("application/x.sbom".to_owned()),
-        ..ImageSpec::default()
-    };
-    let referrer = bench.origin.seed_image(REPO, "sbom", &spec).manifest.digest.to_string();
-    for tag in ["v1", "sbom"] {
-        assert_eq!(bench.client.get(&manifest_path(tag)).await.status, 200);
-    }
-    bench.image("unpulled", &[10], 2);
-    bench.running.stop().await;
-    let mark = bench.origin.journal().mark();
-    let tags = bench.client.get(&format!("/v2/{REPO}/tags/list")).await;
-    assert_eq!(tags.json()["tags"], serde_json::json!(["sbom", "v1"]));
-    let referrers = bench.client.get(&format!("/v2/{REPO}/referrers/{}", subject.manifest.digest)).await;
-    let listed = referrers.json();
-    assert_eq!(
-        (referrers.status.as_u16(), listed["manifests"][0]["digest"].as_str()),
-        (200, Some(&*referrer))
-    );
-    assert_eq!(listed["manifests"][0]["artifactType"], "application/x.sbom");
-    assert_eq!(listed["manifests"].as_array().unwrap().len(), 1);
-    let catalog = bench.client.get("/v2/_catalog").await;
-    assert_eq!(catalog.json()["repositories"], serde_json::json!([REPO]));
-    assert_eq!(bench.origin.journal().mark(), mark);
-}
