@@ -59,7 +59,7 @@ pub enum Outcome {
     Skip,
     /// A prerequisite failed, so that this check could say nothing.
     Moot,
-    /// The check failed, as the list of known failures says.
+    /// The check failed, as the list of known failures says; or it is listed as one that fails sometimes.
     Known,
     /// The check itself could not be carried out.
     Error,

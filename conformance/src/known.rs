@@ -2,6 +2,7 @@
 //!
 //! *Shape*: one id a line; `#` begins a comment, on a line of its own or after the id. The comment lines
 //! above an id are its cause, and an id without a cause is refused: a list nobody can explain hides bugs.
+//! `ID sometimes` is a failure that shows itself in some runs only, such as a race: it counts as known in all.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,20 @@ use thiserror::Error;
 /// Known failures by id, each with its cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    causes: BTreeMap<String, String>,
+    failures: BTreeMap<String, Failure>,
 }
+
+/// A failure that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why the target fails.
+    pub cause: String,
+    /// Whether it may pass all the same.
+    pub is_sometimes: bool,
+}
+
+/// The word after an id that says that it fails in some runs only.
+const SOMETIMES: &str = "sometimes";
 
 /// Says what is wrong with a list of known failures.
 #[derive(Debug, Error)]
@@ -65,12 +78,14 @@ impl Known {
     ///
     /// *Errors*: every variant of [`KnownError`] but `Read`.
     pub fn parse(text: &str, ids: &[&str]) -> Result<Self, KnownError> {
-        let mut causes = BTreeMap::new();
+        let mut failures = BTreeMap::new();
         let mut above: Vec<&str> = Vec::new();
         let mut used = false;
         for (number, line) in text.lines().enumerate() {
             let (id, comment) = line.split_once('#').map_or((line, None), |(id, c)| (id, Some(c.trim())));
-            let (id, line) = (id.trim().to_owned(), number + 1);
+            let (id, line) = (id.trim(), number + 1);
+            let often = id.strip_suffix(SOMETIMES).map(str::trim_end);
+            let (id, is_sometimes) = (often.unwrap_or(id).to_owned(), often.is_some());
             if id.is_empty() {
                 // A blank line or a comment after an id begins a new group of causes.
                 if used || comment.is_none() {
@@ -88,16 +103,16 @@ impl Known {
             if !ids.contains(&id.as_str()) {
                 return Err(KnownError::Id { line, id });
             }
-            if causes.insert(id.clone(), cause).is_some() {
+            if failures.insert(id.clone(), Failure { cause, is_sometimes }).is_some() {
                 return Err(KnownError::Twice { line, id });
             }
         }
-        Ok(Self { causes })
+        Ok(Self { failures })
     }
 
-    /// Returns the cause when the id is listed.
-    pub fn cause(&self, id: &str) -> Option<&str> {
-        self.causes.get(id).map(String::as_str)
+    /// Returns what is known when the id is listed.
+    pub fn failure(&self, id: &str) -> Option<&Failure> {
+        self.failures.get(id)
     }
 }
 
@@ -109,12 +124,13 @@ mod tests {
 
     #[test]
     fn causes_stand_above_or_beside() {
-        let text = "# title\n\n# It has\n# no header.\nT-001\nT-002 # Same.\n# Other.\nR-009\n";
+        let text = "# title\n\n# It has\n# no header.\nT-001\nT-002 # Same.\n# Other.\nR-009 sometimes\n";
         let known = Known::parse(text, &IDS).unwrap();
-        assert_eq!(known.cause("T-001"), Some("It has no header."));
-        assert_eq!(known.cause("T-002"), Some("It has no header. Same."));
-        assert_eq!(known.cause("R-009"), Some("Other."));
-        assert_eq!(known.cause("T-003"), None);
+        let failure = |cause: &str, is_sometimes| Failure { cause: cause.to_owned(), is_sometimes };
+        assert_eq!(known.failure("T-001"), Some(&failure("It has no header.", false)));
+        assert_eq!(known.failure("T-002"), Some(&failure("It has no header. Same.", false)));
+        assert_eq!(known.failure("R-009"), Some(&failure("Other.", true)));
+        assert_eq!(known.failure("T-003"), None);
     }
 
     #[test]

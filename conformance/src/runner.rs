@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::check::{Check, Content, Outcome, Stop, Verdict};
 use crate::context::{Context, Left, Shared, Temperature};
-use crate::known::Known;
+use crate::known::{Failure, Known};
 use crate::plan::{Next, lacks, next};
 use crate::progress::Progress;
 use crate::report::{CheckResult, Observation};
@@ -180,7 +180,7 @@ impl Run<'_> {
             self.gathered.left.extend(context.take_left());
             exchanges.extend(context.take_exchanges());
         }
-        let (outcome, message) = judge(verdict, self.settings.known.cause(check.id));
+        let (outcome, message) = judge(verdict, self.settings.known.failure(check.id));
         self.record(check, outcome, message, exchanges);
     }
 
@@ -229,16 +229,21 @@ fn named(stop: Stop, temperature: Temperature) -> Stop {
     }
 }
 
-/// Turns a verdict into an outcome, given the cause when the check is known to fail.
-fn judge(verdict: Verdict, known: Option<&str>) -> (Outcome, String) {
+/// Turns a verdict into an outcome, given what is known when the check is listed as failing.
+fn judge(verdict: Verdict, known: Option<&Failure>) -> (Outcome, String) {
     match (verdict, known) {
         (Ok(()), None) => (Outcome::Pass, String::new()),
-        (Ok(()), Some(cause)) => (
+        (Ok(()), Some(Failure { cause, is_sometimes: true })) => {
+            (Outcome::Known, format!("{cause} Seen: nothing this time"))
+        }
+        (Ok(()), Some(Failure { cause, .. })) => (
             Outcome::Fail,
             format!("passed, but is listed as a known failure ({cause}); take it off the list"),
         ),
         (Err(Stop::Fail(message)), None) => (Outcome::Fail, message),
-        (Err(Stop::Fail(message)), Some(cause)) => (Outcome::Known, format!("{cause} Seen: {message}")),
+        (Err(Stop::Fail(message)), Some(known)) => {
+            (Outcome::Known, format!("{} Seen: {message}", known.cause))
+        }
         (Err(Stop::Skip(message)), _) => (Outcome::Skip, message),
         (Err(Stop::Error(message)), _) => (Outcome::Error, message),
     }
@@ -281,12 +286,18 @@ mod tests {
     #[test]
     fn known_failures_fail_when_they_pass() {
         let fail = || Err(Stop::Fail("saw 500".into()));
+        let always = Failure { cause: "It breaks.".into(), is_sometimes: false };
+        let sometimes = Failure { is_sometimes: true, ..always.clone() };
         assert_eq!(judge(Ok(()), None).0, Outcome::Pass);
-        assert_eq!(judge(Ok(()), Some("cause")).0, Outcome::Fail);
+        assert_eq!(judge(Ok(()), Some(&always)).0, Outcome::Fail);
+        let lucky = (Outcome::Known, "It breaks. Seen: nothing this time".into());
+        assert_eq!(judge(Ok(()), Some(&sometimes)), lucky);
         assert_eq!(judge(fail(), None), (Outcome::Fail, "saw 500".into()));
-        assert_eq!(judge(fail(), Some("It breaks.")), (Outcome::Known, "It breaks. Seen: saw 500".into()));
-        assert_eq!(judge(Err(Stop::Error("e".into())), Some("cause")).0, Outcome::Error);
-        assert_eq!(judge(Err(Stop::Skip("s".into())), Some("cause")).0, Outcome::Skip);
+        for known in [&always, &sometimes] {
+            assert_eq!(judge(fail(), Some(known)), (Outcome::Known, "It breaks. Seen: saw 500".into()));
+        }
+        assert_eq!(judge(Err(Stop::Error("e".into())), Some(&always)).0, Outcome::Error);
+        assert_eq!(judge(Err(Stop::Skip("s".into())), Some(&always)).0, Outcome::Skip);
     }
 
     #[tokio::test]

@@ -43,7 +43,7 @@ pub(crate) fn run_tests(steps: &mut Steps, workspace: &Workspace, args: &Args) {
     });
     if_present(steps, workspace, ("test", crash::KILL_TEST), required, || crash::kill(workspace, required));
     if_present(steps, workspace, ("test", e2e::TEST), required, || e2e::run_all(workspace, required));
-    if_present(steps, workspace, ("bin", "conformance"), required, || conformance::run_built(workspace));
+    conformance::run_built(steps, workspace);
     if_present(steps, workspace, ("bin", "sim"), required, || sim::run_built(workspace));
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::tally::Tally;
 
 /// The levels, the strongest first.
-const LEVELS: [&str; 4] = ["must", "should", "may", "observe"];
+pub(super) const LEVELS: [&str; 4] = ["must", "should", "may", "observe"];
 /// The outcomes, each before those that it outweighs.
 const OUTCOMES: [&str; 6] = ["fail", "error", "known", "pass", "moot", "skip"];
 /// The order in which they are counted in a report.
@@ -77,6 +77,18 @@ impl Merged {
             failed: count(&["fail", "error"]),
             skipped: count(&["skip", "moot", "known"]),
         }
+    }
+
+    /// Returns how many checks failed as listed.
+    pub(super) fn known(&self) -> u64 {
+        self.count(None, "known")
+    }
+
+    /// Returns how many checks of a level passed, and how many judged the target.
+    pub(super) fn passed_of(&self, level: &str) -> (u64, u64) {
+        let judged = ["pass", "fail", "known", "error"];
+        let judged = judged.iter().map(|outcome| self.count(Some(level), outcome)).sum();
+        (self.count(Some(level), "pass"), judged)
     }
 
     fn all(&self) -> impl Iterator<Item = &Check> {

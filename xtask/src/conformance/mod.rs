@@ -2,11 +2,13 @@
 //! against any registry.
 //!
 //! Map: `stands` (the servers and their configurations), `controls` (what checks do to them beside HTTP),
-//! `merge` (one report of several).
+//! `merge` (one report of several), `peer` (another registry beside ours), `table` (the result in README.md).
 
 mod controls;
 mod merge;
+mod peer;
 mod stands;
+mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,10 @@ pub(crate) struct Args {
     /// Runs the checks that take minutes or gigabytes, too.
     #[arg(long)]
     heavy: bool,
+    /// Also runs the suite against Debian's docker-registry, and checks the table in README.md, which the
+    /// variable UPDATE_DOCS writes anew.
+    #[arg(long, conflicts_with = "target")]
+    peer: bool,
     /// What `conformance run` is given beside the target and the report.
     #[arg(last = true)]
     args: Vec<String>,
@@ -52,14 +58,56 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Tally> {
     }
     let program = workspace.build("wharfinger", Profile::Dev)?;
     let programs = Programs { suite: &suite, wharfinger: &program };
-    ours(workspace, &programs, &extra, args.official.as_deref())
+    if args.peer {
+        workspace.build("sim", Profile::Dev)?;
+    }
+    let mut steps = Steps::default();
+    beside(&mut steps, workspace, &programs, args.peer, &extra, args.official.as_deref());
+    Ok(steps.finish())
 }
 
-/// Runs the suite as part of a test run, whose programs are built already.
-pub(crate) fn run_built(workspace: &Workspace) -> Result<Tally> {
+/// Runs the suite as part of a test run, whose programs are built already: against wharfinger, and against
+/// its peer.
+pub(crate) fn run_built(steps: &mut Steps, workspace: &Workspace) {
     let suite = workspace.program("conformance", Profile::Dev);
     let wharfinger = workspace.program("wharfinger", Profile::Dev);
-    ours(workspace, &Programs { suite: &suite, wharfinger: &wharfinger }, &[], None)
+    beside(steps, workspace, &Programs { suite: &suite, wharfinger: &wharfinger }, true, &[], None);
+}
+
+/// Runs the suite against wharfinger and, if wanted, its peer.
+fn beside(
+    steps: &mut Steps,
+    workspace: &Workspace,
+    programs: &Programs<'_>,
+    with_peer: bool,
+    args: &[String],
+    binary: Option<&Path>,
+) {
+    let mut results: Vec<(&str, Merged)> = Vec::new();
+    steps.run("conformance", || {
+        let (merged, official) = ours(workspace, programs, args, binary)?;
+        let mut tally = merged.tally();
+        tally += official;
+        results.push(("wharfinger", merged));
+        Ok(tally)
+    });
+    if !with_peer {
+        return;
+    }
+    steps.run("conformance of docker-registry", || {
+        let Some(merged) = peer::run(workspace, programs.suite, args)? else {
+            println!("skipped: docker-registry is not installed");
+            return Ok(Tally::PASSED.with_skips(1, false));
+        };
+        println!("\n{merged}");
+        let tally = peer::tally(&merged);
+        results.push((peer::NAME, merged));
+        Ok(tally)
+    });
+    // Part of a suite makes no table.
+    if args.is_empty() && results.len() == 2 {
+        steps.run("conformance table", || table::check(workspace, &results));
+    }
 }
 
 /// What a run of the suite against wharfinger starts.
@@ -93,7 +141,7 @@ fn ours(
     programs: &Programs<'_>,
     args: &[String],
     binary: Option<&Path>,
-) -> Result<Tally> {
+) -> Result<(Merged, Tally)> {
     let folder = workspace.reports("conformance");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
@@ -104,7 +152,8 @@ fn ours(
         println!("\n-- {}: {}", kind.name, kind.says);
         let stand = Stand::start(workspace, programs.wharfinger, kind)?;
         let reports = folder.join(kind.name);
-        let report = suite(programs.suite, &stand, &reports, args)
+        let all: Vec<String> = stand.args().iter().chain(args).cloned().collect();
+        let report = suite(programs.suite, stand.url(), &reports, &all)
             .with_context(|| format!("the suite against the stand `{}`", kind.name))?;
         merged.add(kind.name, &report)?;
         if let Some(binary) = binary.filter(|_| kind.is_open()) {
@@ -115,15 +164,13 @@ fn ours(
     fs::write(folder.join("report.json"), merged.report())
         .with_context(|| format!("writing into {}", folder.display()))?;
     println!("\n{merged}\nreports in {}", folder.display());
-    let mut tally = merged.tally();
-    tally += official_tally;
-    Ok(tally)
+    Ok((merged, official_tally))
 }
 
-/// Runs the suite against one stand and returns its report; what failed is in there.
-fn suite(suite: &Path, stand: &Stand, folder: &Path, args: &[String]) -> Result<Value> {
+/// Runs the suite against one registry and returns its report; what failed is in there.
+fn suite(suite: &Path, target: &str, folder: &Path, args: &[String]) -> Result<Value> {
     let mut command = Command::new(suite);
-    command.args(["run", "--target", stand.url(), "--report"]).arg(folder).args(stand.args()).args(args);
+    command.args(["run", "--target", target, "--report"]).arg(folder).args(args);
     let status = command.status().with_context(|| format!("starting {}", suite.display()))?;
     let ran = status.success() || [Some(1), Some(EXIT_NOTHING)].contains(&status.code());
     ensure!(ran, "{} ended with {status}", suite.display());
