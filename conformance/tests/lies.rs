@@ -279,7 +279,7 @@ const DECLARED: &[(&str, &str)] = &[
 const UNTRIED: &[(&str, &str)] = &[
     ("T-107", "It needs a registry that can be configured to expire sessions soon, which the origin is not."),
     ("T-159", "It needs a registry that can be configured to limit requests, which the origin is not."),
-    ("T-161", "It needs a proxy, which the origin is not: docs/kill-matrix.md has those lies apart."),
+    ("T-161", "It needs a proxy, which the origin is not."),
 ];
 
 /// Runs the whole suite against an origin and returns its report.
