@@ -7,7 +7,7 @@ use wharfinger::backend::fs::{Durability, FsBackend};
 use wharfinger::backend::memory::MemoryDisk;
 use wharfinger::clock::Clock;
 use wharfinger::http::{App, options::Options};
-use wharfinger::repository::Repositories;
+use wharfinger::repository::{self, Repositories};
 use wharfinger::store::{self, Store};
 use wharfinger::upstream::Routes;
 
@@ -21,7 +21,8 @@ pub async fn registry() -> App {
         FsBackend::open(Arc::new(MemoryDisk::new()), Durability::Synced).await.expect("memory opens");
     let options = store::options::Options::default();
     let store = Store::open(Arc::new(backend), options, Clock::system()).await.expect("memory opens");
-    let repositories = Repositories::new(store, Routes::default(), Clock::system());
+    let options = repository::options::Options::default();
+    let repositories = Repositories::new(store, Routes::default(), options, Clock::system());
     let access = Access::new(auth::options::Options::default()).expect("no rules are no mistake");
     App::new(repositories, access, Options::default())
 }

@@ -93,7 +93,7 @@ impl Server {
         let clock = Clock::system();
         let store = open_store(&config, clock.clone()).await?;
         let routes = routes(&config, &clock)?;
-        let repositories = Repositories::new(store.clone(), routes, clock);
+        let repositories = Repositories::new(store.clone(), routes, config.repositories, clock);
         let access = Access::new(config.auth.clone())?;
         let app = App::new(repositories, access, config.http.clone());
         let metrics = config.metrics.enable.then(telemetry::start_metrics).flatten();

@@ -81,9 +81,12 @@ fn describe() {
     counter!("wharfinger_uploads_bytes_total", "Bytes of blobs pushed");
     counter!("wharfinger_upstream_requests_total", "Requests to upstreams, by outcome");
     histogram!("wharfinger_upstream_request_seconds", "From such a request to the head of its answer");
+    counter!("wharfinger_upstream_retries_total", "Attempts at upstreams that were scheduled again");
+    gauge!("wharfinger_upstream_breakers_open", "Urls of upstreams that are not asked for a while");
+    counter!("wharfinger_fills_mismatched_total", "Bodies of upstreams that did not have their digest");
     counter!("wharfinger_fills_total", "Blobs fetched from upstreams, by outcome");
     counter!("wharfinger_fills_joined_total", "Readers that joined a fetch under way");
-    counter!("wharfinger_fills_bytes_total", "Bytes of blobs fetched and verified");
+    counter!("wharfinger_fills_bytes_total", "Bytes of blobs received from upstreams");
     counter!(
         "wharfinger_stale_serves_total",
         "Cached tags served without a check, since the upstream did not answer"

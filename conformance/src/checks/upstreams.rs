@@ -220,7 +220,7 @@ async fn told(ctx: &Context, fault: &Fault, allowed: &[u16]) -> Verdict {
 
 async fn judged(ctx: &Context, repo: &str, image: &Image, fault: &Fault, allowed: &[u16]) -> Verdict {
     let mut findings = Findings::default();
-    for request in [ctx.manifest("GET", &repo, "t"), ctx.blob_request("GET", &repo, &image.layer.digest)] {
+    for request in [ctx.manifest("GET", repo, "t"), ctx.blob_request("GET", repo, &image.layer.digest)] {
         let answer = ctx.send(request).await;
         let answer = answer.map_err(|stop| named(stop, fault))?;
         findings.note(status(&answer, allowed).map_err(|stop| named(stop, fault)))?;

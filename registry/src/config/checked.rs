@@ -109,6 +109,12 @@ impl FromChecked for NonZeroU32 {
     }
 }
 
+impl FromChecked for u32 {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        u64::from_checked(checked).and_then(|value| value.try_into().ok())
+    }
+}
+
 impl FromChecked for u16 {
     fn from_checked(checked: &Checked) -> Option<Self> {
         u64::from_checked(checked).and_then(|value| value.try_into().ok())

@@ -1,6 +1,6 @@
 //! What a configuration resolves to: the options of every layer in one value.
 
-use crate::{auth, http, store, upstream};
+use crate::{auth, http, repository, store, upstream};
 
 /// Everything that the server is told, resolved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct Config {
     pub store: store::options::Options,
     /// Who may do what (`http.auth`, `http.accessControl`).
     pub auth: auth::options::Options,
+    /// What holds for all registries behind this one (`extensions.sync`).
+    pub repositories: repository::options::Options,
     /// The registries behind this one, in the order they are asked (`extensions.sync.registries`).
     pub upstreams: Vec<upstream::options::Options>,
     /// The metrics endpoint (`extensions.metrics`).

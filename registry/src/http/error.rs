@@ -217,7 +217,7 @@ impl Error {
                     set(http::header::RANGE, &super::uploads::range_of(offset));
                 }
                 if let Some(wait) = retry_after(source) {
-                    set(RETRY_AFTER, &wait.as_secs().max(1).to_string());
+                    set(RETRY_AFTER, &whole_seconds(wait).to_string());
                 }
             }
             // RFC 9110 §15.5.6: a 405 says what is allowed.
@@ -226,7 +226,7 @@ impl Error {
             }
             Self::Repository(error) => {
                 if let Some(wait) = retry_after(error) {
-                    set(RETRY_AFTER, &wait.as_secs().max(1).to_string());
+                    set(RETRY_AFTER, &whole_seconds(wait).to_string());
                 }
             }
             Self::Route(_)
@@ -326,6 +326,7 @@ fn code_of(error: &repository::Error) -> ErrorCode {
             UpstreamError::Status { .. }
             | UpstreamError::Unreachable { .. }
             | UpstreamError::Timeout { .. }
+            | UpstreamError::Paused { .. }
             | UpstreamError::Wrong { .. } => ErrorCode::Unknown,
         },
         repository::Error::Manifest(_) => ErrorCode::ManifestInvalid,
@@ -368,6 +369,7 @@ fn status_of(error: &repository::Error) -> StatusCode {
             UpstreamError::Denied { .. } => StatusCode::FORBIDDEN,
             UpstreamError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             UpstreamError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            UpstreamError::Paused { .. } => StatusCode::SERVICE_UNAVAILABLE,
             UpstreamError::Status { .. }
             | UpstreamError::Unreachable { .. }
             | UpstreamError::Wrong { .. } => StatusCode::BAD_GATEWAY,
@@ -388,6 +390,7 @@ fn retry_after(error: &repository::Error) -> Option<Duration> {
         repository::Error::Upstream(UpstreamError::RateLimited { retry_after, .. }) => {
             Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT))
         }
+        repository::Error::Upstream(UpstreamError::Paused { retry_after, .. }) => Some(*retry_after),
         repository::Error::Store(StoreError::UploadsFull { .. } | StoreError::UploadBusy { .. }) => {
             Some(RETRY_AFTER_DEFAULT)
         }

@@ -14,7 +14,7 @@ use super::{Error, Repositories};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName};
 use crate::store::RepositoryKey;
 use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging};
-use crate::upstream::Upstream;
+use crate::upstream::Candidate;
 
 /// How deep indexes may stand in indexes.
 const DEPTH_MAX: usize = 4;
@@ -121,9 +121,9 @@ impl Repositories {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, Error> {
-        for upstream in self.askable(name) {
+        for Candidate { upstream, name } in self.candidates(name) {
             let reference = Reference::Digest(*digest);
-            if let Some(copy) = self.0.store.manifest(&cached(upstream, name), &reference).await? {
+            if let Some(copy) = self.0.store.manifest(&cached(&upstream, &name), &reference).await? {
                 return Ok(Some(copy));
             }
         }
@@ -132,25 +132,22 @@ impl Repositories {
 
     async fn adopt_blob(&self, name: &RepositoryName, digest: &Digest, may_ask: bool) -> Result<bool, Error> {
         let hosted = RepositoryKey::hosted(name.clone());
-        for upstream in self.askable(name) {
-            if self.0.store.mount_blob(&cached(upstream, name), &hosted, digest).await? {
+        for Candidate { upstream, name } in self.candidates(name) {
+            if self.0.store.mount_blob(&cached(&upstream, &name), &hosted, digest).await? {
                 return Ok(true);
             }
         }
-        for upstream in self.askable(name).filter(|_| may_ask) {
-            match upstream.blob_size(name, digest).await {
+        for candidate in self.candidates(name).filter(|_| may_ask) {
+            match self.remote_size(&candidate, digest).await {
                 Ok(_) => {
+                    let Candidate { upstream, name } = &candidate;
                     self.0.fills.join(upstream, name, digest).stored().await?;
                     return Ok(self.0.store.mount_blob(&cached(upstream, name), &hosted, digest).await?);
                 }
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
+                Err(Error::Upstream(error)) if error.is_not_found() => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(false)
-    }
-
-    fn askable<'a>(&'a self, name: &'a RepositoryName) -> impl Iterator<Item = &'a Arc<Upstream>> {
-        self.0.routes.of(name).filter(|upstream| upstream.options().on_demand)
     }
 }

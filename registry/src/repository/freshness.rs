@@ -1,74 +1,175 @@
-//! Whether a cached tag may be served without asking: pure, beside the memory of when it was asked.
+//! Whether a cached tag may be served without asking, and after an upstream's refusal: pure, beside the
+//! memory of when each was asked.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::oci::{RepositoryName, Tag};
+use crate::upstream;
+use crate::upstream::options::{OnRefusal, Options};
 
 /// What to do with a cached tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Serve it; the upstream is not asked.
     Serve,
+    /// Serve it, and ask the upstream afterwards.
+    ServeThenCheck,
     /// Ask the upstream whether it has moved.
     Check,
 }
 
-/// Decides about a tag that was last checked at `checked_at`, if ever in this process.
-pub fn decide(now: Timestamp, checked_at: Option<Timestamp>, interval: Duration) -> Decision {
-    match checked_at {
-        // A clock that went back makes `since` zero: serving is bounded by the interval all the same.
-        Some(checked_at) if !interval.is_zero() && now.since(checked_at) < interval => Decision::Serve,
-        _ => Decision::Check,
+/// Decides about a tag that was last checked at `checked_at`, if ever.
+pub fn decide(now: Timestamp, checked_at: Option<Timestamp>, options: &Options) -> Decision {
+    // A clock that went back makes `since` zero: serving is bounded by the interval all the same.
+    let age = checked_at.map(|checked_at| now.since(checked_at));
+    let within = |limit: Duration| !limit.is_zero() && age.is_some_and(|age| age < limit);
+    if within(options.manifest_check_interval) {
+        Decision::Serve
+    } else if within(options.stale_while_revalidate) {
+        Decision::ServeThenCheck
+    } else {
+        Decision::Check
     }
 }
 
-type Key = (Arc<str>, RepositoryName, Tag);
+/// Says whether a cached tag of this age is served although the upstream answered with an error.
+///
+/// *Shape*: a 404 and a refusal are answers, which may be followed; anything else says nothing of the tag.
+pub fn outlives(error: &upstream::Error, age: Option<Duration>, options: &Options) -> bool {
+    // What nobody knows the age of is older than any limit.
+    let within = |limit: Option<Duration>| limit.is_none_or(|limit| age.is_some_and(|age| age <= limit));
+    match error {
+        upstream::Error::NotFound { .. } => options.on_delete == OnRefusal::Keep,
+        upstream::Error::Denied { .. } => {
+            options.on_denied == OnRefusal::Keep && within(Some(options.denied_stale_max))
+        }
+        _ => within(options.stale_age_max),
+    }
+}
 
-/// When each tag was last checked. Derived: losing it costs a check.
+/// Whose tag.
+pub(super) type Key = (Arc<str>, RepositoryName, Tag);
+
+/// When each tag was last checked. What is older than [`PERSIST_INTERVAL`] on the disk is written again.
 #[derive(Debug, Default)]
-pub(super) struct CheckedAt(Mutex<HashMap<Key, Timestamp>>);
+pub(super) struct CheckedAt(Mutex<HashMap<Key, Checked>>);
 
-/// Tags remembered; when they are more, all are forgotten.
+#[derive(Debug, Clone, Copy)]
+struct Checked {
+    at: Timestamp,
+    written_at: Option<Timestamp>,
+}
+
+/// Tags remembered; when they are more, all are forgotten, and read from the disk again.
 const TAGS_MAX: usize = 100_000;
+/// How far what is on the disk may lag behind: a restart makes a tag that much older.
+const PERSIST_INTERVAL: Duration = Duration::from_secs(60);
 
 impl CheckedAt {
     pub(super) fn find(&self, key: &Key) -> Option<Timestamp> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+        self.table().get(key).map(|checked| checked.at)
     }
 
-    pub(super) fn set(&self, key: Key, at: Timestamp) {
-        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Keeps what was read from the disk.
+    pub(super) fn found(&self, key: Key, at: Timestamp) {
+        self.put(key, Checked { at, written_at: Some(at) });
+    }
+
+    /// Keeps a check; says whether it is to be written to the disk.
+    pub(super) fn set(&self, key: Key, at: Timestamp) -> bool {
+        let written_at = self.table().get(&key).and_then(|checked| checked.written_at);
+        let is_due = written_at.is_none_or(|written_at| at.since(written_at) >= PERSIST_INTERVAL);
+        self.put(key, Checked { at, written_at: if is_due { Some(at) } else { written_at } });
+        is_due
+    }
+
+    fn put(&self, key: Key, checked: Checked) {
+        let mut tags = self.table();
         if tags.len() >= TAGS_MAX {
             tags.clear();
         }
-        tags.insert(key, at);
+        tags.insert(key, checked);
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<Key, Checked>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    //! Goal: the interval means what it says. Method: a table at its edges.
+    //! Goal: each key means what it says. Method: tables at the edges.
 
     use super::*;
 
+    const fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(60 * minutes)
+    }
+
     #[test]
     fn decisions() {
-        let (at, minute) = (Timestamp::from_millis, Duration::from_secs(60));
-        for (now, checked_at, interval, expect) in [
-            (0, None, minute, Decision::Check),
-            (59_999, Some(0), minute, Decision::Serve),
-            (60_000, Some(0), minute, Decision::Check),
-            (0, Some(0), Duration::ZERO, Decision::Check),
-            (0, Some(5_000), minute, Decision::Serve),
+        let at = |minutes: u64| Timestamp::from_millis(minutes * 60_000);
+        for (now, checked_at, interval, revalidate, expect) in [
+            (0, None, 1, 0, Decision::Check),
+            (9, Some(0), 10, 0, Decision::Serve),
+            (10, Some(0), 10, 0, Decision::Check),
+            (0, Some(0), 0, 0, Decision::Check),
+            (0, Some(5), 10, 0, Decision::Serve),
+            (10, Some(0), 10, 20, Decision::ServeThenCheck),
+            (5, Some(0), 0, 20, Decision::ServeThenCheck),
+            (20, Some(0), 10, 20, Decision::Check),
+            (5, None, 10, 20, Decision::Check),
         ] {
-            assert_eq!(
-                decide(at(now), checked_at.map(at), interval),
-                expect,
-                "{now} {checked_at:?} {interval:?}"
-            );
+            let options = Options {
+                manifest_check_interval: minutes(interval),
+                stale_while_revalidate: minutes(revalidate),
+                ..Options::default()
+            };
+            let decision = decide(at(now), checked_at.map(at), &options);
+            assert_eq!(decision, expect, "{now} {checked_at:?} {interval} {revalidate}");
         }
+    }
+
+    #[test]
+    fn p7_what_outlives_which_error() {
+        let upstream: Arc<str> = Arc::from("hub");
+        let up = || Arc::clone(&upstream);
+        let gone = || upstream::Error::NotFound { upstream: up() };
+        let denied = || upstream::Error::Denied { upstream: up() };
+        let down = || upstream::Error::Status { upstream: up(), status: 503, retry_after: None };
+        let keep = Options { denied_stale_max: minutes(5), ..Options::default() };
+        let follow =
+            Options { on_delete: OnRefusal::Follow, on_denied: OnRefusal::Follow, ..Options::default() };
+        let bounded = Options { stale_age_max: Some(minutes(5)), ..Options::default() };
+        for (error, age, options, expect) in [
+            (gone(), Some(99), &keep, true),
+            (gone(), None, &keep, true),
+            (gone(), Some(0), &follow, false),
+            (denied(), Some(5), &keep, true),
+            (denied(), Some(6), &keep, false),
+            (denied(), None, &keep, false),
+            (denied(), Some(0), &follow, false),
+            (down(), Some(99), &keep, true),
+            (down(), None, &follow, true),
+            (down(), Some(5), &bounded, true),
+            (down(), Some(6), &bounded, false),
+            (down(), None, &bounded, false),
+        ] {
+            assert_eq!(outlives(&error, age.map(minutes), options), expect, "{error} {age:?}");
+        }
+    }
+
+    #[test]
+    fn checks_are_written_once_a_while() {
+        let name = RepositoryName::parse("a").unwrap();
+        let key = || (Arc::from("hub"), name.clone(), Tag::parse("t").unwrap());
+        let (at, checked) = (|seconds: u64| Timestamp::from_millis(seconds * 1000), CheckedAt::default());
+        assert!(checked.set(key(), at(0)) && !checked.set(key(), at(59)) && checked.set(key(), at(60)));
+        assert_eq!(checked.find(&key()), Some(at(60)));
+        checked.found(key(), at(100));
+        assert!(!checked.set(key(), at(101)));
     }
 }

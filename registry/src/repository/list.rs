@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::freshness::{self, Decision};
-use super::service::cached;
+use super::service::{Said, cached};
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
 use crate::clock::Timestamp;
@@ -15,7 +15,7 @@ use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::store::Space;
 use crate::store::referrers::{Referrers, ReferrersQuery};
 use crate::upstream::error::Phase;
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Candidate, Upstream};
 
 /// All that upstreams' lists may weigh in memory, in bytes, about; the least used are forgotten first.
 const LISTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -105,7 +105,9 @@ impl Repositories {
         {
             return Ok(TagList { tags: self.0.store.tags(hosted).await?, stale: None });
         }
-        for upstream in &sides.upstreams {
+        let mut said = Said::default();
+        for candidate in &sides.upstreams {
+            let Candidate { upstream, name } = candidate;
             let question = Question::Tags(Arc::clone(upstream.name()), name.clone());
             let copy = cached(upstream, name);
             let is_cached = self.0.store.repository_exists(&copy).await?;
@@ -114,10 +116,14 @@ impl Repositories {
                 Ok(Listed { stale, .. }) => {
                     return Ok(TagList { tags: self.0.store.tags(&copy).await?, stale });
                 }
-                Err(Error::Upstream(error)) if error.is_not_found() => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if !said.add(candidate, error)? {
+                        break;
+                    }
+                }
             }
         }
+        said.verdict()?;
         Err(Error::NameUnknown { repository: name.clone() })
     }
 
@@ -141,7 +147,9 @@ impl Repositories {
             let page = self.0.store.referrers(hosted, subject, query).await?;
             return Ok(ReferrersList { page, stale: None });
         }
-        for upstream in &sides.upstreams {
+        let mut said = Said::default();
+        for candidate in &sides.upstreams {
+            let Candidate { upstream, name } = candidate;
             let question = Question::Referrers(Arc::clone(upstream.name()), name.clone(), *subject);
             let copy = cached(upstream, name);
             let is_cached = self.0.store.repository_exists(&copy).await?;
@@ -149,14 +157,19 @@ impl Repositories {
             let (page, stale) = match listed {
                 Ok(Listed { list: Some(List::Referrers(all)), stale }) => (query.cut(&all), stale),
                 Ok(Listed { stale, .. }) => (self.0.store.referrers(&copy, subject, query).await?, stale),
-                Err(Error::Upstream(error)) if error.is_not_found() => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if said.add(candidate, error)? {
+                        continue;
+                    }
+                    break;
+                }
             };
             // Whether an upstream has the repository cannot be told from an empty list.
             if !page.descriptors.is_empty() {
                 return Ok(ReferrersList { page, stale });
             }
         }
+        said.verdict()?;
         Ok(ReferrersList::default())
     }
 
@@ -169,17 +182,17 @@ impl Repositories {
         is_cached: bool,
     ) -> Result<Listed, Error> {
         let old = self.0.lists.0.get(question);
-        let interval = upstream.options().manifest_check_interval;
+        let options = upstream.options();
         let (now, fetched_at) = (self.0.clock.now(), old.as_ref().map(|(_, at)| *at));
         let old = old.map(|(list, _)| list);
-        if freshness::decide(now, fetched_at, interval) == Decision::Serve {
+        if freshness::decide(now, fetched_at, options) == Decision::Serve {
             return Ok(Listed { list: old, stale: None });
         }
         let asked = self.ask_for_list(upstream, question);
         let answer = if is_cached || old.is_some() {
             let late =
                 upstream::Error::Timeout { upstream: Arc::clone(upstream.label()), phase: Phase::Check };
-            let timely = tokio::time::timeout(upstream.options().check_timeout, asked).await;
+            let timely = tokio::time::timeout(options.check_timeout, asked).await;
             timely.unwrap_or_else(|_| Err(late.into()))
         } else {
             asked.await

@@ -9,6 +9,8 @@
 //! | `pull` | manifests and blobs: hosted, cached, fetched |
 //! | `push` | uploads, mounts, manifests |
 //! | `list` | tags, referrers, the catalog |
+//! | `attempts` | asking an upstream for a manifest until there is an answer |
+//! | `negative` | what upstreams do not have, for a short while |
 //! | `adopt` | pushes that build on an upstream's layers |
 //! | `delete` | tags, manifests, blobs |
 //! | `fill` | one fetch of one blob, followed by any number of readers |
@@ -16,12 +18,15 @@
 //! | `freshness` | whether a cached tag may be served without asking |
 
 mod adopt;
+mod attempts;
 pub mod delete;
 pub mod error;
 pub mod fill;
 pub mod flight;
 pub mod freshness;
 pub mod list;
+mod negative;
+pub mod options;
 pub mod pull;
 pub mod push;
 mod service;

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use super::attempts::Question;
 use super::fill::Filling;
 use super::freshness::{self, Decision};
-use super::service::{Sides, cached};
+use super::service::{Said, Sides, cached};
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
-use crate::oci::{Algorithm, Digest, Manifest, Reference, RepositoryName, Tag};
-use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging, digest_of};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Reference, Tag};
+use crate::store::manifests::StoredManifest;
 use crate::store::{self, Content, RepositoryKey, Space};
-use crate::upstream::error::{Phase, Wrong};
-use crate::upstream::{self, Upstream};
+use crate::upstream::error::Phase;
+use crate::upstream::{self, Candidate, Upstream};
 
 /// A manifest, and what its client is to be told beside it.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub struct PulledManifest {
 
 /// A manifest that an upstream sent, checked.
 #[derive(Debug, Clone)]
-pub(super) struct Fetched(Arc<StoredManifest>);
+pub(super) struct Fetched(pub(super) Arc<StoredManifest>);
 
 /// A blob.
 #[derive(Debug)]
@@ -62,12 +64,18 @@ impl Repositories {
         {
             return Ok(PulledManifest { manifest, stale: None });
         }
-        for upstream in &sides.upstreams {
-            match self.manifest_of(upstream, name, reference).await {
-                Err(Error::Upstream(error)) if error.is_not_found() => {}
-                other => return other,
+        let mut said = Said::default();
+        for candidate in &sides.upstreams {
+            match self.manifest_of(candidate, reference).await {
+                Ok(pulled) => return Ok(pulled),
+                Err(error) => {
+                    if !said.add(candidate, error)? {
+                        break;
+                    }
+                }
             }
         }
+        said.verdict()?;
         let repository = name.clone();
         Err(match reference {
             Reference::Tag(tag) => Error::TagUnknown { repository, tag: tag.clone() },
@@ -78,10 +86,10 @@ impl Repositories {
     /// Returns a manifest of one upstream: cached, checked or fetched.
     async fn manifest_of(
         &self,
-        upstream: &Arc<Upstream>,
-        name: &RepositoryName,
+        candidate: &Candidate,
         reference: &Reference,
     ) -> Result<PulledManifest, Error> {
+        let Candidate { upstream, name } = candidate;
         let copy = match self.0.store.manifest(&cached(upstream, name), reference).await {
             // What was cached and lost is fetched again, which heals it.
             Err(store::Error::Damaged { .. }) => None,
@@ -90,15 +98,23 @@ impl Repositories {
         match (copy, reference) {
             // A digest never changes: the upstream is not asked.
             (Some(manifest), Reference::Digest(_)) => Ok(PulledManifest { manifest, stale: None }),
-            (Some(manifest), Reference::Tag(tag)) => self.checked(upstream, name, tag, manifest).await,
+            (Some(manifest), Reference::Tag(tag)) => self.checked(candidate, tag, manifest).await,
             (None, _) => {
+                self.0.negative.of_manifest(upstream, name, reference)?;
                 let now = self.0.clock.now();
-                let Fetched(manifest) = self.fetch(upstream, name, reference).await?;
-                if let Reference::Tag(tag) = reference {
-                    let key = (Arc::clone(upstream.name()), name.clone(), tag.clone());
-                    self.0.checked_at.set(key, now);
+                let question = Question::new(candidate, reference.clone(), None);
+                match self.ask_for_manifest(question).await {
+                    Ok(Fetched(manifest)) => {
+                        if let Reference::Tag(tag) = reference {
+                            self.note_check(candidate, tag, now).await;
+                        }
+                        Ok(PulledManifest { manifest, stale: None })
+                    }
+                    Err(error) => {
+                        self.0.negative.keep_manifest(upstream, name, reference, &error);
+                        Err(error)
+                    }
                 }
-                Ok(PulledManifest { manifest, stale: None })
             }
         }
     }
@@ -106,103 +122,72 @@ impl Repositories {
     /// Returns the cached copy of a tag, or what the tag has moved to.
     async fn checked(
         &self,
-        upstream: &Arc<Upstream>,
-        name: &RepositoryName,
+        candidate: &Candidate,
         tag: &Tag,
         copy: Arc<StoredManifest>,
     ) -> Result<PulledManifest, Error> {
-        let key = (Arc::clone(upstream.name()), name.clone(), tag.clone());
-        let interval = upstream.options().manifest_check_interval;
-        let (now, checked_at) = (self.0.clock.now(), self.0.checked_at.find(&key));
-        if freshness::decide(now, checked_at, interval) == Decision::Serve {
-            return Ok(PulledManifest { manifest: copy, stale: None });
+        let options = candidate.upstream.options();
+        let (now, checked_at) = (self.0.clock.now(), self.last_check(candidate, tag).await?);
+        let question = Question::new(candidate, Reference::Tag(tag.clone()), Some(Arc::clone(&copy)));
+        match freshness::decide(now, checked_at, options) {
+            Decision::Serve => return Ok(PulledManifest { manifest: copy, stale: None }),
+            Decision::ServeThenCheck => {
+                let (this, candidate, tag) = (self.clone(), candidate.clone(), tag.clone());
+                tokio::spawn(async move {
+                    // What it brings is in the store; a failure is told to whoever asks when it is due.
+                    if this.ask_for_manifest(question).await.is_ok() {
+                        this.note_check(&candidate, &tag, now).await;
+                    }
+                });
+                return Ok(PulledManifest { manifest: copy, stale: None });
+            }
+            Decision::Check => {}
         }
-        let budget = upstream.options().check_timeout;
-        let check = tokio::time::timeout(budget, self.check(upstream, name, tag, &copy)).await;
-        let late = || {
-            upstream::Error::Timeout { upstream: Arc::clone(upstream.label()), phase: Phase::Check }.into()
-        };
+        let label = candidate.upstream.label();
+        // The check goes on when it is late, and what it brings is in the store for the next one.
+        let check = tokio::time::timeout(options.check_timeout, self.ask_for_manifest(question)).await;
+        let late = || upstream::Error::Timeout { upstream: Arc::clone(label), phase: Phase::Check }.into();
         match check.unwrap_or_else(|_| Err(late())) {
-            Ok(manifest) => {
-                self.0.checked_at.set(key, now);
+            Ok(Fetched(manifest)) => {
+                self.note_check(candidate, tag, now).await;
                 Ok(PulledManifest { manifest, stale: None })
             }
-            // What is cached is served whatever the upstream does (P7).
-            Err(Error::Upstream(error)) => {
-                tracing::info!(upstream.name = %upstream.name(), repo.name = %name, repo.tag = %tag, error = %error,
-                    "a cached tag is served without a check");
-                metrics::counter!("wharfinger_stale_serves_total", "upstream" => upstream.name().to_string())
-                    .increment(1);
-                Ok(PulledManifest { manifest: copy, stale: Some(Arc::clone(upstream.label())) })
+            // What is cached is served whatever the upstream does (P7), but for what an operator wants
+            // otherwise.
+            Err(Error::Upstream(error))
+                if freshness::outlives(&error, checked_at.map(|at| now.since(at)), options) =>
+            {
+                tracing::info!(upstream.name = %candidate.upstream.name(), repo.name = %candidate.name,
+                    repo.tag = %tag, error = %error, "a cached tag is served without a check");
+                count_stale(&candidate.upstream, &error);
+                Ok(PulledManifest { manifest: copy, stale: Some(Arc::clone(label)) })
             }
-            Err(other) => Err(other),
+            Err(error) => Err(error),
         }
     }
 
-    async fn check(
-        &self,
-        upstream: &Arc<Upstream>,
-        name: &RepositoryName,
-        tag: &Tag,
-        copy: &Arc<StoredManifest>,
-    ) -> Result<Arc<StoredManifest>, Error> {
-        let reference = Reference::Tag(tag.clone());
-        let claimed = upstream.manifest_digest(name, &reference).await?;
-        if claimed == Some(copy.digest) {
-            return Ok(Arc::clone(copy));
+    /// Returns when a cached tag was last checked, by this process or the one before it.
+    async fn last_check(&self, candidate: &Candidate, tag: &Tag) -> Result<Option<Timestamp>, Error> {
+        let key = check_key(candidate, tag);
+        if let Some(at) = self.0.checked_at.find(&key) {
+            return Ok(Some(at));
         }
-        let Fetched(manifest) = self.fetch(upstream, name, &reference).await?;
-        Ok(manifest)
+        let repository = cached(&candidate.upstream, &candidate.name);
+        let Some(at) = self.0.store.checked_at(&repository, tag).await? else { return Ok(None) };
+        self.0.checked_at.found(key, at);
+        Ok(Some(at))
     }
 
-    /// Fetches a manifest, once for all who want it.
-    async fn fetch(
-        &self,
-        upstream: &Arc<Upstream>,
-        name: &RepositoryName,
-        reference: &Reference,
-    ) -> Result<Fetched, Error> {
-        let key = (Arc::clone(upstream.name()), name.clone(), reference.clone());
-        let (this, upstream, name, reference) =
-            (self.clone(), Arc::clone(upstream), name.clone(), reference.clone());
-        let question = async move { this.fetch_once(&upstream, &name, &reference).await };
-        let answer = self.0.flights.ask(key, question).await;
-        Ok(answer.ok_or(crate::store::Error::Abandoned)??)
-    }
-
-    async fn fetch_once(
-        &self,
-        upstream: &Arc<Upstream>,
-        name: &RepositoryName,
-        reference: &Reference,
-    ) -> Result<Fetched, upstream::Error> {
-        let remote = upstream.manifest(name, reference).await?;
-        let wrong = |reason| upstream::Error::wrong(upstream.label(), reason);
-        let algorithm = match reference {
-            Reference::Digest(digest) => digest.algorithm(),
-            Reference::Tag(_) => Algorithm::Sha256,
-        };
-        // Always our own hash, never the upstream's claim.
-        let digest = digest_of(algorithm, &remote.bytes).await;
-        if matches!(reference, Reference::Digest(expected) if *expected != digest) {
-            return Err(wrong(Wrong::Digest));
+    /// Notes that a tag was checked.
+    async fn note_check(&self, candidate: &Candidate, tag: &Tag, at: Timestamp) {
+        if !self.0.checked_at.set(check_key(candidate, tag), at) {
+            return;
         }
-        let manifest =
-            Manifest::parse(&remote.bytes, remote.media_type.as_ref()).map_err(|_| wrong(Wrong::Manifest))?;
-        let stored = StoredManifest::new(digest, manifest.media_type.clone(), remote.bytes.clone());
-        let tags = match reference {
-            Reference::Tag(tag) => vec![tag.clone()],
-            Reference::Digest(_) => Vec::new(),
-        };
-        let references = References::OnDemand;
-        let new =
-            NewManifest { manifest, bytes: remote.bytes, digest, tags, tagging: Tagging::Move, references };
-        if let Err(error) = self.0.store.put_manifest(&cached(upstream, name), new).await {
-            // The client has its answer all the same; the next one asks the upstream again.
-            tracing::error!(repo.name = %name, error = &error as &dyn std::error::Error,
-                "a fetched manifest could not be stored");
+        let repository = cached(&candidate.upstream, &candidate.name);
+        if let Err(error) = self.0.store.note_check(&repository, tag, at).await {
+            tracing::warn!(repo.name = %candidate.name, error = &error as &dyn std::error::Error,
+                "when a tag was checked could not be written down; a restart makes it older");
         }
-        Ok(Fetched(Arc::new(stored)))
     }
 
     /// Returns a blob.
@@ -219,16 +204,21 @@ impl Repositories {
     ) -> Result<PulledBlob, Error> {
         let name = grant.name();
         let sides = self.sides(name, namespace).await?;
-        if let Some(content) = self.stored_blob(name, &sides, digest).await? {
+        if let Some(content) = self.stored_blob(&sides, digest).await? {
             return Ok(PulledBlob::Stored(content));
         }
-        for upstream in &sides.upstreams {
-            match self.0.fills.join(upstream, name, digest).ready().await {
-                Ok(filling) => return Ok(PulledBlob::Filling(filling)),
-                Err(Error::Upstream(error)) if error.is_not_found() => {}
-                Err(error) => return Err(error),
+        let mut said = Said::default();
+        for candidate in &sides.upstreams {
+            match self.fill(candidate, digest).await {
+                Ok(pulled) => return Ok(pulled),
+                Err(error) => {
+                    if !said.add(candidate, error)? {
+                        break;
+                    }
+                }
             }
         }
+        said.verdict()?;
         Err(Error::BlobUnknown { repository: name.clone(), digest: *digest })
     }
 
@@ -243,7 +233,7 @@ impl Repositories {
     ) -> Result<u64, Error> {
         let name = grant.name();
         let sides = self.sides(name, namespace).await?;
-        let copies = sides.upstreams.iter().map(|upstream| cached(upstream, name));
+        let copies = sides.upstreams.iter().map(|it| cached(&it.upstream, &it.name));
         for repository in sides.hosted.iter().cloned().chain(copies) {
             // What the disk has lost is absent, so that a push brings it again.
             if self.0.store.has_blob(&repository, digest).await?
@@ -252,23 +242,45 @@ impl Repositories {
                 return Ok(size);
             }
         }
-        for upstream in &sides.upstreams {
-            match upstream.blob_size(name, digest).await {
+        let mut said = Said::default();
+        for candidate in &sides.upstreams {
+            match self.remote_size(candidate, digest).await {
                 Ok(size) => return Ok(size),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    if !said.add(candidate, error)? {
+                        break;
+                    }
+                }
             }
         }
+        said.verdict()?;
         Err(Error::BlobUnknown { repository: name.clone(), digest: *digest })
     }
 
-    async fn stored_blob(
-        &self,
-        name: &RepositoryName,
-        sides: &Sides,
-        digest: &Digest,
-    ) -> Result<Option<Content>, Error> {
-        let copies = sides.upstreams.iter().map(|upstream| cached(upstream, name));
+    /// Fetches a blob from an upstream, or joins whoever does.
+    async fn fill(&self, candidate: &Candidate, digest: &Digest) -> Result<PulledBlob, Error> {
+        let Candidate { upstream, name } = candidate;
+        self.0.negative.of_blob(upstream, name, digest)?;
+        let ready = self.0.fills.join(upstream, name, digest).ready().await;
+        if let Err(error) = &ready {
+            self.0.negative.keep_blob(upstream, name, digest, error);
+        }
+        Ok(PulledBlob::Filling(ready?))
+    }
+
+    /// Asks an upstream for a blob's size.
+    pub(super) async fn remote_size(&self, candidate: &Candidate, digest: &Digest) -> Result<u64, Error> {
+        let Candidate { upstream, name } = candidate;
+        self.0.negative.of_blob(upstream, name, digest)?;
+        let size = upstream.blob_size(name, digest).await.map_err(Error::from);
+        if let Err(error) = &size {
+            self.0.negative.keep_blob(upstream, name, digest, error);
+        }
+        size
+    }
+
+    async fn stored_blob(&self, sides: &Sides, digest: &Digest) -> Result<Option<Content>, Error> {
+        let copies = sides.upstreams.iter().map(|it| cached(&it.upstream, &it.name));
         for repository in sides.hosted.iter().cloned().chain(copies) {
             match self.0.store.open_blob(&repository, digest).await {
                 Ok(Some(content)) => return Ok(Some(content)),
@@ -280,4 +292,14 @@ impl Repositories {
         }
         Ok(None)
     }
+}
+
+fn check_key(candidate: &Candidate, tag: &Tag) -> freshness::Key {
+    (Arc::clone(candidate.upstream.name()), candidate.name.clone(), tag.clone())
+}
+
+fn count_stale(upstream: &Upstream, error: &upstream::Error) {
+    metrics::counter!("wharfinger_stale_serves_total",
+        "upstream" => upstream.name().to_string(), "cause" => error.kind())
+    .increment(1);
 }

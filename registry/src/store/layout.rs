@@ -140,6 +140,11 @@ pub(super) fn tag(repository: &RepositoryKey, tag: &Tag) -> Key {
     tags(repository).child(tag.as_str())
 }
 
+/// When a cached tag was last checked. In a folder of its own: it is written again and again.
+pub(super) fn checked(repository: &RepositoryKey, tag: &Tag) -> Key {
+    of(repository, "_checked").child(tag.as_str())
+}
+
 /// The folder of the tags that may point at a digest.
 pub(super) fn tagged(repository: &RepositoryKey, digest: &Digest) -> Key {
     of(repository, &format!("_tagged/{}/{}", digest.algorithm(), digest.hex()))
@@ -168,7 +173,7 @@ mod tests {
                 let repository = RepositoryKey::hosted(name);
                 let digest = digest("x");
                 [name_key(&repository), member(&repository, &digest), manifest(&repository, &digest),
-                 referrer(&repository, &digest, &digest), tag(&repository, &tag_name), tagged(&repository, &digest)]
+                 referrer(&repository, &digest, &digest), tag(&repository, &tag_name), checked(&repository, &tag_name), tagged(&repository, &digest)]
             };
             let (first, second) = (keys(a.clone()), keys(b.clone()));
             for (i, x) in first.iter().enumerate() {

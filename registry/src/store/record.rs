@@ -51,6 +51,13 @@ pub(super) struct TagRecord {
     pub(super) pushed_at: Timestamp,
 }
 
+/// Under `layout::checked`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CheckedRecord {
+    pub(super) checked_at: Timestamp,
+}
+
 /// Under `layout::upload_state`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

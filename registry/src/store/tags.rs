@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::claims::Claim;
 use super::manifests::Tagging;
-use super::record::{self, TagRecord};
+use super::record::{self, CheckedRecord, TagRecord};
 use super::{Error, RepositoryKey, Store, layout};
 use crate::backend::{Outcome, When};
 use crate::clock::Timestamp;
@@ -48,6 +48,32 @@ impl Store {
         let tags = Arc::new(tags);
         self.0.tag_lists.offer(ticket, repository.clone(), Arc::clone(&tags));
         Ok(tags)
+    }
+
+    /// Returns when a cached tag was last checked, as far as that was written down.
+    pub async fn checked_at(
+        &self,
+        repository: &RepositoryKey,
+        tag: &Tag,
+    ) -> Result<Option<Timestamp>, Error> {
+        let bytes = self.0.backend.read(&layout::checked(repository, tag)).await?;
+        // Written without a sync: what power loss has left of it may be nothing, and costs a check.
+        let record = bytes.and_then(|bytes| serde_json::from_slice::<CheckedRecord>(&bytes).ok());
+        Ok(record.map(|record| record.checked_at))
+    }
+
+    /// Writes down when a cached tag was checked.
+    ///
+    /// *Durability:* it survives the process, not always the machine; losing it costs a check.
+    pub async fn note_check(
+        &self,
+        repository: &RepositoryKey,
+        tag: &Tag,
+        checked_at: Timestamp,
+    ) -> Result<(), Error> {
+        let record = record::encode(&CheckedRecord { checked_at });
+        self.0.backend.write_unsynced(&layout::checked(repository, tag), record).await?;
+        Ok(())
     }
 
     /// Deletes a tag; the manifest it points at stays.

@@ -36,6 +36,8 @@ pub enum Error {
         upstream: Arc<str>,
         /// The status.
         status: u16,
+        /// How long it asked us to wait.
+        retry_after: Option<Duration>,
     },
     /// It could not be reached, or broke off.
     #[error("the upstream {upstream} could not be asked: {fault}")]
@@ -53,6 +55,14 @@ pub enum Error {
         /// What it was doing.
         phase: Phase,
     },
+    /// It is not asked now: it failed too often, or told us to stay away.
+    #[error("the upstream {upstream} is not asked for now, after it failed or asked to be left alone")]
+    Paused {
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// How long it is not asked.
+        retry_after: Duration,
+    },
     /// It answered with something else than what it was asked for.
     #[error("the upstream {upstream} answered wrongly: {reason}")]
     Wrong {
@@ -66,6 +76,9 @@ pub enum Error {
 /// What was wrong with an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
+    /// The range is another one than was asked for.
+    #[error("the range is not the one asked for")]
+    Range,
     /// The bytes have another digest than the one asked for.
     #[error("the bytes do not have the digest asked for")]
     Digest,
@@ -155,27 +168,76 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// Returns which of two errors a client is told: 404 only if both said so, else the first of
-    /// 429, 504, 502, 503, 403; of two rate limits the longer one.
-    pub(super) fn or_worse(self, other: Self) -> Self {
-        match (&self, &other) {
-            (Self::RateLimited { retry_after, .. }, Self::RateLimited { retry_after: others, .. }) => {
-                if others > retry_after {
-                    other
-                } else {
-                    self
-                }
+    /// Says whether the same question may well have an answer a little later.
+    ///
+    /// What is not there, not for us, or wrong is so on the next day as well.
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::Timeout { .. } | Self::Paused { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 500..=599),
+            Self::Unreachable { fault, .. } => {
+                matches!(fault, Fault::Connect | Fault::Dns | Fault::Reset | Fault::Incomplete)
             }
-            _ if other.rank() > self.rank() => other,
-            _ => self,
+            Self::NotFound { .. } | Self::Denied { .. } | Self::Wrong { .. } => false,
+        }
+    }
+
+    /// Says whether the url that gave it is in trouble, whatever it was asked.
+    pub(super) const fn is_trouble(&self) -> bool {
+        match self {
+            Self::Timeout { phase, .. } => !matches!(phase, Phase::Turn | Phase::Check),
+            Self::Unreachable { .. } => true,
+            Self::Status { status, .. } => matches!(status, 500..=599),
+            _ => false,
+        }
+    }
+
+    /// Returns a short word for metrics and logs.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Status { .. } => "status",
+            Self::Unreachable { fault, .. } => match fault {
+                Fault::Connect => "connect",
+                Fault::Dns => "dns",
+                Fault::Tls => "tls",
+                Fault::Reset => "reset",
+                Fault::Incomplete => "incomplete",
+                Fault::Protocol | Fault::Timeout(_) => "protocol",
+            },
+            Self::Timeout { .. } => "timeout",
+            Self::Paused { .. } => "paused",
+            Self::Wrong { .. } => "wrong",
+        }
+    }
+
+    /// Returns which of two errors a client is told: 404 only if both said so, else the first of
+    /// 429, 504, 502, 503, 403; of two that say when to come back the later one.
+    #[must_use]
+    pub fn or_worse(self, other: Self) -> Self {
+        if self.rank() == other.rank() {
+            return if other.retry_after() > self.retry_after() { other } else { self };
+        }
+        if other.rank() > self.rank() { other } else { self }
+    }
+
+    /// Returns how long the upstream is better left alone, if that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
+            Self::Paused { retry_after, .. } => Some(*retry_after),
+            _ => None,
         }
     }
 
     const fn rank(&self) -> u8 {
         match self {
-            Self::RateLimited { .. } => 5,
-            Self::Timeout { .. } => 4,
-            Self::Unreachable { .. } | Self::Status { .. } | Self::Wrong { .. } => 3,
+            Self::RateLimited { .. } => 6,
+            Self::Timeout { .. } => 5,
+            Self::Unreachable { .. } | Self::Status { .. } | Self::Wrong { .. } => 4,
+            Self::Paused { .. } => 3,
             Self::Denied { .. } => 2,
             Self::NotFound { .. } => 1,
         }

@@ -9,7 +9,7 @@ use http::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::client::Worst;
+use super::client::{Url, Worst};
 use super::error::Wrong;
 use super::transport::Response;
 use super::{Error, Upstream};
@@ -53,7 +53,7 @@ impl Upstream {
     /// *Spec:* `[end-8b]`.
     pub async fn tags(&self, name: &RepositoryName) -> Result<Vec<String>, Error> {
         let mut worst = Worst::default();
-        for url in &self.options().urls {
+        for url in self.urls() {
             match self.tags_of(url, name).await {
                 Ok(tags) => return Ok(tags),
                 Err(error) => worst.add(self, error),
@@ -62,7 +62,7 @@ impl Upstream {
         Err(worst.into_error(self))
     }
 
-    async fn tags_of(&self, url: &str, name: &RepositoryName) -> Result<Vec<String>, Error> {
+    async fn tags_of(&self, url: &Url, name: &RepositoryName) -> Result<Vec<String>, Error> {
         let first = format!("/v2/{name}/tags/list?n={PAGE_TAGS}");
         let (mut tags, mut pages) = (BTreeSet::new(), Pages::new(self, url, name, first, HeaderMap::new()));
         while let Some(page) = pages.next::<TagPage>().await? {
@@ -85,7 +85,7 @@ impl Upstream {
     /// *Spec:* `[end-12a]`, `spec.md#unavailable-referrers-api`.
     pub async fn referrers(&self, name: &RepositoryName, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         let mut worst = Worst::default();
-        for url in &self.options().urls {
+        for url in self.urls() {
             match self.referrers_of(url, name, subject).await {
                 Ok(descriptors) => return Ok(descriptors),
                 Err(error) => worst.add(self, error),
@@ -96,7 +96,7 @@ impl Upstream {
 
     async fn referrers_of(
         &self,
-        url: &str,
+        url: &Url,
         name: &RepositoryName,
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, Error> {
@@ -113,7 +113,7 @@ impl Upstream {
 
     async fn descriptors(
         &self,
-        url: &str,
+        url: &Url,
         name: &RepositoryName,
         first: String,
     ) -> Result<Vec<Descriptor>, Error> {
@@ -135,7 +135,7 @@ impl Upstream {
 /// The pages of one list at one url.
 struct Pages<'u> {
     upstream: &'u Upstream,
-    url: &'u str,
+    url: &'u Url,
     name: &'u RepositoryName,
     headers: HeaderMap,
     next: Option<String>,
@@ -146,7 +146,7 @@ struct Pages<'u> {
 impl<'u> Pages<'u> {
     fn new(
         upstream: &'u Upstream,
-        url: &'u str,
+        url: &'u Url,
         name: &'u RepositoryName,
         first: String,
         headers: HeaderMap,
@@ -162,7 +162,7 @@ impl<'u> Pages<'u> {
         }
         let response = self.upstream.ask_url(&Method::GET, self.url, self.name, &path, &self.headers).await?;
         debug_assert_eq!(response.status, StatusCode::OK, "every other status is an error");
-        self.next = next_page(&response, self.url, &path).map_err(|()| wrong())?;
+        self.next = next_page(&response, &self.url.base, &path).map_err(|()| wrong())?;
         let bytes = self.upstream.read_whole(response, PAGE_BYTES_MAX).await?;
         serde_json::from_slice(&bytes).map(Some).map_err(|_| wrong())
     }

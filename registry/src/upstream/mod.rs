@@ -8,20 +8,27 @@
 //! | `transport` | the seam: one HTTP exchange |
 //! | `reqwest_transport` | the real one, and what its errors mean |
 //! | `client` | the questions a cache asks |
+//! | `exchange` | one of them at one url: tokens, redirects, statuses |
+//! | `schedule` | when a failed attempt is repeated |
+//! | `health` | which urls are not asked for a while |
 //! | `lists` | tags and referrers, page after page |
 //! | `token` | Bearer tokens, fetched without credentials |
 //! | `route` | which upstreams answer for a name |
 
 pub mod client;
 pub mod error;
+mod exchange;
+pub mod health;
 mod lists;
 pub mod options;
 pub mod reqwest_transport;
 pub mod route;
+pub mod schedule;
 pub mod token;
 pub mod transport;
 
-pub use client::{RemoteBlob, RemoteManifest, Upstream};
+pub use client::{RemoteBlob, RemoteManifest, Upstream, Url, Worst};
 pub use error::{Error, Fault, Phase};
-pub use route::Routes;
+pub use route::{Candidate, Routes};
+pub use schedule::Schedule;
 pub use transport::Transport;

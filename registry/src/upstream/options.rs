@@ -30,6 +30,62 @@ pub struct Options {
     pub requests_max: usize,
     /// The largest manifest taken from it, in bytes (`maxManifestBytes`).
     pub manifest_bytes_max: u64,
+    /// The registries that it stands for, when the configuration says so (`namespaces`); without them, the
+    /// hosts of its urls.
+    pub namespaces: Option<Vec<String>>,
+    /// After which answers the next upstream is asked (`fallThrough`).
+    pub fall_through: FallThrough,
+    /// How often an attempt that failed is repeated (`maxRetries`).
+    pub retries_max: u32,
+    /// How long before the first repetition (`retryDelay`).
+    pub retry_delay: Duration,
+    /// How long before a later one at most (`maxRetryDelay`; default: `retryDelay`).
+    pub retry_delay_max: Duration,
+    /// How long after its request a client may still wait for an attempt to begin (`onDemandTimeout`).
+    pub on_demand_timeout: Duration,
+    /// The longest Retry-After that is obeyed (`maxRetryAfter`).
+    pub cool_down_max: Duration,
+    /// Failures in a row after which a url is not asked for a while (`breakerFailures`).
+    pub breaker_failures: u32,
+    /// How long it is not asked then (`breakerDelay`).
+    pub breaker_delay: Duration,
+    /// How long it is remembered that something is not there, or not for us (`negativeTtl`).
+    pub negative_ttl: Duration,
+    /// What the upstream's 404 does to a cached tag (`onUpstreamDelete`).
+    pub on_delete: OnRefusal,
+    /// What the upstream's refusal does to a cached tag (`onUpstreamDenied`).
+    pub on_denied: OnRefusal,
+    /// How long after its last check a cached tag is served against a refusal (`deniedStaleMax`).
+    pub denied_stale_max: Duration,
+    /// How long after its last check a cached tag is served without one (`staleMaxAge`).
+    pub stale_age_max: Option<Duration>,
+    /// How long after its last check a cached tag is served at once, and checked afterwards
+    /// (`staleWhileRevalidate`).
+    pub stale_while_revalidate: Duration,
+    /// Bytes a second below which a body has failed, measured over half a minute (`minThroughput`).
+    pub throughput_min: u64,
+}
+
+/// After which answers of an upstream the next one is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FallThrough {
+    /// After a 404 of all its urls.
+    #[default]
+    NotFound,
+    /// After none.
+    Never,
+    /// After any failure.
+    Any,
+}
+
+/// What a definite refusal does to a cached tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnRefusal {
+    /// It is served as it was.
+    #[default]
+    Keep,
+    /// It is refused as well.
+    Follow,
 }
 
 /// One entry of `content`.
@@ -37,6 +93,10 @@ pub struct Options {
 pub struct Content {
     /// A glob over repository names, as written, without its leading slash (`prefix`).
     pub prefix: String,
+    /// What stands before its names here (`destination`).
+    pub destination: String,
+    /// Whether what stands before the glob's first `*` is left out here (`stripPrefix`).
+    pub strip_prefix: bool,
 }
 
 impl Default for Options {
@@ -54,6 +114,22 @@ impl Default for Options {
             manifest_check_interval: Duration::ZERO,
             requests_max: 64,
             manifest_bytes_max: 4 * 1024 * 1024,
+            namespaces: None,
+            fall_through: FallThrough::default(),
+            retries_max: 2,
+            retry_delay: Duration::from_secs(1),
+            retry_delay_max: Duration::from_secs(1),
+            on_demand_timeout: Duration::from_secs(20),
+            cool_down_max: Duration::from_secs(15 * 60),
+            breaker_failures: 5,
+            breaker_delay: Duration::from_secs(10),
+            negative_ttl: Duration::from_secs(10),
+            on_delete: OnRefusal::default(),
+            on_denied: OnRefusal::default(),
+            denied_stale_max: Duration::from_secs(24 * 60 * 60),
+            stale_age_max: None,
+            stale_while_revalidate: Duration::ZERO,
+            throughput_min: 1024,
         }
     }
 }

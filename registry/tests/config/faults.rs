@@ -104,8 +104,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     log.audit: not supported yet: log.audit
     extensions.search.cve: is refused: finding vulnerabilities is a scanner's work; run one such as Trivy or Grype against this registry
     extensions.sync.registries[0].onlySigned: not supported yet: extensions.sync.registries[0].onlySigned
-    extensions.sync.registries[0].content[0].destination: not supported yet: extensions.sync.registries[0].content[0].destination
-    extensions.sync.registries[0].content[0].stripPrefix: not supported yet: extensions.sync.registries[0].content[0].stripPrefix
     "#);
 }
 

@@ -3,7 +3,7 @@
 //! compile here before it has a key.
 
 use wharfinger::config::{Config, LogOptions, MetricsOptions};
-use wharfinger::{auth, http, store, upstream};
+use wharfinger::{auth, http, repository, store, upstream};
 
 use crate::{fixture, parsed};
 
@@ -20,7 +20,7 @@ fn every_option_has_a_key() {
     assert_eq!(loaded.warnings, []);
     let usual = Config::default();
     let config = &loaded.config;
-    all_differ!(Config, config, usual, { http, store, auth, upstreams, metrics, log });
+    all_differ!(Config, config, usual, { http, store, auth, repositories, upstreams, metrics, log });
     all_differ!(MetricsOptions, metrics, usual.metrics, { enable, path });
     all_differ!(LogOptions, log, usual.log, { level, format });
     all_differ!(http::options::Options, http, usual.http, {
@@ -39,7 +39,13 @@ fn every_option_has_a_key() {
     let plain = upstream::options::Options::default();
     all_differ!(upstream::options::Options, &upstreams[0], plain, {
         name, urls, on_demand, tls_verify, ca_file, content, connect_timeout, response_timeout,
-        check_timeout, manifest_check_interval, requests_max, manifest_bytes_max,
+        check_timeout, manifest_check_interval, requests_max, manifest_bytes_max, namespaces,
+        fall_through, retries_max, retry_delay, retry_delay_max, on_demand_timeout, cool_down_max,
+        breaker_failures, breaker_delay, negative_ttl, on_delete, on_denied, denied_stale_max,
+        stale_age_max, stale_while_revalidate, throughput_min,
+    });
+    all_differ!(repository::options::Options, repositories, usual.repositories, {
+        unknown_namespace, background_fills_max,
     });
     let access = access.as_ref().expect("the file controls access");
     let nobody = auth::options::AccessControl::default();
@@ -163,6 +169,10 @@ fn the_whole_file_means_what_it_says() {
                 },
             ),
         },
+        repositories: Options {
+            unknown_namespace: Hosted,
+            background_fills_max: 50,
+        },
         upstreams: [
             Options {
                 name: "hub",
@@ -178,9 +188,13 @@ fn the_whole_file_means_what_it_says() {
                 content: [
                     Content {
                         prefix: "library/**",
+                        destination: "",
+                        strip_prefix: false,
                     },
                     Content {
                         prefix: "{a,b}/*",
+                        destination: "/mirror",
+                        strip_prefix: true,
                     },
                 ],
                 connect_timeout: 1s,
@@ -189,6 +203,28 @@ fn the_whole_file_means_what_it_says() {
                 manifest_check_interval: 300s,
                 requests_max: 7,
                 manifest_bytes_max: 1048576,
+                namespaces: Some(
+                    [
+                        "docker.io",
+                    ],
+                ),
+                fall_through: Never,
+                retries_max: 4,
+                retry_delay: 5s,
+                retry_delay_max: 60s,
+                on_demand_timeout: 10s,
+                cool_down_max: 60s,
+                breaker_failures: 9,
+                breaker_delay: 3s,
+                negative_ttl: 0ns,
+                on_delete: Follow,
+                on_denied: Follow,
+                denied_stale_max: 3600s,
+                stale_age_max: Some(
+                    172800s,
+                ),
+                stale_while_revalidate: 600s,
+                throughput_min: 2048,
             },
         ],
         metrics: MetricsOptions {

@@ -73,17 +73,12 @@ pub(super) const KEYS: &[Key] = &[
         "A glob over repository names; a slash in front is dropped.",
     )
     .required(),
-    pending(
-        "extensions.sync.registries[].content[].destination",
-        Kind::Text,
-        "",
-        "The path under which they appear here.",
-    ),
-    pending(
+    honoured("extensions.sync.registries[].content[].destination", Kind::Text, "", "The path under which they appear here."),
+    honoured(
         "extensions.sync.registries[].content[].stripPrefix",
         Kind::Bool,
         "false",
-        "Whether the prefix is left out there.",
+        "Whether what stands before the glob's first `*` is left out here.",
     ),
     later("extensions.sync.registries[].content[].tags", Kind::Section, "", "Which tags are mirrored."),
     later("extensions.sync.registries[].content[].tags.regex", Kind::Text, "", "Those that match."),
@@ -140,24 +135,21 @@ pub(super) const KEYS: &[Key] = &[
         "The largest manifest taken from it.",
     )
     .limit("a larger one is not stored, the next url is asked; after the last, the answer is 502"),
-    later(
+    honoured(
         "extensions.sync.registries[].maxRetries",
         ANY_COUNT,
-        "",
-        "How often a failed attempt is repeated.",
-    ),
-    later(
-        "extensions.sync.registries[].retryDelay",
-        ANY_DURATION,
-        "",
-        "How long before the first repetition.",
-    ),
-    later(
+        "2",
+        "How often a failed attempt is repeated; an attempt asks every url once.",
+    )
+    .limit("the answer is what the last attempt failed with; the next request attempts anew"),
+    honoured("extensions.sync.registries[].retryDelay", ANY_DURATION, "1s", "How long before the first repetition; before a later one twice as long as before the one that it follows."),
+    honoured(
         "extensions.sync.registries[].maxRetryDelay",
         ANY_DURATION,
         "",
-        "How long before the later ones at most.",
-    ),
+        "How long before a later repetition at most; the default is `retryDelay`.",
+    )
+    .limit("no wait is longer, unless the upstream asks for it"),
     later(
         "extensions.sync.registries[].pollInterval",
         ANY_DURATION,
@@ -230,17 +222,17 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Text,
         "The type of the token asked for.",
     ),
-    pending(
+    honoured(
         "extensions.sync.registries[].namespaces",
         WORDS,
         "",
-        "The registries it stands for; the default is the hosts of its urls.",
+        "The registries it stands for, as clients name them in `ns` or as the first part of a name; the default is the hosts of its urls.",
     ),
-    pending(
+    honoured(
         "extensions.sync.registries[].fallThrough",
         Kind::Choice(&["notFound", "never", "any"]),
         "notFound",
-        "After which answers the next upstream is asked.",
+        "After which answers the next upstream is asked; after `any`, an outage of this one lets another one answer for its names.",
     ),
     pending(
         "extensions.sync.registries[].fetch",
@@ -248,49 +240,56 @@ pub(super) const KEYS: &[Key] = &[
         "implied",
         "Whether reading gives the right to cause a fetch.",
     ),
-    pending(
+    honoured(
         "extensions.sync.registries[].onUpstreamDenied",
         Kind::Choice(&["keep", "follow"]),
         "keep",
-        "What a refusal by the upstream does to a cached tag.",
+        "Whether a cached tag is served although the upstream refuses access, or refused as well.",
     ),
-    pending(
+    honoured(
         "extensions.sync.registries[].deniedStaleMax",
         ANY_DURATION,
-        "",
-        "How long a cached tag is served after such a refusal.",
-    ),
-    later(
+        "24h",
+        "How long after its last check a cached tag is served against a refusal.",
+    )
+    .limit("the answer is 403"),
+    honoured(
         "extensions.sync.registries[].onUpstreamDelete",
         Kind::Choice(&["keep", "follow"]),
         "keep",
-        "What the upstream's 404 does to a cached tag.",
+        "Whether a cached tag is served although the upstream has no such tag any more, or gone as well.",
     ),
-    later(
+    honoured(
         "extensions.sync.registries[].staleMaxAge",
         ANY_DURATION,
         "",
-        "How old a tag may be served while it is down.",
-    ),
-    later(
+        "How long after its last check a cached tag is served while it cannot be checked; without it, for ever.",
+    )
+    .limit("the answer is what the check failed with"),
+    honoured(
         "extensions.sync.registries[].staleWhileRevalidate",
         ANY_DURATION,
-        "",
-        "How old a tag may be served while it is asked.",
+        "0s",
+        "How long after its last check a cached tag is served at once and checked afterwards; 0 never.",
     ),
-    later("extensions.sync.registries[].negativeTtl", ANY_DURATION, "", "How long a 404 is remembered."),
-    later(
+    honoured("extensions.sync.registries[].negativeTtl", ANY_DURATION, "10s", "How long it is remembered that something is not there or not for us; 0 not at all."),
+    honoured(
         "extensions.sync.registries[].onDemandTimeout",
         ANY_DURATION,
-        "",
-        "How long a client waits for the start of an attempt.",
-    ),
-    later(
-        "extensions.sync.registries[].maxRetryAfter",
-        ANY_DURATION,
-        "",
-        "The longest Retry-After that is obeyed.",
-    ),
+        "20s",
+        "How long after its request a client waits for an attempt to begin.",
+    )
+    .limit("it is told what the last attempt failed with, and the others go on in the background"),
+    honoured("extensions.sync.registries[].maxRetryAfter", ANY_DURATION, "15m", "The longest Retry-After that is obeyed.")
+        .limit("a longer one is this long"),
+    honoured(
+        "extensions.sync.registries[].breakerFailures",
+        ANY_COUNT,
+        "5",
+        "Failures in a row after which a url is not asked for a while; 0 is never.",
+    )
+    .limit("the next url is asked at once; after the last, the answer is 503 with `Retry-After`"),
+    honoured("extensions.sync.registries[].breakerDelay", WAIT, "10s", "How long it is not asked then, before one request tries."),
     later("extensions.sync.registries[].cache", Kind::Section, "", "How much of it is kept."),
     later(
         "extensions.sync.registries[].cache.maxBytes",
@@ -343,18 +342,25 @@ pub(super) const KEYS: &[Key] = &[
         "fetch",
         "Whether a range of a cold blob is fetched by itself.",
     ),
-    later(
+    honoured(
         "extensions.sync.registries[].minThroughput",
         Kind::Size(0, TIB),
-        "",
-        "Bytes a second below which it failed.",
-    ),
-    later("extensions.sync.backgroundFills", ANY_COUNT, "", "Schedules of repetitions at once."),
-    later(
+        "1KiB",
+        "Bytes a second below which a body has failed, measured over 30 seconds.",
+    )
+    .limit("the attempt has failed, and the next one goes on where it stopped"),
+    honoured(
+        "extensions.sync.backgroundFills",
+        Kind::Integer(0, 1_000_000),
+        "1000",
+        "Manifests, and apart from them blobs, whose repetitions go on at once without a client that waits.",
+    )
+    .limit("further ones end with the last attempt that a client waited for"),
+    honoured(
         "extensions.sync.unknownNamespace",
         Kind::Choice(&["route", "hosted"]),
         "route",
-        "What becomes of a `ns` that no upstream claims.",
+        "Whether a `ns` that no upstream claims is as if there were none, or leads to what is hosted here alone.",
     ),
 ];
 

@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn every_value_without_a_default_has_a_reason() {
-        // Lists are empty and accounts, rates, names and authorities absent; every other value has a default.
+        // Lists are empty, accounts, rates, names, places and authorities absent, an age has no bound, and one
+        // wait is by default another's; every other value has a default.
         let absent = [
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
@@ -128,6 +129,9 @@ mod tests {
             "extensions.sync.registries[].name",
             "extensions.sync.registries[].certDir",
             "extensions.sync.registries[].content[].prefix",
+            "extensions.sync.registries[].content[].destination",
+            "extensions.sync.registries[].maxRetryDelay",
+            "extensions.sync.registries[].staleMaxAge",
         ];
         for key in honoured_values().filter(|key| key.default.is_empty()) {
             let list = matches!(key.kind, Kind::List(_) | Kind::Filled(_));

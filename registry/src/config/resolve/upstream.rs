@@ -8,7 +8,8 @@ use crate::config::checked::View;
 use crate::config::error::Fault;
 use crate::config::kind::is_upstream_name;
 use crate::config::origin::Origin;
-use crate::upstream::options::{Content, Options};
+use crate::repository::options::UnknownNamespace;
+use crate::upstream::options::{Content, FallThrough, OnRefusal, Options};
 
 /// The file of a `certDir` that holds authorities.
 const CA_FILE: &str = "ca.crt";
@@ -28,7 +29,18 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
                 "is false, and nothing else makes the server ask this upstream",
             ));
         }
+        if upstream.fall_through == FallThrough::Any {
+            resolved.warnings.push(Fault::new(
+                format!("{path}.fallThrough"),
+                "is any: while this upstream is down, another one may answer for its names",
+            ));
+        }
         upstreams.push(upstream);
+    }
+    let options = &mut resolved.config.repositories;
+    section.read("backgroundFills", &mut options.background_fills_max);
+    if section.at("unknownNamespace").get::<String>().as_deref() == Some("hosted") {
+        options.unknown_namespace = UnknownNamespace::Hosted;
     }
     let mut enable = true;
     section.read("enable", &mut enable);
@@ -52,7 +64,43 @@ fn upstream(section: View<'_>) -> Options {
     section.read("manifestCheckInterval", &mut options.manifest_check_interval);
     section.read("reqConcurrent", &mut options.requests_max);
     section.read("maxManifestBytes", &mut options.manifest_bytes_max);
+    let namespaces = section.at("namespaces");
+    options.namespaces = namespaces.is_written().then(|| namespaces.list());
+    options.fall_through = match section.at("fallThrough").get::<String>().as_deref() {
+        Some("never") => FallThrough::Never,
+        Some("any") => FallThrough::Any,
+        _ => FallThrough::NotFound,
+    };
+    attempts(section, &mut options);
+    answers(section, &mut options);
     options
+}
+
+/// Reads how an upstream that fails is asked again.
+fn attempts(section: View<'_>, options: &mut Options) {
+    section.read("maxRetries", &mut options.retries_max);
+    section.read("retryDelay", &mut options.retry_delay);
+    options.retry_delay_max = options.retry_delay;
+    section.read("maxRetryDelay", &mut options.retry_delay_max);
+    section.read("onDemandTimeout", &mut options.on_demand_timeout);
+    section.read("maxRetryAfter", &mut options.cool_down_max);
+    section.read("breakerFailures", &mut options.breaker_failures);
+    section.read("breakerDelay", &mut options.breaker_delay);
+    section.read("minThroughput", &mut options.throughput_min);
+}
+
+/// Reads what is served when an upstream gives no new answer.
+fn answers(section: View<'_>, options: &mut Options) {
+    let on_refusal = |key| match section.at(key).get::<String>().as_deref() {
+        Some("follow") => OnRefusal::Follow,
+        _ => OnRefusal::Keep,
+    };
+    options.on_delete = on_refusal("onUpstreamDelete");
+    options.on_denied = on_refusal("onUpstreamDenied");
+    section.read("deniedStaleMax", &mut options.denied_stale_max);
+    options.stale_age_max = section.at("staleMaxAge").get();
+    section.read("staleWhileRevalidate", &mut options.stale_while_revalidate);
+    section.read("negativeTtl", &mut options.negative_ttl);
 }
 
 fn default_name(urls: &[String]) -> String {
@@ -62,7 +110,10 @@ fn default_name(urls: &[String]) -> String {
 fn content(section: View<'_>) -> Option<Content> {
     let prefix = section.at("prefix").get::<String>()?;
     let prefix = prefix.strip_prefix('/').unwrap_or(&prefix).to_owned();
-    Some(Content { prefix })
+    let (mut destination, mut strip_prefix) = (String::new(), false);
+    section.read("destination", &mut destination);
+    section.read("stripPrefix", &mut strip_prefix);
+    Some(Content { prefix, destination, strip_prefix })
 }
 
 /// Reports names that would make two upstreams share a cache, or that cannot name a folder.

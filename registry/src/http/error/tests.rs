@@ -146,11 +146,13 @@ every! {
     Error::Repository(Repository::Upstream(Upstream::RateLimited { .. })) =>
         of_upstream(Upstream::RateLimited { upstream: upstream(), retry_after: Some(Duration::from_secs(30)) }),
     Error::Repository(Repository::Upstream(Upstream::Status { .. })) =>
-        of_upstream(Upstream::Status { upstream: upstream(), status: 500 }),
+        of_upstream(Upstream::Status { upstream: upstream(), status: 500, retry_after: None }),
     Error::Repository(Repository::Upstream(Upstream::Unreachable { .. })) =>
         of_upstream(Upstream::Unreachable { upstream: upstream(), fault: Fault::Connect }),
     Error::Repository(Repository::Upstream(Upstream::Timeout { .. })) =>
         of_upstream(Upstream::Timeout { upstream: upstream(), phase: Phase::Head }),
+    Error::Repository(Repository::Upstream(Upstream::Paused { .. })) =>
+        of_upstream(Upstream::Paused { upstream: upstream(), retry_after: Duration::from_millis(8500) }),
     Error::Repository(Repository::Upstream(Upstream::Wrong { .. })) =>
         of_upstream(Upstream::Wrong { upstream: upstream(), reason: Wrong::Digest }),
     Error::Repository(Repository::Manifest(_)) => Error::Repository(ManifestError::Untyped.into()),

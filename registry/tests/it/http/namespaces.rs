@@ -45,7 +45,7 @@ impl Transport for Origin {
 async fn with_upstream(prefix: &str) -> (Client, Arc<Origin>) {
     let origin = Arc::new(Origin::default());
     let options = Options {
-        content: vec![Content { prefix: prefix.to_owned() }],
+        content: vec![Content { prefix: prefix.to_owned(), destination: String::new(), strip_prefix: false }],
         name: "example".to_owned(),
         urls: vec![format!("https://{HOST}")],
         on_demand: true,

@@ -89,10 +89,20 @@ pub(crate) fn content(len: usize, seed: u64) -> Vec<u8> {
     Rng::labelled(seed, "blob").bytes(len)
 }
 
-/// Makes the settings of an upstream that a miss may ask.
+/// Makes the settings of an upstream that a miss may ask. It is asked once for everything: what is tried
+/// again, remembered or left alone is for the tests that are about it.
 pub(crate) fn upstream(name: &str, urls: &[&str]) -> Options {
     let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-    Options { name: name.to_owned(), urls, on_demand: true, ..Options::default() }
+    Options {
+        name: name.to_owned(),
+        urls,
+        on_demand: true,
+        retries_max: 0,
+        negative_ttl: Duration::ZERO,
+        breaker_failures: 0,
+        cool_down_max: Duration::ZERO,
+        ..Options::default()
+    }
 }
 
 /// Opens a registry in memory in front of upstreams.

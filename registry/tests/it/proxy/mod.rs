@@ -14,6 +14,10 @@
 //! | `wrong_blobs` | wrong bytes of a blob |
 //! | `wrong_manifests` | wrong manifests and wrong words about them |
 //! | `outage` | an upstream that is away or stands still |
+//! | `retries` | how often and when an upstream that fails is asked again |
+//! | `resume` | bodies that break off, and go on |
+//! | `policies` | what is remembered, kept and followed of an upstream's answers |
+//! | `lists` | tags and referrers |
 //! | `statuses` | what the client is told of each upstream failure |
 //! | `routing` | which upstream, if any, is asked |
 //! | `secrets` | what an upstream gets to see |
@@ -22,7 +26,10 @@ mod adopt;
 mod bench;
 mod lists;
 mod outage;
+mod policies;
 mod pull;
+mod resume;
+mod retries;
 mod routing;
 mod scripted;
 mod secrets;

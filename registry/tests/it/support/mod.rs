@@ -28,6 +28,7 @@ pub(crate) struct Registry {
     pub(crate) store: store::options::Options,
     pub(crate) auth: auth::options::Options,
     pub(crate) routes: Routes,
+    pub(crate) repositories: wharfinger::repository::options::Options,
     pub(crate) clock: Clock,
 }
 
@@ -39,6 +40,7 @@ impl Default for Registry {
             store: store::options::Options::default(),
             auth: auth::options::Options::default(),
             routes: Routes::default(),
+            repositories: wharfinger::repository::options::Options::default(),
             clock: Clock::system(),
         }
     }
@@ -49,7 +51,7 @@ impl Registry {
     pub(crate) async fn open(self) -> Client {
         let backend = FsBackend::open(self.disk, Durability::Synced).await.unwrap();
         let store = Store::open(Arc::new(backend), self.store, self.clock.clone()).await.unwrap();
-        let repositories = Repositories::new(store, self.routes, self.clock);
+        let repositories = Repositories::new(store, self.routes, self.repositories, self.clock);
         Client(App::new(repositories, Access::new(self.auth).unwrap(), self.http))
     }
 }

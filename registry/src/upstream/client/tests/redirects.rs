@@ -2,6 +2,7 @@
 //! Method: mock servers that send on to each other, behind a registry that wants a token.
 
 use super::*;
+use crate::upstream::exchange::REDIRECTS_MAX;
 
 const BLOB_PATH: &str = "/v2/team/app/manifests/v1";
 
@@ -106,6 +107,10 @@ fn p10_a_redirect_leads_neither_inside_nor_away_from_tls() {
         ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:6000/x", true),
         ("https://r.example/v2/", "file:///etc/passwd", false),
     ] {
-        assert_eq!(crate::upstream::client::resolve(base, location).is_some(), leads, "{base} -> {location}");
+        assert_eq!(
+            crate::upstream::exchange::resolve(base, location).is_some(),
+            leads,
+            "{base} -> {location}"
+        );
     }
 }

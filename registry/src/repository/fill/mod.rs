@@ -1,0 +1,239 @@
+//! Fills: one fetch of one blob, followed by any number of readers.
+//!
+//! The upstream's body goes to a staged file and a hasher, in a task that belongs to no client (`work`).
+//! Readers follow the staged file at their own pace (`follow`). The last byte is held back until the digest
+//! has been checked, so that a wrong body never completes (P1); a blob of up to [`VERIFIED_FIRST_BYTES`] is
+//! checked before its reader is told that there is one.
+//!
+//! A body that breaks off is resumed where it stopped, at the next url too. Between two attempts the fill
+//! waits; a reader that would wait too long is answered or cut, and the fill goes on without it.
+
+mod follow;
+mod staged;
+mod work;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+
+use super::Error;
+use crate::oci::{Digest, RepositoryName};
+use crate::store::{ReadAt, Store};
+use crate::upstream::{self, Upstream};
+
+pub use follow::{FillError, Filling};
+use work::Work;
+
+/// Blobs up to this size are verified before the status line, so that a bad one is a clean 502.
+pub const VERIFIED_FIRST_BYTES: u64 = 64 * 1024;
+
+/// Fills under way.
+#[derive(Debug)]
+pub(super) struct Fills {
+    store: Store,
+    table: Arc<Mutex<HashMap<Key, Arc<Fill>>>>,
+    /// Fills that wait for an attempt that no client waits for.
+    waiting: Arc<Semaphore>,
+}
+
+/// A fill belongs to a repository, since being allowed to fetch a digest from one says nothing of
+/// another (P10).
+type Key = (Arc<str>, RepositoryName, Digest);
+
+/// One fetch of one blob.
+#[derive(Debug)]
+pub struct Fill {
+    upstream: Arc<str>,
+    digest: Digest,
+    /// How long after its request a reader may still wait for an attempt to begin.
+    patience: Duration,
+    progress: watch::Receiver<Progress>,
+    /// Wakes a fill that waits in the background: somebody wants it now.
+    wanted: Arc<Notify>,
+    /// When the blob was last asked for.
+    asked_at: Arc<Mutex<Instant>>,
+}
+
+/// How far a fill is.
+#[derive(Debug, Clone)]
+struct Progress {
+    stage: FillStage,
+    /// Attempts that have failed.
+    failed: u32,
+    /// Which start from the first byte this is: what readers of an earlier one were sent was wrong.
+    generation: u32,
+    /// Bytes that can be read.
+    written: u64,
+    /// When the last of them came.
+    written_at: Instant,
+    /// The size, when the upstream has announced it.
+    size: Option<u64>,
+    source: Option<Arc<dyn ReadAt>>,
+}
+
+#[derive(Debug, Clone)]
+enum FillStage {
+    /// The upstream has not answered yet.
+    Asking,
+    /// The body is arriving.
+    Receiving,
+    /// An attempt has failed.
+    Waiting(Wait),
+    /// The whole body is there and has the digest.
+    Verified,
+    /// There will be no whole body.
+    Failed(Arc<upstream::Error>),
+    /// This side failed.
+    Broken,
+}
+
+/// The time between two attempts.
+#[derive(Debug, Clone)]
+struct Wait {
+    /// What the last attempt failed with.
+    error: Arc<upstream::Error>,
+    /// When the next one begins.
+    due: Instant,
+    /// Whether that was too late for everybody who wanted the blob when the attempt failed. Whoever comes
+    /// then has an attempt of his own.
+    is_background: bool,
+}
+
+impl FillStage {
+    /// Says whether the fill has ended, one way or the other.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Verified | Self::Failed(_) | Self::Broken)
+    }
+}
+
+impl Progress {
+    fn waits_in_background(&self) -> bool {
+        matches!(self.stage, FillStage::Waiting(Wait { is_background: true, .. }))
+    }
+}
+
+impl Fills {
+    /// Makes the table of fills, of which so many may wait in the background.
+    pub(super) fn new(store: Store, waiting_max: usize) -> Self {
+        Self { store, table: Arc::default(), waiting: Arc::new(Semaphore::new(waiting_max)) }
+    }
+
+    /// Joins the fill of a blob, or begins it.
+    pub(super) fn join(&self, upstream: &Arc<Upstream>, name: &RepositoryName, digest: &Digest) -> Arc<Fill> {
+        let key = (Arc::clone(upstream.name()), name.clone(), *digest);
+        let mut table = self.table();
+        if let Some(fill) = table.get(&key) {
+            metrics::counter!("wharfinger_fills_joined_total", "upstream" => upstream.name().to_string())
+                .increment(1);
+            fill.wake();
+            return Arc::clone(fill);
+        }
+        let begun = Progress {
+            stage: FillStage::Asking,
+            failed: 0,
+            generation: 0,
+            written: 0,
+            written_at: Instant::now(),
+            size: None,
+            source: None,
+        };
+        let (sender, progress) = watch::channel(begun);
+        let (wanted, asked_at) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Instant::now())));
+        let fill = Arc::new(Fill {
+            upstream: Arc::clone(upstream.name()),
+            digest: *digest,
+            patience: upstream.options().on_demand_timeout,
+            progress,
+            wanted: Arc::clone(&wanted),
+            asked_at: Arc::clone(&asked_at),
+        });
+        table.insert(key.clone(), Arc::clone(&fill));
+        let landing = Landing { table: Arc::clone(&self.table), key };
+        let work = Work {
+            store: self.store.clone(),
+            upstream: Arc::clone(upstream),
+            name: name.clone(),
+            digest: *digest,
+            progress: sender,
+            wanted,
+            asked_at,
+            waiting: Arc::clone(&self.waiting),
+        };
+        tokio::spawn(async move {
+            work.run().await;
+            // Held until the blob is visible in the store, or else the next reader fetches again.
+            drop(landing);
+        });
+        fill
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<Key, Arc<Fill>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a fill off the table, also when its task panics.
+struct Landing {
+    table: Arc<Mutex<HashMap<Key, Arc<Fill>>>>,
+    key: Key,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl Fill {
+    /// Notes that somebody wants the blob now; a fill that waits in the background makes an attempt for him.
+    fn wake(&self) {
+        *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        if self.progress.borrow().waits_in_background() {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Waits until the blob can be read: until the upstream has answered; of a small one, until it
+    /// was verified.
+    ///
+    /// *Errors:* those of the upstream; of an attempt that failed, when the next one begins too late.
+    pub(super) async fn ready(self: &Arc<Self>) -> Result<Filling, Error> {
+        let (mut progress, late) = (self.progress.clone(), Instant::now() + self.patience);
+        // A failure from before this reader came is not its answer: it has woken the fill.
+        let own = {
+            let now = progress.borrow();
+            if now.waits_in_background() { now.failed + 1 } else { 0 }
+        };
+        let is_ready = |progress: &Progress| match &progress.stage {
+            FillStage::Asking => false,
+            FillStage::Receiving => progress.size.unwrap_or(progress.written) > VERIFIED_FIRST_BYTES,
+            FillStage::Waiting(wait) => progress.failed >= own && (wait.is_background || wait.due > late),
+            FillStage::Verified | FillStage::Failed(_) | FillStage::Broken => true,
+        };
+        let waited = progress.wait_for(is_ready).await.map(|progress| progress.clone());
+        let Ok(progress) = waited else { return Err(crate::store::Error::Abandoned.into()) };
+        let filling = |size, source| Filling::new(size, Arc::clone(self), progress.generation, source);
+        match (progress.stage, progress.source) {
+            (FillStage::Failed(error) | FillStage::Waiting(Wait { error, .. }), _) => {
+                Err(Error::Upstream((*error).clone()))
+            }
+            (FillStage::Verified, Some(source)) => Ok(filling(Some(progress.written), source)),
+            (FillStage::Receiving, Some(source)) => Ok(filling(progress.size, source)),
+            _ => Err(crate::store::Error::Abandoned.into()),
+        }
+    }
+
+    /// Waits until the fill has ended, and the blob is in the store if it could be had.
+    ///
+    /// *Errors:* those of the upstream, as for [`Fill::ready`].
+    pub(super) async fn stored(self: &Arc<Self>) -> Result<(), Error> {
+        self.ready().await?.verified().await?;
+        let mut progress = self.progress.clone();
+        // The sender goes when the task has ended, after the commit.
+        while progress.changed().await.is_ok() {}
+        Ok(())
+    }
+}

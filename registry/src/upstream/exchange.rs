@@ -1,0 +1,245 @@
+//! One exchange with one url: tokens, redirects, and what a status means.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{
+    AUTHORIZATION, CONTENT_RANGE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use super::client::Url;
+use super::error::Wrong;
+use super::health::Sign;
+use super::token::{Answer, Challenge};
+use super::transport::{Request, Response};
+use super::{Error, Upstream};
+use crate::clock::Timestamp;
+use crate::oci::RepositoryName;
+
+/// Redirects followed for one request.
+pub(super) const REDIRECTS_MAX: usize = 5;
+/// The largest answer of a token service, in bytes.
+const TOKEN_BYTES_MAX: u64 = 64 * 1024;
+
+impl Upstream {
+    /// Asks one url, unless it is to be left alone.
+    ///
+    /// *Errors:* [`Error`]; every status but 200 and 206 is one.
+    pub(super) async fn ask_url(
+        &self,
+        method: &Method,
+        url: &Url,
+        name: &RepositoryName,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, Error> {
+        let paused = |retry_after| Error::Paused { upstream: Arc::clone(self.label()), retry_after };
+        let turn = url.health.admit(Instant::now()).map_err(paused)?;
+        let begun = Instant::now();
+        let outcome = self.exchange(method, &url.base, name, path, headers).await;
+        turn.report(sign(&outcome), Instant::now());
+        let open = self.urls().iter().filter(|url| !url.health.is_closed()).count();
+        metrics::gauge!("wharfinger_upstream_breakers_open", "upstream" => self.name().to_string())
+            .set(u32::try_from(open).unwrap_or(u32::MAX));
+        let result = outcome.as_ref().map_or_else(Error::kind, |_| "ok");
+        metrics::counter!("wharfinger_upstream_requests_total",
+            "upstream" => self.name().to_string(), "method" => method_label(method), "outcome" => result)
+        .increment(1);
+        metrics::histogram!("wharfinger_upstream_request_seconds", "upstream" => self.name().to_string())
+            .record(begun.elapsed());
+        outcome
+    }
+
+    /// Asks one url, with a token where it wants one.
+    async fn exchange(
+        &self,
+        method: &Method,
+        url: &str,
+        name: &RepositoryName,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, Error> {
+        let mut headers = headers.clone();
+        if let Some(token) = self.tokens.find(url, name.as_str(), &self.clock) {
+            authorize(&mut headers, &token);
+        }
+        let target = format!("{}{path}", url.trim_end_matches('/'));
+        let mut response = self.follow(method, &target, headers.clone()).await?;
+        let challenge = response.header(WWW_AUTHENTICATE).and_then(Challenge::parse);
+        if response.status == StatusCode::UNAUTHORIZED
+            && let Some(challenge) = challenge
+            && let Some(token) = self.fetch_token(url, name, &challenge).await?
+        {
+            authorize(&mut headers, &token);
+            response = self.follow(method, &target, headers).await?;
+        }
+        self.judge(response)
+    }
+
+    /// Sends a request, following redirects without credentials (P11).
+    async fn follow(&self, method: &Method, url: &str, headers: HeaderMap) -> Result<Response, Error> {
+        let (mut url, mut headers) = (url.to_owned(), headers);
+        for _ in 0..=REDIRECTS_MAX {
+            let request = Request {
+                method: method.clone(),
+                url: url.clone(),
+                headers: headers.clone(),
+                timeout: self.options().response_timeout,
+            };
+            let sent = self.transport.send(request).await;
+            let response = sent.map_err(|fault| Error::fault(self.label(), fault))?;
+            if !response.status.is_redirection() {
+                return Ok(response);
+            }
+            let target = response.header(LOCATION).and_then(|location| resolve(&url, location));
+            let Some(target) = target else { break };
+            if origin(&target) != origin(&url) {
+                headers.remove(AUTHORIZATION);
+            }
+            url = target;
+        }
+        Err(Error::wrong(self.label(), Wrong::Redirect))
+    }
+
+    async fn fetch_token(
+        &self,
+        url: &str,
+        name: &RepositoryName,
+        challenge: &Challenge,
+    ) -> Result<Option<String>, Error> {
+        let Some(realm) = challenge.url(url, name.as_str()) else { return Ok(None) };
+        let request = Request {
+            method: Method::GET,
+            url: realm,
+            headers: HeaderMap::new(),
+            timeout: self.options().response_timeout,
+        };
+        let sent = self.transport.send(request).await;
+        let response = sent.map_err(|fault| Error::fault(self.label(), fault))?;
+        let no_token = || Error::wrong(self.label(), Wrong::Token);
+        // A token service that has nothing says nothing of the content: were this a 404, another
+        // upstream would answer for a name that is private here (P10).
+        let judged = self.judge(response);
+        let response = judged.map_err(|error| if error.is_not_found() { no_token() } else { error })?;
+        let bytes = match self.read_whole(response, TOKEN_BYTES_MAX).await {
+            Err(Error::Wrong { .. }) => return Err(no_token()),
+            read => read?,
+        };
+        let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| no_token())?;
+        self.tokens.keep(url, name.as_str(), answer, &self.clock).map(Some).ok_or_else(no_token)
+    }
+
+    /// Turns every status into an error but 200, and 206 where a range was asked for.
+    fn judge(&self, response: Response) -> Result<Response, Error> {
+        let upstream = Arc::clone(self.label());
+        match response.status {
+            StatusCode::OK => Ok(response),
+            StatusCode::PARTIAL_CONTENT if response.headers.contains_key(CONTENT_RANGE) => Ok(response),
+            StatusCode::NOT_FOUND => Err(Error::NotFound { upstream }),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Error::Denied { upstream }),
+            status => {
+                let value = response.header(RETRY_AFTER);
+                let retry_after = value.and_then(|value| retry_after(value, self.clock.now()));
+                Err(match status {
+                    StatusCode::TOO_MANY_REQUESTS => Error::RateLimited { upstream, retry_after },
+                    status => Error::Status { upstream, status: status.as_u16(), retry_after },
+                })
+            }
+        }
+    }
+
+    pub(super) async fn read_whole(&self, response: Response, limit: u64) -> Result<Bytes, Error> {
+        let announced = response.content_length();
+        if announced.is_some_and(|length| length > limit) {
+            return Err(Error::wrong(self.label(), Wrong::TooLarge));
+        }
+        let (mut bytes, mut body) = (BytesMut::new(), response.body);
+        while let Some(piece) = body.next().await {
+            bytes.extend_from_slice(&piece.map_err(|fault| Error::fault(self.label(), fault))?);
+            if bytes.len() as u64 > limit {
+                return Err(Error::wrong(self.label(), Wrong::TooLarge));
+            }
+        }
+        match announced {
+            Some(length) if length != bytes.len() as u64 => Err(Error::wrong(self.label(), Wrong::Length)),
+            _ => Ok(bytes.freeze()),
+        }
+    }
+}
+
+/// Returns what an exchange showed of the url.
+fn sign(outcome: &Result<Response, Error>) -> Sign {
+    match outcome {
+        Err(Error::RateLimited { retry_after, .. }) => Sign::Busy(retry_after.unwrap_or_default()),
+        Err(Error::Status { retry_after: Some(wait), .. }) => Sign::Busy(*wait),
+        Err(error) if error.is_trouble() => Sign::Failing,
+        _ => Sign::Alive,
+    }
+}
+
+/// Reads a `Retry-After`: seconds, or the date at which to come again.
+///
+/// *Spec:* RFC 9110 §10.2.3.
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value.trim()).ok()?;
+    let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).ok()?).since(now))
+}
+
+fn authorize(headers: &mut HeaderMap, token: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}")) {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    if *method == Method::HEAD { "HEAD" } else { "GET" }
+}
+
+/// Returns where a redirect leads, or `None` when it may not be followed: away from TLS, or from
+/// a public place to an address of this network or this machine (P10).
+pub(super) fn resolve(base: &str, location: &str) -> Option<String> {
+    let base = reqwest::Url::parse(base).ok()?;
+    let target = base.join(location).ok()?;
+    let keeps_secrecy = target.scheme() == "https" || (target.scheme() == "http" && base.scheme() == "http");
+    let stays_outside = !is_inside(&target) || is_inside(&base);
+    (keeps_secrecy && stays_outside).then(|| target.into())
+}
+
+/// Says whether a url names an address that only this machine or its network has.
+fn is_inside(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    match address {
+        Ok(IpAddr::V4(v4)) => {
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+        }
+        Ok(IpAddr::V6(v6)) => {
+            let mapped = v6.to_ipv4_mapped().is_some();
+            mapped
+                || v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+fn origin(url: &str) -> Option<(String, Option<String>, Option<u16>)> {
+    let url = reqwest::Url::parse(url).ok()?;
+    Some((url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default()))
+}

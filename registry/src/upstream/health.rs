@@ -1,0 +1,195 @@
+//! Whether a url of an upstream is worth asking now: its circuit breaker, and the time for which it told us
+//! to stay away. Every request of the process to that url shares it (P6).
+//!
+//! *States*: closed (asked as ever) → open after a number of failures in a row (not asked for a while) →
+//! half open (one request asks; its success closes, its failure opens again).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When the breaker of a url opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Failures in a row that open it; 0 is never.
+    pub failures_max: u32,
+    /// How long it stays open.
+    pub open_for: Duration,
+    /// The longest Retry-After that is obeyed.
+    pub cool_down_max: Duration,
+}
+
+/// The health of one url.
+#[derive(Debug)]
+pub(super) struct Health {
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    open_until: Option<Instant>,
+    is_probed: bool,
+    cool_until: Option<Instant>,
+}
+
+/// The right to ask a url once. Dropping it without a word leaves the health as it was, and lets another
+/// request be the probe.
+#[derive(Debug)]
+pub(super) struct Turn<'h> {
+    health: &'h Health,
+    is_probe: bool,
+}
+
+/// What asking showed of the url itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It answered, whatever it said of the content.
+    Alive,
+    /// It broke, or did not answer.
+    Failing,
+    /// It wants to be left alone for this long, and says nothing else of itself.
+    Busy(Duration),
+}
+
+impl Health {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, state: Mutex::default() }
+    }
+
+    /// Returns the right to ask.
+    ///
+    /// *Errors:* how long the url is not to be asked.
+    pub(super) fn admit(&self, now: Instant) -> Result<Turn<'_>, Duration> {
+        let mut state = self.state();
+        if let Some(until) = state.cool_until.filter(|until| *until > now) {
+            return Err(until - now);
+        }
+        let Some(until) = state.open_until else { return Ok(Turn { health: self, is_probe: false }) };
+        if until > now {
+            return Err(until - now);
+        }
+        if state.is_probed {
+            // The probe's answer is awaited; whoever comes meanwhile is told to come back soon.
+            return Err(Duration::from_secs(1).min(self.limits.open_for));
+        }
+        state.is_probed = true;
+        Ok(Turn { health: self, is_probe: true })
+    }
+
+    /// Says whether the breaker lets requests through as ever.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().open_until.is_none()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// Reports what asking showed.
+    pub(super) fn report(self, sign: Sign, now: Instant) {
+        let limits = &self.health.limits;
+        let mut state = self.health.state();
+        match sign {
+            Sign::Alive => {
+                state.failures = 0;
+                state.open_until = None;
+            }
+            Sign::Failing => {
+                state.failures = state.failures.saturating_add(1);
+                if limits.failures_max > 0 && state.failures >= limits.failures_max {
+                    state.open_until = Some(now + limits.open_for);
+                }
+            }
+            Sign::Busy(wait) => {
+                let until = now + wait.min(limits.cool_down_max);
+                // An answer that was on its way must not shorten what a later one said.
+                state.cool_until = Some(state.cool_until.map_or(until, |old| old.max(until)));
+                state.open_until = None;
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            self.health.state().is_probed = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the states follow each other as drawn, and what a url asked for is obeyed and bounded.
+    //! Method: a clock that stands in the test's hands.
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn health() -> (Health, Instant) {
+        let limits = Limits { failures_max: 3, open_for: SECOND * 10, cool_down_max: SECOND * 60 };
+        (Health::new(limits), Instant::now())
+    }
+
+    fn fail(health: &Health, now: Instant) {
+        health.admit(now).unwrap().report(Sign::Failing, now);
+    }
+
+    #[test]
+    fn it_opens_probes_and_closes() {
+        let (health, now) = health();
+        for _ in 0..3 {
+            assert!(health.is_closed());
+            fail(&health, now);
+        }
+        assert_eq!(health.admit(now + SECOND).unwrap_err(), SECOND * 9);
+        let later = now + SECOND * 10;
+        let probe = health.admit(later).unwrap();
+        assert_eq!(health.admit(later).unwrap_err(), SECOND, "one probe at a time");
+        probe.report(Sign::Failing, later);
+        assert_eq!(health.admit(later + SECOND).unwrap_err(), SECOND * 9, "a failed probe opens again");
+        let again = later + SECOND * 10;
+        health.admit(again).unwrap().report(Sign::Alive, again);
+        assert!(health.is_closed() && health.admit(again).is_ok());
+    }
+
+    #[test]
+    fn a_probe_that_left_gives_its_place() {
+        let (health, now) = health();
+        (0..3).for_each(|_| fail(&health, now));
+        let later = now + SECOND * 10;
+        drop(health.admit(later).unwrap());
+        assert!(health.admit(later).is_ok());
+    }
+
+    #[test]
+    fn successes_between_failures_keep_it_closed() {
+        let (health, now) = health();
+        for _ in 0..10 {
+            fail(&health, now);
+            fail(&health, now);
+            health.admit(now).unwrap().report(Sign::Alive, now);
+        }
+        assert!(health.is_closed());
+    }
+
+    #[test]
+    fn a_cool_down_is_obeyed_bounded_and_never_shortened() {
+        let (health, now) = health();
+        let turn = |now| health.admit(now).unwrap();
+        let (one, two) = (turn(now), turn(now));
+        one.report(Sign::Busy(SECOND * 5), now);
+        two.report(Sign::Busy(SECOND), now);
+        assert_eq!(health.admit(now).unwrap_err(), SECOND * 5);
+        let later = now + SECOND * 5;
+        turn(later).report(Sign::Busy(SECOND * 1_000_000), later);
+        assert_eq!(health.admit(later).unwrap_err(), SECOND * 60);
+        assert!(health.admit(later + SECOND * 60).is_ok());
+    }
+}
