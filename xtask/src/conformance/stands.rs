@@ -241,6 +241,10 @@ fn proxy(upstreams: &[(&str, &str)]) -> Value {
             "onDemand": true,
             "tlsVerify": false,
             "responseTimeout": "2s",
+            "maxRetries": 1,
+            "retryDelay": "100ms",
+            "negativeTtl": "500ms",
+            "breakerDelay": "500ms",
         })
     };
     json!({"extensions": {"sync": {"registries": upstreams.iter().map(upstream).collect::<Vec<_>>()}}})
