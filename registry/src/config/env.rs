@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::upstream::options::Proxies;
+
 const OPEN: &str = "${env:";
 
 /// Why a string with `${env:NAME}` cannot be completed.
@@ -30,6 +32,24 @@ pub(super) enum EnvError {
 /// Returns what the process's environment says of `name`.
 pub(super) fn process(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Returns the proxies that the usual variables name. `HTTP_PROXY` in upper case is not read: a web server
+/// that starts programs sets it to what its client says.
+pub(super) fn proxies(lookup: &dyn Fn(&str) -> Option<String>) -> Proxies {
+    let first =
+        |names: &[&str]| names.iter().find_map(|name| lookup(name)).filter(|value| !value.trim().is_empty());
+    Proxies {
+        http: first(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+        https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+        none: first(&["no_proxy", "NO_PROXY"]),
+    }
+}
+
+/// Says whether a program of this name can be started.
+pub(super) fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Returns `text` with every `${env:NAME}` replaced by what `lookup` says of it.

@@ -1,8 +1,11 @@
 //! The files that a configuration names: what is not there is a warning, since it may come before
 //! it is needed.
 
+use super::env::is_on_path;
 use super::error::Fault;
 use super::load::Loaded;
+use crate::upstream::credentials::{self, Source};
+use crate::upstream::options::Options;
 
 /// Warns of files that are not there.
 pub(super) fn look(loaded: &mut Loaded) {
@@ -11,18 +14,47 @@ pub(super) fn look(loaded: &mut Loaded) {
         warnings
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
     }
+    let files = config.upstreams.iter().filter_map(|upstream| match &upstream.credentials {
+        Source::File(path) => Some(path),
+        _ => None,
+    });
+    if files.into_iter().any(|path| !path.is_file()) {
+        let gone = "there is no such file yet, and without it no upstream can be asked that it is for";
+        warnings.push(Fault::new("extensions.sync.credentialsFile", gone));
+    }
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
+        if let Source::Helper(name) = &upstream.credentials
+            && !is_on_path(&credentials::program(name))
+        {
+            let key = format!("extensions.sync.registries[{index}].credentialHelper");
+            warnings.push(Fault::new(key, format!("there is no program {}", credentials::program(name))));
+        }
         let key = format!("extensions.sync.registries[{index}].certDir");
         let Some(path) = upstream.ca_file.clone() else { continue };
-        if path.with_file_name("client.cert").exists() || path.with_file_name("client.key").exists() {
-            warnings.push(Fault::new(&key, format!("not supported yet: {key} with a client certificate")));
-        }
         if !path.is_file() {
-            warnings
-                .push(Fault::new(&key, "there is no ca.crt, so only the system's authorities are trusted"));
             // A folder that holds a client certificate alone is no fault, and trusting fewer
             // authorities lets nobody in.
             upstream.ca_file = None;
+            if !has_certificate(upstream) {
+                let gone = "there is no ca.crt, so only the system's authorities are trusted";
+                warnings.push(Fault::new(&key, gone));
+            }
+        }
+        if let Some((certificate, secret)) = &upstream.client_certificate
+            && certificate.is_file() != secret.is_file()
+        {
+            warnings.push(Fault::new(
+                &key,
+                "client.cert and client.key only work together, and one is not there",
+            ));
+        }
+        if !has_certificate(upstream) {
+            upstream.client_certificate = None;
         }
     }
+}
+
+fn has_certificate(upstream: &Options) -> bool {
+    let files = upstream.client_certificate.as_ref();
+    files.is_some_and(|(certificate, key)| certificate.is_file() && key.is_file())
 }

@@ -65,6 +65,8 @@ pub(super) enum Kind {
     Quotable,
     /// The name of an upstream.
     UpstreamName,
+    /// The name of a docker credential helper.
+    Helper,
 }
 
 /// What the operator's keys of a [`Kind::Map`] are.
@@ -117,6 +119,10 @@ impl Kind {
                     .to_owned()
             }
             Self::Quotable => "printable ASCII without \" and \\".to_owned(),
+            Self::Helper => {
+                "the name of a program docker-credential-NAME: a-z, 0-9 and -; oauth2 is not supported yet"
+                    .to_owned()
+            }
             Self::UpstreamName => format!(
                 "a name of letters, digits and . _ : - that starts with neither . nor _ and has at most {NAME_BYTES_MAX} bytes"
             ),
@@ -158,7 +164,7 @@ impl Kind {
             Self::Glob => "glob",
             Self::Choice(words) => return words.join(", "),
             Self::Endpoint => "path of a url",
-            Self::UpstreamName => "name",
+            Self::UpstreamName | Self::Helper => "name",
         };
         name.to_owned()
     }
@@ -195,6 +201,7 @@ impl Kind {
                 owned(text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')))
             }
             Self::UpstreamName => owned(is_upstream_name(text)),
+            Self::Helper => owned(is_helper(text)),
         }
     }
 
@@ -232,6 +239,13 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Says whether a text names a credential helper: it becomes part of a program's name.
+fn is_helper(text: &str) -> bool {
+    let is_plain =
+        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    is_plain && !text.is_empty() && text.len() <= NAME_BYTES_MAX && text != "oauth2"
 }
 
 /// Returns whether `text` can be the name of an upstream, and with it of a folder.
@@ -338,6 +352,7 @@ mod tests {
             &["", "/", "metrics", "/v2", "/v2/x", "/a//b", "/a/", "/livez", "/{x}", "/a?b"],
         );
         check(Kind::Quotable, &["", "My registry"], &["a\"b", "a\\b", "a\nb", "größe"]);
+        check(Kind::Helper, &["ecr", "gcp", "osxkeychain", "my-own"], &["", "oauth2", "a/b", "A", "a b"]);
         check(
             Kind::UpstreamName,
             &["gcr.io", "a_b:5000", "-a", ":1"],

@@ -48,7 +48,10 @@ pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
 pub(super) fn interpret(raw: &Raw, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Faults> {
     let mut check = Check::new(env);
     let checked = check.file(raw);
-    let resolved = resolve::resolve(View::new(&checked));
+    let mut resolved = resolve::resolve(View::new(&checked));
+    for upstream in &mut resolved.config.upstreams {
+        upstream.proxies = env::proxies(env);
+    }
     let mut faults = check.faults;
     let mut warnings = check.warnings;
     faults.extend(resolved.faults);

@@ -94,6 +94,7 @@ fn single_schema(kind: &Kind) -> Map<String, Value> {
             "anyOf": [{ "enum": words }, { "pattern": ENV_PATTERN }],
         })),
         Kind::Endpoint => text("^/[A-Za-z0-9._/-]+$"),
+        Kind::Helper => text("^[a-z0-9-]+$"),
         Kind::UpstreamName => text("^[A-Za-z0-9:-][A-Za-z0-9._:-]*$"),
         Kind::Quotable => text(r#"^[ !#-\[\]-~]*$"#),
         Kind::Word | Kind::Path | Kind::Address | Kind::Glob => {

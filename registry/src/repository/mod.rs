@@ -14,7 +14,6 @@
 //! | `adopt` | pushes that build on an upstream's layers |
 //! | `delete` | tags, manifests, blobs |
 //! | `fill` | one fetch of one blob, followed by any number of readers |
-//! | `flight` | one question that many wait for |
 //! | `freshness` | whether a cached tag may be served without asking |
 
 mod adopt;
@@ -22,7 +21,6 @@ mod attempts;
 pub mod delete;
 pub mod error;
 pub mod fill;
-pub mod flight;
 pub mod freshness;
 pub mod list;
 mod negative;

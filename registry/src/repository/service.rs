@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Error;
 use super::attempts::{Backlog, ManifestKey};
 use super::fill::Fills;
-use super::flight::Flights;
 use super::freshness::CheckedAt;
 use super::list::{List, Lists, Question};
 use super::negative::Negative;
@@ -14,6 +13,7 @@ use super::pull::Fetched;
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
 use crate::store::{RepositoryKey, Space, Store};
+use crate::upstream::flight::Flights;
 use crate::upstream::options::FallThrough;
 use crate::upstream::{self, Candidate, Routes, Upstream};
 

@@ -5,7 +5,7 @@
 //! the next url when the bytes are wrong.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -14,10 +14,13 @@ use http::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, 
 use http::{Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::credentials::Credentials;
 use super::error::Wrong;
+use super::flight::Flights;
 use super::health::{Health, Limits};
 use super::options::Options;
-use super::token::Tokens;
+use super::pace::Pace;
+use super::token::{TokenKey, Tokens, Wanted};
 use super::transport::Response;
 use super::{Error, Phase, Transport};
 use crate::clock::Clock;
@@ -34,10 +37,13 @@ pub struct Upstream {
     urls: Vec<Url>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) tokens: Tokens,
+    pub(super) token_flights: Flights<TokenKey, Result<String, Error>>,
+    pub(super) credentials: Credentials,
     pub(super) clock: Clock,
     /// A manifest never queues behind a layer.
     manifest_lane: Arc<Semaphore>,
     blob_lane: Arc<Semaphore>,
+    pace: Option<Pace>,
 }
 
 /// One of the urls of an upstream, which all have the same content.
@@ -45,6 +51,8 @@ pub struct Upstream {
 pub struct Url {
     pub(super) base: String,
     pub(super) health: Health,
+    /// What it wanted when it last refused who was not logged in: asked for at once from then on.
+    pub(super) wanted: Mutex<Option<Wanted>>,
 }
 
 /// A manifest as an upstream sent it.
@@ -99,14 +107,18 @@ impl Upstream {
             open_for: options.breaker_delay,
             cool_down_max: options.cool_down_max,
         };
-        let url = |base: &String| Url { base: base.clone(), health: Health::new(limits) };
+        let url =
+            |base: &String| Url { base: base.clone(), health: Health::new(limits), wanted: Mutex::default() };
         Self {
             name: Arc::from(options.name.as_str()),
             label: Arc::from(label(&options)),
             manifest_lane: lane(),
             blob_lane: lane(),
+            pace: options.rate_max.map(Pace::new),
             urls: options.urls.iter().map(url).collect(),
             tokens: Tokens::default(),
+            token_flights: Flights::default(),
+            credentials: Credentials::new(options.credentials.clone()),
             transport,
             clock,
             options,
@@ -169,7 +181,7 @@ impl Upstream {
     ///
     /// *Errors:* [`Error`]; also [`Wrong::TooLarge`] and [`Wrong::Length`].
     pub async fn manifest(
-        &self,
+        self: &Arc<Self>,
         url: &Url,
         name: &RepositoryName,
         reference: &Reference,
@@ -187,7 +199,7 @@ impl Upstream {
     ///
     /// *Errors:* [`Error`].
     pub async fn manifest_digest(
-        &self,
+        self: &Arc<Self>,
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Digest>, Error> {
@@ -203,7 +215,7 @@ impl Upstream {
     /// *Errors:* [`Error`], [`Wrong::Range`] for a range of its own choice; also as an item of the body, after
     /// which it ends.
     pub async fn blob(
-        &self,
+        self: &Arc<Self>,
         url: &Url,
         name: &RepositoryName,
         digest: &Digest,
@@ -242,7 +254,7 @@ impl Upstream {
     /// Asks for a blob's size.
     ///
     /// *Errors:* [`Error`]; [`Wrong::Length`] when the upstream does not say.
-    pub async fn blob_size(&self, name: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
+    pub async fn blob_size(self: &Arc<Self>, name: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
         let _lane = self.lane(&self.manifest_lane).await?;
         let path = format!("/v2/{name}/blobs/{digest}");
         let response = self.ask(&Method::HEAD, name, &path, &HeaderMap::new()).await?;
@@ -255,12 +267,16 @@ impl Upstream {
         let turn =
             tokio::time::timeout(self.options.response_timeout, Arc::clone(lane).acquire_owned()).await;
         let late = || Error::Timeout { upstream: Arc::clone(&self.label), phase: Phase::Turn };
-        Ok(turn.map_err(|_| late())?.expect("a lane is never closed"))
+        let turn = turn.map_err(|_| late())?.expect("a lane is never closed");
+        match &self.pace {
+            Some(pace) if !pace.turn(self.options.response_timeout).await => Err(late()),
+            _ => Ok(turn),
+        }
     }
 
     /// Asks every url until one has an answer.
     async fn ask(
-        &self,
+        self: &Arc<Self>,
         method: &Method,
         name: &RepositoryName,
         path: &str,

@@ -97,6 +97,9 @@ pub enum Wrong {
     /// It sent us from place to place.
     #[error("there were too many redirects, or one that leads nowhere")]
     Redirect,
+    /// There should be an account, and cannot be had.
+    #[error("this registry's account for it cannot be had; its operator finds why in the log")]
+    Credentials,
     /// The token service did not give a token.
     #[error("its token service gave no token")]
     Token,

@@ -1,7 +1,7 @@
 //! One exchange with one url: tokens, redirects, and what a status means.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,9 +13,10 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::client::Url;
+use super::credentials::{Account, Source};
 use super::error::Wrong;
 use super::health::Sign;
-use super::token::{Answer, Challenge};
+use super::token::{Answer, Wanted};
 use super::transport::{Request, Response};
 use super::{Error, Upstream};
 use crate::clock::Timestamp;
@@ -31,7 +32,7 @@ impl Upstream {
     ///
     /// *Errors:* [`Error`]; every status but 200 and 206 is one.
     pub(super) async fn ask_url(
-        &self,
+        self: &Arc<Self>,
         method: &Method,
         url: &Url,
         name: &RepositoryName,
@@ -41,7 +42,7 @@ impl Upstream {
         let paused = |retry_after| Error::Paused { upstream: Arc::clone(self.label()), retry_after };
         let turn = url.health.admit(Instant::now()).map_err(paused)?;
         let begun = Instant::now();
-        let outcome = self.exchange(method, &url.base, name, path, headers).await;
+        let outcome = self.exchange(method, url, name, path, headers).await;
         turn.report(sign(&outcome), Instant::now());
         let open = self.urls().iter().filter(|url| !url.health.is_closed()).count();
         metrics::gauge!("wharfinger_upstream_breakers_open", "upstream" => self.name().to_string())
@@ -55,30 +56,91 @@ impl Upstream {
         outcome
     }
 
-    /// Asks one url, with a token where it wants one.
+    /// Asks one url, logged in as it wants it. A refusal is answered once, with what it asks for.
     async fn exchange(
-        &self,
+        self: &Arc<Self>,
         method: &Method,
-        url: &str,
+        url: &Url,
         name: &RepositoryName,
         path: &str,
         headers: &HeaderMap,
     ) -> Result<Response, Error> {
-        let mut headers = headers.clone();
-        if let Some(token) = self.tokens.find(url, name.as_str(), &self.clock) {
-            authorize(&mut headers, &token);
+        let target = format!("{}{path}", url.base.trim_end_matches('/'));
+        let known = url.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let login = match &known {
+            Some(wanted) => self.login(url, name, wanted).await?,
+            None => None,
+        };
+        let response = self.follow(method, &target, with_login(headers, login.as_ref())).await?;
+        if response.status != StatusCode::UNAUTHORIZED {
+            return self.judge(response);
         }
-        let target = format!("{}{path}", url.trim_end_matches('/'));
-        let mut response = self.follow(method, &target, headers.clone()).await?;
-        let challenge = response.header(WWW_AUTHENTICATE).and_then(Challenge::parse);
-        if response.status == StatusCode::UNAUTHORIZED
-            && let Some(challenge) = challenge
-            && let Some(token) = self.fetch_token(url, name, &challenge).await?
-        {
-            authorize(&mut headers, &token);
-            response = self.follow(method, &target, headers).await?;
+        let values = response.headers.get_all(WWW_AUTHENTICATE).iter();
+        let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+        let Some(wanted) = Wanted::parse(&values) else { return self.judge(response) };
+        if let Some(Login::Token(refused)) = &login {
+            self.tokens.forget(&url.base, name.as_str(), refused);
         }
+        let again = self.login(url, name, &wanted).await?;
+        let remembered = match wanted {
+            Wanted::Bearer(challenge) => Wanted::Bearer(challenge.for_any()),
+            Wanted::Basic => Wanted::Basic,
+        };
+        *url.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(remembered);
+        if again.is_none() || again == login {
+            return self.judge(response);
+        }
+        let response = self.follow(method, &target, with_login(headers, again.as_ref())).await?;
         self.judge(response)
+    }
+
+    /// Returns what a url wants; `None` where there is nothing to show to it.
+    async fn login(
+        self: &Arc<Self>,
+        url: &Url,
+        name: &RepositoryName,
+        wanted: &Wanted,
+    ) -> Result<Option<Login>, Error> {
+        match wanted {
+            Wanted::Basic => Ok(self.account(url).await?.map(Login::Account)),
+            Wanted::Bearer(challenge) => {
+                if let Some(token) = self.tokens.find(&url.base, name.as_str(), &self.clock) {
+                    return Ok(Some(Login::Token(token)));
+                }
+                let realms = &self.options().auth_realms;
+                let Some(realm) = challenge.url(&url.base, name.as_str(), realms) else {
+                    tracing::warn!(upstream.name = %self.name(), upstream.realm = challenge.host(),
+                        "a token service elsewhere is not asked; if it belongs to the upstream, name it in authRealms");
+                    return Ok(None);
+                };
+                let account = if challenge.is_bound(&url.base, realms) {
+                    self.account(url).await?
+                } else {
+                    if self.options().credentials != Source::Nobody {
+                        tracing::warn!(upstream.name = %self.name(), upstream.realm = challenge.host(),
+                            "a token service elsewhere is not shown the account; if it belongs to the upstream, name it in authRealms");
+                    }
+                    None
+                };
+                // Once for all layers of an image, which are asked for at the same time.
+                let key = (url.base.clone(), name.as_str().to_owned());
+                let (this, base, name) = (Arc::clone(self), url.base.clone(), name.clone());
+                let asking = async move { this.fetch_token(&base, &name, realm, account).await };
+                let no_token = || Error::wrong(self.label(), Wrong::Token);
+                let token = self.token_flights.ask(key, asking).await.ok_or_else(no_token)??;
+                Ok(Some(Login::Token(token)))
+            }
+        }
+    }
+
+    async fn account(&self, url: &Url) -> Result<Option<Account>, Error> {
+        let host = url.base.split_once("://").map_or(url.base.as_str(), |(_, host)| host);
+        let account = self.credentials.of(host.trim_end_matches('/')).await;
+        account.map_err(|error| {
+            tracing::error!(upstream.name = %self.name(), error = &error as &dyn std::error::Error,
+                "an upstream cannot be asked with its account");
+            Error::wrong(self.label(), Wrong::Credentials)
+        })
     }
 
     /// Sends a request, following redirects without credentials (P11).
@@ -110,15 +172,15 @@ impl Upstream {
         &self,
         url: &str,
         name: &RepositoryName,
-        challenge: &Challenge,
-    ) -> Result<Option<String>, Error> {
-        let Some(realm) = challenge.url(url, name.as_str()) else { return Ok(None) };
-        let request = Request {
-            method: Method::GET,
-            url: realm,
-            headers: HeaderMap::new(),
-            timeout: self.options().response_timeout,
-        };
+        realm: String,
+        account: Option<Account>,
+    ) -> Result<String, Error> {
+        let mut headers = HeaderMap::new();
+        if let Some(basic) = account.and_then(|account| account.basic()) {
+            headers.insert(AUTHORIZATION, basic);
+        }
+        let timeout = self.options().response_timeout;
+        let request = Request { method: Method::GET, url: realm, headers, timeout };
         let sent = self.transport.send(request).await;
         let response = sent.map_err(|fault| Error::fault(self.label(), fault))?;
         let no_token = || Error::wrong(self.label(), Wrong::Token);
@@ -131,7 +193,7 @@ impl Upstream {
             read => read?,
         };
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| no_token())?;
-        self.tokens.keep(url, name.as_str(), answer, &self.clock).map(Some).ok_or_else(no_token)
+        self.tokens.keep(url, name.as_str(), answer, &self.clock).ok_or_else(no_token)
     }
 
     /// Turns every status into an error but 200, and 206 where a range was asked for.
@@ -194,11 +256,25 @@ fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     Some(Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).ok()?).since(now))
 }
 
-fn authorize(headers: &mut HeaderMap, token: &str) {
-    if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}")) {
+/// What a request is logged in with.
+#[derive(Clone, PartialEq, Eq)]
+enum Login {
+    Account(Account),
+    Token(String),
+}
+
+fn with_login(headers: &HeaderMap, login: Option<&Login>) -> HeaderMap {
+    let mut headers = headers.clone();
+    let value = match login {
+        Some(Login::Account(account)) => account.basic(),
+        Some(Login::Token(token)) => HeaderValue::from_str(&format!("Bearer {token}")).ok(),
+        None => None,
+    };
+    if let Some(mut value) = value {
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
+    headers
 }
 
 fn method_label(method: &Method) -> &'static str {

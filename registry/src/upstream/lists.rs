@@ -4,6 +4,7 @@
 //! It is a claim like any other of an upstream; what is pulled by it is hashed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use http::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
 use http::{Method, StatusCode};
@@ -51,7 +52,7 @@ impl Upstream {
     /// *Errors:* [`Error`]; [`Wrong::List`] for pages that go in a circle or are no list.
     ///
     /// *Spec:* `[end-8b]`.
-    pub async fn tags(&self, name: &RepositoryName) -> Result<Vec<String>, Error> {
+    pub async fn tags(self: &Arc<Self>, name: &RepositoryName) -> Result<Vec<String>, Error> {
         let mut worst = Worst::default();
         for url in self.urls() {
             match self.tags_of(url, name).await {
@@ -62,7 +63,7 @@ impl Upstream {
         Err(worst.into_error(self))
     }
 
-    async fn tags_of(&self, url: &Url, name: &RepositoryName) -> Result<Vec<String>, Error> {
+    async fn tags_of(self: &Arc<Self>, url: &Url, name: &RepositoryName) -> Result<Vec<String>, Error> {
         let first = format!("/v2/{name}/tags/list?n={PAGE_TAGS}");
         let (mut tags, mut pages) = (BTreeSet::new(), Pages::new(self, url, name, first, HeaderMap::new()));
         while let Some(page) = pages.next::<TagPage>().await? {
@@ -83,7 +84,11 @@ impl Upstream {
     /// *Errors:* [`Error`], but not that there are none; [`Wrong::List`] as above.
     ///
     /// *Spec:* `[end-12a]`, `spec.md#unavailable-referrers-api`.
-    pub async fn referrers(&self, name: &RepositoryName, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+    pub async fn referrers(
+        self: &Arc<Self>,
+        name: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, Error> {
         let mut worst = Worst::default();
         for url in self.urls() {
             match self.referrers_of(url, name, subject).await {
@@ -95,7 +100,7 @@ impl Upstream {
     }
 
     async fn referrers_of(
-        &self,
+        self: &Arc<Self>,
         url: &Url,
         name: &RepositoryName,
         subject: &Digest,
@@ -112,7 +117,7 @@ impl Upstream {
     }
 
     async fn descriptors(
-        &self,
+        self: &Arc<Self>,
         url: &Url,
         name: &RepositoryName,
         first: String,
@@ -134,7 +139,7 @@ impl Upstream {
 
 /// The pages of one list at one url.
 struct Pages<'u> {
-    upstream: &'u Upstream,
+    upstream: &'u Arc<Upstream>,
     url: &'u Url,
     name: &'u RepositoryName,
     headers: HeaderMap,
@@ -145,7 +150,7 @@ struct Pages<'u> {
 
 impl<'u> Pages<'u> {
     fn new(
-        upstream: &'u Upstream,
+        upstream: &'u Arc<Upstream>,
         url: &'u Url,
         name: &'u RepositoryName,
         first: String,

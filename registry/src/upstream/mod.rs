@@ -9,18 +9,24 @@
 //! | `reqwest_transport` | the real one, and what its errors mean |
 //! | `client` | the questions a cache asks |
 //! | `exchange` | one of them at one url: tokens, redirects, statuses |
+//! | `pace` | how many requests a second it is sent |
 //! | `schedule` | when a failed attempt is repeated |
 //! | `health` | which urls are not asked for a while |
 //! | `lists` | tags and referrers, page after page |
-//! | `token` | Bearer tokens, fetched without credentials |
+//! | `token` | Bearer tokens, and whom they are fetched from |
+//! | `credentials` | whose account an upstream is asked with |
+//! | `flight` | one question that many wait for |
 //! | `route` | which upstreams answer for a name |
 
 pub mod client;
+pub mod credentials;
 pub mod error;
 mod exchange;
+pub mod flight;
 pub mod health;
 mod lists;
 pub mod options;
+mod pace;
 pub mod reqwest_transport;
 pub mod route;
 pub mod schedule;

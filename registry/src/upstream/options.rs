@@ -1,5 +1,7 @@
 //! What one upstream can be told.
 
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of one upstream, resolved from an entry of `extensions.sync.registries`.
@@ -15,7 +17,16 @@ pub struct Options {
     /// Whether its certificate must verify (`tlsVerify`).
     pub tls_verify: bool,
     /// PEM file of authorities to trust beside the system's (`certDir`'s `ca.crt`).
-    pub ca_file: Option<std::path::PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of the certificate that is shown to it, and of its key (`certDir`'s `client.cert` and
+    /// `client.key`).
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Whether only HTTP/1.1 is spoken to it (`disableHTTP2`).
+    pub http1_only: bool,
+    /// Idle connections that are kept to each of its hosts (`maxIdleConnsPerHost`).
+    pub idle_connections_max: usize,
+    /// The proxies through which it is reached, as the environment says.
+    pub proxies: Proxies,
     /// Which names it answers for; none matches all (`content`).
     pub content: Vec<Content>,
     /// How long a connection may take (`connectTimeout`).
@@ -28,8 +39,14 @@ pub struct Options {
     pub manifest_check_interval: Duration,
     /// Requests open at this upstream at once; more wait (`reqConcurrent`).
     pub requests_max: usize,
+    /// Requests a second that it is sent; more wait (`reqPerSec`).
+    pub rate_max: Option<NonZeroU32>,
     /// The largest manifest taken from it, in bytes (`maxManifestBytes`).
     pub manifest_bytes_max: u64,
+    /// Whose account it is asked with (`credentialsFile`, `credentialHelper`).
+    pub credentials: super::credentials::Source,
+    /// Hosts of token services that may be shown its account, beside its own (`authRealms`).
+    pub auth_realms: Vec<String>,
     /// The registries that it stands for, when the configuration says so (`namespaces`); without them, the
     /// hosts of its urls.
     pub namespaces: Option<Vec<String>>,
@@ -64,6 +81,17 @@ pub struct Options {
     pub stale_while_revalidate: Duration,
     /// Bytes a second below which a body has failed, measured over half a minute (`minThroughput`).
     pub throughput_min: u64,
+}
+
+/// Proxies between here and the upstreams: urls, as the usual variables have them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proxies {
+    /// For urls in clear text (`http_proxy`).
+    pub http: Option<String>,
+    /// For urls over TLS (`HTTPS_PROXY`).
+    pub https: Option<String>,
+    /// Hosts that are reached without one (`NO_PROXY`).
+    pub none: Option<String>,
 }
 
 /// After which answers of an upstream the next one is asked.
@@ -107,13 +135,20 @@ impl Default for Options {
             on_demand: false,
             tls_verify: true,
             ca_file: None,
+            client_certificate: None,
+            http1_only: false,
+            idle_connections_max: 64,
+            proxies: Proxies::default(),
             content: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_secs(30),
             check_timeout: Duration::from_secs(3),
             manifest_check_interval: Duration::ZERO,
             requests_max: 64,
+            rate_max: None,
             manifest_bytes_max: 4 * 1024 * 1024,
+            credentials: super::credentials::Source::default(),
+            auth_realms: Vec::new(),
             namespaces: None,
             fall_through: FallThrough::default(),
             retries_max: 2,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
-use super::options::Options;
+use super::options::{Options, Proxies};
 use super::transport::{Request, Response};
 use super::{Fault, Phase, Transport};
 
@@ -19,11 +19,15 @@ use super::{Fault, Phase, Transport};
 #[derive(Debug, Clone)]
 pub struct ReqwestTransport(reqwest::Client);
 
+/// How long an idle connection is kept: shorter than most servers keep theirs, so that a request seldom meets
+/// one that is being closed.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The file of trusted authorities cannot be read.
-    #[error("the upstream {upstream}: cannot read the authorities in {}", .path.display())]
+    /// A file of certificates cannot be read.
+    #[error("the upstream {upstream}: cannot read {}", .path.display())]
     AuthorityFile {
         /// The upstream's name.
         upstream: String,
@@ -33,7 +37,9 @@ pub enum BuildError {
         source: io::Error,
     },
     /// The client refused its settings.
-    #[error("the upstream {upstream}: no client can be made (is there a bundle of trusted authorities?)")]
+    #[error(
+        "the upstream {upstream}: no client can be made (is there a bundle of trusted authorities? are certificate and key in PEM form? is the proxy a url?)"
+    )]
     Client {
         /// The upstream's name.
         upstream: String,
@@ -55,22 +61,41 @@ impl ReqwestTransport {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(options.connect_timeout)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(options.requests_max)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(options.idle_connections_max)
             .tls_danger_accept_invalid_certs(!options.tls_verify);
-        if let Some(path) = &options.ca_file {
-            let read = std::fs::read(path);
-            let pem = read.map_err(|source| BuildError::AuthorityFile {
+        if options.http1_only {
+            builder = builder.http1_only();
+        }
+        let read = |path: &std::path::Path| {
+            std::fs::read(path).map_err(|source| BuildError::AuthorityFile {
                 upstream: upstream(),
-                path: path.clone(),
+                path: path.to_owned(),
                 source,
-            })?;
-            for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(failed)? {
+            })
+        };
+        if let Some(path) = &options.ca_file {
+            for certificate in reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(failed)? {
                 builder = builder.add_root_certificate(certificate);
             }
         }
+        if let Some((certificate, key)) = &options.client_certificate {
+            let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+            builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(failed)?);
+        }
+        for proxy in proxies(&options.proxies).map_err(failed)? {
+            builder = builder.proxy(proxy);
+        }
         Ok(Self(builder.build().map_err(failed)?))
     }
+}
+
+fn proxies(options: &Proxies) -> Result<Vec<reqwest::Proxy>, reqwest::Error> {
+    let without = options.none.as_deref().and_then(reqwest::NoProxy::from_string);
+    let http = options.http.as_deref().map(reqwest::Proxy::http);
+    let https = options.https.as_deref().map(reqwest::Proxy::https);
+    let all = http.into_iter().chain(https);
+    all.map(|proxy| proxy.map(|proxy| proxy.no_proxy(without.clone()))).collect()
 }
 
 impl Transport for ReqwestTransport {

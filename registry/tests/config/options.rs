@@ -2,7 +2,7 @@
 //! Method: a file that sets everything, and patterns without `..`, so that a new field does not
 //! compile here before it has a key.
 
-use wharfinger::config::{Config, LogOptions, MetricsOptions};
+use wharfinger::config::{Config, LogOptions, MetricsOptions, parse};
 use wharfinger::{auth, http, repository, store, upstream};
 
 use crate::{fixture, parsed};
@@ -16,7 +16,9 @@ macro_rules! all_differ {
 
 #[test]
 fn every_option_has_a_key() {
-    let loaded = parsed(&fixture("everything.yaml")).expect("the file has no fault");
+    // Proxies are what the environment says.
+    let env = |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy.example:3128".to_owned());
+    let loaded = parse(&fixture("everything.yaml"), &env).expect("the file has no fault");
     assert_eq!(loaded.warnings, []);
     let usual = Config::default();
     let config = &loaded.config;
@@ -42,7 +44,8 @@ fn every_option_has_a_key() {
         check_timeout, manifest_check_interval, requests_max, manifest_bytes_max, namespaces,
         fall_through, retries_max, retry_delay, retry_delay_max, on_demand_timeout, cool_down_max,
         breaker_failures, breaker_delay, negative_ttl, on_delete, on_denied, denied_stale_max,
-        stale_age_max, stale_while_revalidate, throughput_min,
+        stale_age_max, stale_while_revalidate, throughput_min, credentials, auth_realms,
+        client_certificate, http1_only, idle_connections_max, rate_max, proxies,
     });
     all_differ!(repository::options::Options, repositories, usual.repositories, {
         unknown_namespace, background_fills_max,
@@ -185,6 +188,19 @@ fn the_whole_file_means_what_it_says() {
                 ca_file: Some(
                     "/etc/wharfinger/hub/ca.crt",
                 ),
+                client_certificate: Some(
+                    (
+                        "/etc/wharfinger/hub/client.cert",
+                        "/etc/wharfinger/hub/client.key",
+                    ),
+                ),
+                http1_only: true,
+                idle_connections_max: 3,
+                proxies: Proxies {
+                    http: None,
+                    https: None,
+                    none: None,
+                },
                 content: [
                     Content {
                         prefix: "library/**",
@@ -202,7 +218,16 @@ fn the_whole_file_means_what_it_says() {
                 check_timeout: 250ms,
                 manifest_check_interval: 300s,
                 requests_max: 7,
+                rate_max: Some(
+                    30,
+                ),
                 manifest_bytes_max: 1048576,
+                credentials: Helper(
+                    "pass",
+                ),
+                auth_realms: [
+                    "auth.docker.io",
+                ],
                 namespaces: Some(
                     [
                         "docker.io",
@@ -225,6 +250,51 @@ fn the_whole_file_means_what_it_says() {
                 ),
                 stale_while_revalidate: 600s,
                 throughput_min: 2048,
+            },
+            Options {
+                name: "plain",
+                urls: [
+                    "https://registry.example",
+                ],
+                on_demand: true,
+                tls_verify: true,
+                ca_file: None,
+                client_certificate: None,
+                http1_only: false,
+                idle_connections_max: 64,
+                proxies: Proxies {
+                    http: None,
+                    https: None,
+                    none: None,
+                },
+                content: [],
+                connect_timeout: 10s,
+                response_timeout: 30s,
+                check_timeout: 3s,
+                manifest_check_interval: 0ns,
+                requests_max: 64,
+                rate_max: None,
+                manifest_bytes_max: 4194304,
+                credentials: File(
+                    "/etc/wharfinger/upstreams.json",
+                ),
+                auth_realms: [],
+                namespaces: None,
+                fall_through: NotFound,
+                retries_max: 2,
+                retry_delay: 1s,
+                retry_delay_max: 1s,
+                on_demand_timeout: 20s,
+                cool_down_max: 900s,
+                breaker_failures: 5,
+                breaker_delay: 10s,
+                negative_ttl: 10s,
+                on_delete: Keep,
+                on_denied: Keep,
+                denied_stale_max: 86400s,
+                stale_age_max: None,
+                stale_while_revalidate: 0ns,
+                throughput_min: 1024,
             },
         ],
         metrics: MetricsOptions {

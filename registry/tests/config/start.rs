@@ -96,7 +96,6 @@ fn what_has_no_effect_is_warned_of() {
     extensions.userprefs: not supported yet: extensions.userprefs
     extensions.trust: not supported yet: extensions.trust
     extensions.events: not supported yet: extensions.events
-    extensions.sync.credentialsFile: not supported yet: extensions.sync.credentialsFile
     extensions.sync.downloadDir: has no effect: what is under way is staged in the store itself
     extensions.sync.registries[0].pollInterval: not supported yet: extensions.sync.registries[0].pollInterval
     extensions.sync.registries[0].preserveDigest: has no effect: every manifest is stored byte for byte as it comes, so a digest never changes
@@ -151,11 +150,11 @@ fn files_that_are_not_there_yet_are_warned_of() {
     std::fs::write(&file, text).expect("a file can be written");
     let loaded = load(&file).expect("absent files are no faults");
     assert_eq!(loaded.config.upstreams[0].ca_file, None);
-    insta::assert_snapshot!(lines(&loaded.warnings), @r#"
+    insta::assert_snapshot!(lines(&loaded.warnings), @"
     http.auth.htpasswd.path: there is no such file yet, so no login succeeds
-    extensions.sync.registries[0].certDir: not supported yet: extensions.sync.registries[0].certDir with a client certificate
     extensions.sync.registries[0].certDir: there is no ca.crt, so only the system's authorities are trusted
-    "#);
+    extensions.sync.registries[0].certDir: client.cert and client.key only work together, and one is not there
+    ");
 
     std::fs::write(certificates.join("ca.crt"), "").expect("a file can be written");
     std::fs::remove_file(certificates.join("client.cert")).expect("a file can be removed");

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{ANY_DURATION, HOUR, KIB, MIB, SECTIONS, TEXTS, TIB};
+use super::{ANY_DURATION, HOUR, KIB, MIB, RATE, SECTIONS, TEXTS, TIB};
 use crate::config::key::{Key, honoured, inert, pending};
 use crate::config::kind::Kind;
 
 const MISSING: Kind = Kind::Choice(&["refuse", "accept"]);
 const METHOD: Kind = Kind::Choice(&["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]);
-const RATE: Kind = Kind::Rate(1_000_000);
+
 const MOST_ITEMS: u64 = 1_000_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 

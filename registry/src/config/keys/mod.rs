@@ -44,6 +44,8 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A duration that may be zero and long.
 const ANY_DURATION: Kind = Kind::Duration(Duration::ZERO, YEAR);
+/// Requests a second.
+const RATE: Kind = Kind::Rate(1_000_000);
 /// A count that may be zero.
 const ANY_COUNT: Kind = Kind::Integer(0, 1_000_000_000);
 const TEXTS: Kind = Kind::List(&Kind::Text);

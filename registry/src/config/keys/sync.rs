@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, SECTIONS, TIB, WORDS};
+use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, RATE, SECTIONS, TIB, WORDS};
 use crate::config::key::{Key, honoured, inert, later, pending};
 use crate::config::kind::Kind;
 
@@ -11,11 +11,11 @@ const WAIT: Kind = Kind::Duration(Duration::from_millis(1), HOUR);
 
 pub(super) const KEYS: &[Key] = &[
     honoured("extensions.sync.enable", Kind::Bool, "true", "Whether the registries below are asked."),
-    later(
+    honoured(
         "extensions.sync.credentialsFile",
         Kind::Path,
         "",
-        "Users and passwords by the host of the upstream.",
+        "A JSON file of accounts by the host of an upstream's url, as `{\"host:port\": {\"username\": \"…\", \"password\": \"…\"}}`; it is read again when it changes.",
     ),
     inert(
         "extensions.sync.downloadDir",
@@ -58,7 +58,7 @@ pub(super) const KEYS: &[Key] = &[
         "extensions.sync.registries[].certDir",
         Kind::Path,
         "",
-        "A folder whose `ca.crt` holds authorities to trust beside the system's; a client certificate there is not supported yet.",
+        "A folder whose `ca.crt` holds authorities to trust beside the system's, and whose `client.cert` and `client.key` are shown to it.",
     ),
     honoured(
         "extensions.sync.registries[].content",
@@ -175,24 +175,26 @@ pub(super) const KEYS: &[Key] = &[
         "every manifest is stored byte for byte as it comes, so a digest never changes",
     ),
     later("extensions.sync.registries[].syncTimeout", ANY_DURATION, "", "How long a whole image may take."),
-    later("extensions.sync.registries[].reqPerSec", ANY_COUNT, "", "How many requests a second it is sent."),
-    later(
+    honoured("extensions.sync.registries[].reqPerSec", RATE, "", "Requests a second that it is sent; without it, as many as there are.")
+        .limit("further ones wait for their turn, as long as for an answer: then the answer is 504"),
+    honoured(
         "extensions.sync.registries[].disableHTTP2",
         Kind::Bool,
         "false",
         "Whether only HTTP/1.1 is spoken to it.",
     ),
-    later(
+    honoured(
         "extensions.sync.registries[].maxIdleConnsPerHost",
-        ANY_COUNT,
-        "",
-        "How many idle connections are kept.",
-    ),
-    later(
+        Kind::Integer(0, 10_000),
+        "64",
+        "Idle connections that are kept to each of its hosts; zot's default is 2.",
+    )
+    .limit("further ones are closed after their request"),
+    honoured(
         "extensions.sync.registries[].credentialHelper",
-        Kind::Text,
+        Kind::Helper,
         "",
-        "What makes temporary credentials: ecr, gcp or oauth2.",
+        "The docker credential helper that knows its account: the program `docker-credential-NAME`; `ecr` and `gcp` are those of their clouds.",
     ),
     helper("extensions.sync.registries[].oauth2CredentialHelper", Kind::Section, "How oauth2 makes them."),
     helper("extensions.sync.registries[].oauth2CredentialHelper.tokenURL", Kind::Text, "The url of tokens."),
@@ -299,11 +301,11 @@ pub(super) const KEYS: &[Key] = &[
     ),
     later("extensions.sync.registries[].cache.maxAge", ANY_DURATION, "", "How long after the last pull."),
     later("extensions.sync.registries[].storage", Kind::Like("storage"), "", "A store of its own."),
-    later(
+    honoured(
         "extensions.sync.registries[].authRealms",
         WORDS,
         "",
-        "Token issuers that may be sent its credentials.",
+        "Hosts of token services that may be shown its account, beside its own host's and Docker Hub's.",
     ),
     later("extensions.sync.registries[].platforms", WORDS, "", "The platforms that are mirrored."),
     later(

@@ -9,10 +9,14 @@ use crate::config::error::Fault;
 use crate::config::kind::is_upstream_name;
 use crate::config::origin::Origin;
 use crate::repository::options::UnknownNamespace;
+use crate::upstream::credentials::Source;
 use crate::upstream::options::{Content, FallThrough, OnRefusal, Options};
 
 /// The file of a `certDir` that holds authorities.
 const CA_FILE: &str = "ca.crt";
+/// Those that hold what is shown to the upstream.
+const CERTIFICATE_FILE: &str = "client.cert";
+const KEY_FILE: &str = "client.key";
 
 /// Sets what `extensions.sync` says.
 pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
@@ -20,7 +24,12 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     for (index, registry) in section.at("registries").items().enumerate() {
         let path = format!("extensions.sync.registries[{index}]");
-        let upstream = upstream(registry);
+        let mut upstream = upstream(registry);
+        if let Some(helper) = registry.at("credentialHelper").get() {
+            upstream.credentials = Source::Helper(helper);
+        } else if let Some(file) = section.at("credentialsFile").get() {
+            upstream.credentials = Source::File(file);
+        }
         name_faults(registry, &upstream, &path, &mut names, &mut resolved.faults);
         names.entry(upstream.name.clone()).or_insert(index);
         if !upstream.on_demand {
@@ -56,7 +65,13 @@ fn upstream(section: View<'_>) -> Options {
     section.read("name", &mut options.name);
     section.read("onDemand", &mut options.on_demand);
     section.read("tlsVerify", &mut options.tls_verify);
-    options.ca_file = section.at("certDir").get::<PathBuf>().map(|folder| folder.join(CA_FILE));
+    if let Some(folder) = section.at("certDir").get::<PathBuf>() {
+        options.ca_file = Some(folder.join(CA_FILE));
+        options.client_certificate = Some((folder.join(CERTIFICATE_FILE), folder.join(KEY_FILE)));
+    }
+    section.read("disableHTTP2", &mut options.http1_only);
+    section.read("maxIdleConnsPerHost", &mut options.idle_connections_max);
+    options.rate_max = section.at("reqPerSec").get();
     options.content = section.at("content").items().filter_map(content).collect();
     section.read("connectTimeout", &mut options.connect_timeout);
     section.read("responseTimeout", &mut options.response_timeout);
@@ -64,6 +79,7 @@ fn upstream(section: View<'_>) -> Options {
     section.read("manifestCheckInterval", &mut options.manifest_check_interval);
     section.read("reqConcurrent", &mut options.requests_max);
     section.read("maxManifestBytes", &mut options.manifest_bytes_max);
+    options.auth_realms = section.at("authRealms").list();
     let namespaces = section.at("namespaces");
     options.namespaces = namespaces.is_written().then(|| namespaces.list());
     options.fall_through = match section.at("fallThrough").get::<String>().as_deref() {

@@ -27,17 +27,17 @@ fn tag() -> Reference {
 }
 
 /// Makes an upstream with these urls, and the clock by which its tokens live.
-fn upstream_with(urls: &[String], clock: &Clock) -> Upstream {
+fn upstream_with(urls: &[String], clock: &Clock) -> Arc<Upstream> {
     let options = Options { name: NAME.to_owned(), urls: urls.to_vec(), ..Options::default() };
     let transport = ReqwestTransport::new(&options).unwrap();
-    Upstream::new(options, Arc::new(transport), clock.clone())
+    Arc::new(Upstream::new(options, Arc::new(transport), clock.clone()))
 }
 
-fn upstream(server: &MockServer) -> Upstream {
+fn upstream(server: &MockServer) -> Arc<Upstream> {
     upstream_with(&[server.uri()], &Clock::system())
 }
 
-async fn manifest(upstream: &Upstream) -> Result<String, Error> {
+async fn manifest(upstream: &Arc<Upstream>) -> Result<String, Error> {
     let mut worst = Worst::default();
     for url in upstream.urls() {
         match upstream.manifest(url, &name(), &tag()).await {
@@ -167,7 +167,7 @@ async fn a_manifest_is_read_within_its_limit() {
         let options =
             Options { name: NAME.to_owned(), urls, manifest_bytes_max: limit, ..Options::default() };
         let transport = ReqwestTransport::new(&options).unwrap();
-        let upstream = Upstream::new(options, Arc::new(transport), Clock::system());
+        let upstream = Arc::new(Upstream::new(options, Arc::new(transport), Clock::system()));
         let read = upstream.manifest(&upstream.urls()[0], &name(), &tag()).await;
         let is_refused = matches!(&read, Err(Error::Wrong { reason: Wrong::TooLarge, .. }));
         assert_eq!((read.is_ok(), is_refused), (fits, !fits), "{limit}");

@@ -20,8 +20,10 @@
 //! | `lists` | tags and referrers |
 //! | `statuses` | what the client is told of each upstream failure |
 //! | `routing` | which upstream, if any, is asked |
+//! | `accounts` | upstreams that ask who is there |
 //! | `secrets` | what an upstream gets to see |
 
+mod accounts;
 mod adopt;
 mod bench;
 mod lists;

@@ -86,7 +86,8 @@ async fn p11_a_token_goes_to_the_registry_and_not_to_its_token_service() {
         manifest(&upstream).await.unwrap();
     }
     let bearer = Some("Bearer t".to_owned());
-    assert_eq!(authorizations(&server).await, [None, None, bearer.clone(), None, None, bearer]);
+    // The second time it is known what the registry wants.
+    assert_eq!(authorizations(&server).await, [None, None, bearer.clone(), None, bearer]);
 }
 
 #[tokio::test]
@@ -115,7 +116,8 @@ async fn a_token_that_is_refused_is_fetched_again_once() {
         let error = manifest(&upstream).await.unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{error:?}");
         let counts = (asked(&server, "GET", MANIFEST).await, asked(&server, "GET", TOKEN).await);
-        assert_eq!(counts, (2 * round, round));
+        // The token that is known is shown first, and the same one is not shown again.
+        assert_eq!(counts, (1 + round, round));
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// Questions under way.
 #[derive(Debug)]
-pub(super) struct Flights<K, V>(Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>);
+pub struct Flights<K, V>(Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>);
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
@@ -26,7 +26,7 @@ where
 {
     /// Asks a question, or waits for the answer when it is being asked; `None` when the task that
     /// asked it panicked.
-    pub(super) async fn ask(&self, key: K, question: impl Future<Output = V> + Send + 'static) -> Option<V> {
+    pub async fn ask(&self, key: K, question: impl Future<Output = V> + Send + 'static) -> Option<V> {
         let mut answer = self.join(key, question);
         let answer = answer.wait_for(Option::is_some).await.ok()?;
         answer.clone()
