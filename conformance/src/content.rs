@@ -213,6 +213,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_those_of_splitmix64() {
+        // The first numbers of the published generator from the state 0.
+        let mut rng = Rng(0);
+        assert_eq!([rng.number(), rng.number()], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
+    }
+
+    #[test]
     fn content_follows_the_seed_and_the_label() {
         let image = |seed, label| Image::oci(&mut Rng::new(seed, label)).manifest.digest;
         assert_eq!(image(1, "a"), image(1, "a"));

@@ -247,6 +247,10 @@ mod tests {
     fn messages_name_what_was_seen() {
         let seen = failure(status(&response(500, "oops"), &[200, 404]));
         assert_eq!(seen, "GET /x: answered 500 (oops), expected 200 or 404");
+        let seen = failure(status(&response(400, "why"), &[200]));
+        assert_eq!(seen, "GET /x: answered 400 (why), expected 200");
+        let seen = failure(status(&response(201, "content"), &[200]));
+        assert_eq!(seen, "GET /x: answered 201, expected 200", "content is not quoted");
         assert!(failure(body_is(&response(200, "ab"), b"abc")).contains("has 2 bytes"));
         assert!(failure(header_is(&response(200, ""), "Content-Type", "x")).contains("application/json"));
         assert!(failure(header_absent(&response(200, ""), "Content-Type")).contains("expected none"));

@@ -92,3 +92,33 @@ async fn probe_pushes(ctx: &Context, features: &mut Features) -> Result<(), Stop
     features.judge(Feature::BlobDelete, &response, &[400, 405]);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Framing;
+
+    #[test]
+    fn only_an_answer_that_may_say_so_takes_a_feature_away() {
+        let response = |status| Response {
+            label: "DELETE /x".into(),
+            status,
+            headers: vec![],
+            body: vec![],
+            framing: Framing::None,
+            interim: vec![],
+            excess: 0,
+        };
+        let mut features = Features::default();
+        for (feature, status) in
+            [(Feature::TagDelete, 405), (Feature::BlobDelete, 500), (Feature::ManifestDelete, 202)]
+        {
+            features.judge(feature, &response(status), &[400, 405]);
+        }
+        features.lack(Feature::Catalog, "nobody asked");
+        assert_eq!(features.missing(Feature::TagDelete), Some("DELETE /x answered 405"));
+        assert_eq!(features.missing(Feature::BlobDelete), None, "a server error is for the checks to judge");
+        let listed: Vec<_> = features.list().collect();
+        assert_eq!(listed, [("tag deletion", "DELETE /x answered 405"), ("the catalog", "nobody asked")]);
+    }
+}

@@ -314,6 +314,7 @@ mod tests {
     fn basic_goes_unasked_until_the_target_wants_tokens() {
         let login = Login::new(Some(Account::new("u", "p")));
         let pull = request("GET", "/v2/a/manifests/t");
+        assert!(!login.is_bearer());
         assert_eq!(login.authorization(&pull).as_deref(), Some("Basic dTpw"));
         assert!(login.wants_token(&pull).is_none());
         assert!(login.wants_other_token(&pull, &response(401, "Basic realm=\"x\"", "")).is_none());

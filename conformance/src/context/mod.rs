@@ -271,3 +271,50 @@ fn stop(error: ControlError) -> Stop {
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Controls;
+    use crate::wire::{Request, Trust, WireError};
+
+    fn context(heat: Temperature) -> Context {
+        let shared = Shared {
+            target: Url::parse("http://h:1").unwrap(),
+            dialer: Dialer::new(&Trust::default()).unwrap(),
+            login: Arc::default(),
+            reader: None,
+            outsider: None,
+            namespace: "conf".to_owned(),
+            source: Source::Pushed,
+            seed: 10,
+            stamp: "s".to_owned(),
+            request_deadline: Duration::from_secs(1),
+            controls: Controls::default(),
+            features: Features::default(),
+        };
+        Context::at(Arc::new(shared), "T-001", heat)
+    }
+
+    #[test]
+    fn names_are_used_once_and_apart_by_temperature() {
+        let (cold, warm) = (context(Temperature::Cold), context(Temperature::Warm));
+        assert_eq!((cold.repo().as_str(), warm.repo().as_str()), ("conf/a-s-t001-0", "conf/a-s-t001w-0"));
+        assert_eq!(cold.anonymous().outside(), "conf-outside/a-s-t001-1", "views share their names");
+        assert_ne!(cold.blob(8), cold.blob(8));
+        assert_ne!(cold.blob(8), warm.blob(8));
+    }
+
+    #[test]
+    fn what_was_recorded_is_taken_once() {
+        let context = context(Temperature::Cold);
+        let request = Request::new("GET", Url::parse("http://h:1/x").unwrap());
+        lock(&context.own.record).push(Exchange::new(&request, &Err(WireError::Closed)));
+        context.observe("seen");
+        assert_eq!(
+            (context.take_exchanges().len(), context.take_observations()),
+            (1, vec!["seen".to_owned()])
+        );
+        assert_eq!((context.take_exchanges().len(), context.take_observations().len()), (0, 0));
+    }
+}

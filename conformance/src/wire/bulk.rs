@@ -105,6 +105,7 @@ mod tests {
             let mut bytes = Vec::new();
             bulk.write(&mut bytes).await.unwrap();
             assert_eq!((bytes.len() as u64, sha256(&bytes)), (length, bulk.digest()));
+            assert_eq!(bulk.length(), length);
         }
         let bulk = Bulk::new(&mut Rng::new(1, "bulk"), 2 * BLOCK_BYTES as u64);
         let mut bytes = Vec::new();
@@ -126,6 +127,10 @@ mod tests {
         let mut rest = &b"cdef"[..];
         let hashed = hash_body(&mut rest, &mut b"ab".to_vec(), &head(5)).await.unwrap();
         assert_eq!((hashed, rest), ((5, sha256(b"abcde")), &b"f"[..]));
+        let large = vec![7; 2 * BLOCK_BYTES + 3];
+        let hashed =
+            hash_body(&mut &large[..], &mut Vec::new(), &head(large.len() as u64 - 1)).await.unwrap();
+        assert_eq!(hashed, (large.len() as u64 - 1, sha256(&large[1..])));
         let error = hash_body(&mut &b"c"[..], &mut b"ab".to_vec(), &head(5)).await.unwrap_err();
         assert!(matches!(error, WireError::Cut { got: 3, .. }), "{error}");
     }

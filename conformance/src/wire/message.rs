@@ -229,6 +229,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_chunk_larger_than_the_suite_reads_is_refused() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for size in [BODY_BYTES_MAX + 1, usize::MAX] {
+            let error = read("GET", format!("{head}{size:x}\r\n").as_bytes()).await.unwrap_err();
+            assert!(matches!(error, WireError::TooLarge(_)), "{error}");
+        }
+        let error = read("GET", format!("{head}{BODY_BYTES_MAX:x}\r\n").as_bytes()).await.unwrap_err();
+        assert!(matches!(error, WireError::Cut { .. }), "as large as it may be: {error}");
+        let error =
+            read("GET", format!("{head}1\r\na\r\n{BODY_BYTES_MAX:x}\r\n").as_bytes()).await.unwrap_err();
+        assert!(matches!(error, WireError::TooLarge(_)), "together they are too large: {error}");
+    }
+
+    #[tokio::test]
     async fn bodies_end_where_their_framing_says() {
         let cases: [(&str, &str, Framing, &str); 8] = [
             ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd", Framing::Length(3), "abc"),
