@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::*;
 
@@ -28,14 +30,30 @@ impl Authority {
 
     /// Makes a server's settings, with a certificate for `host` that ends with this year.
     fn server(&self, host: &str, last_year: i32) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue(host, last_year);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder().with_no_client_auth();
+        Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    }
+
+    /// Makes the settings of a server that talks only to who shows a certificate of this authority.
+    fn wary_server(&self) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.file.path()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+        let (certificate, key) = self.issue("127.0.0.1", FAR);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder().with_client_cert_verifier(verifier);
+        Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    }
+
+    /// Makes a certificate for `host` that ends with this year.
+    fn issue(&self, host: &str, last_year: i32) -> (Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(last_year, 12, 31);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder().with_no_client_auth();
-        Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     fn trusted(&self) -> Options {
@@ -69,6 +87,29 @@ async fn certificates() {
     }
     let unknown = Server::start(vec![ok()], Some(authority.server("127.0.0.1", FAR))).await;
     check("without the file", &Options::default(), unknown, (NoHead(Fault::Tls), NO_TIME)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_is_shown_to_who_wants_one() {
+    let (authority, stranger, folder) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
+    let files = (folder.path().join("client.cert"), folder.path().join("client.key"));
+    for (of, welcome) in [(Some(&authority), true), (Some(&stranger), false), (None, false)] {
+        let mut options = authority.trusted();
+        if let Some(of) = of {
+            let (certificate, key) = of.issue("client", FAR);
+            std::fs::write(&files.0, certificate.pem()).unwrap();
+            std::fs::write(&files.1, key.serialize_pem()).unwrap();
+            options.client_certificate = Some(files.clone());
+        }
+        let script = vec![answer(&format!("{HEAD_10}0123456789"))];
+        let server = Server::start(script, Some(authority.wary_server())).await;
+        let transport = ReqwestTransport::new(&options).unwrap();
+        let url = format!("https://{}/v2/", server.address);
+        let (outcome, _) = exchange(&transport, url, None).await;
+        assert_eq!(outcome == Whole("0123456789"), welcome, "{outcome:?}");
+    }
+    let absent = Options { client_certificate: Some((files.0, "/nonexistent".into())), ..Options::default() };
+    assert!(matches!(ReqwestTransport::new(&absent), Err(BuildError::AuthorityFile { .. })));
 }
 
 #[tokio::test(start_paused = true)]
