@@ -4,6 +4,8 @@
 //! [`traffic`] pulls through the proxy under test; [`validate`] judges what came back against what the
 //! origin held. [`scenario`]s put these together, [`run`] carries them out, [`report`] writes them down.
 //!
+//! [`trial`] is the other half, for a cache in the same process: a whole life in virtual time, made of a seed.
+//!
 //! This crate shares no code with the registry: a misreading of the specification there must not be
 //! repeated here. It is seeded, but not deterministic: the operating system schedules the sockets.
 
@@ -18,6 +20,7 @@ pub mod rng;
 pub mod run;
 pub mod scenario;
 pub mod traffic;
+pub mod trial;
 pub mod validate;
 
 /// Locks; a panic elsewhere while the lock was held leaves nothing here half-changed that matters.

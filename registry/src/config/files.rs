@@ -4,8 +4,7 @@
 use super::env::is_on_path;
 use super::error::Fault;
 use super::load::Loaded;
-use crate::upstream::credentials::{self, Source};
-use crate::upstream::options::Options;
+use crate::upstream::options::{CredentialSource, Options, helper_program};
 
 /// Warns of files that are not there.
 pub(super) fn look(loaded: &mut Loaded) {
@@ -15,7 +14,7 @@ pub(super) fn look(loaded: &mut Loaded) {
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
     }
     let files = config.upstreams.iter().filter_map(|upstream| match &upstream.credentials {
-        Source::File(path) => Some(path),
+        CredentialSource::File(path) => Some(path),
         _ => None,
     });
     if files.into_iter().any(|path| !path.is_file()) {
@@ -23,11 +22,11 @@ pub(super) fn look(loaded: &mut Loaded) {
         warnings.push(Fault::new("extensions.sync.credentialsFile", gone));
     }
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
-        if let Source::Helper(name) = &upstream.credentials
-            && !is_on_path(&credentials::program(name))
+        if let CredentialSource::Helper(name) = &upstream.credentials
+            && !is_on_path(&helper_program(name))
         {
             let key = format!("extensions.sync.registries[{index}].credentialHelper");
-            warnings.push(Fault::new(key, format!("there is no program {}", credentials::program(name))));
+            warnings.push(Fault::new(key, format!("there is no program {}", helper_program(name))));
         }
         let key = format!("extensions.sync.registries[{index}].certDir");
         let Some(path) = upstream.ca_file.clone() else { continue };

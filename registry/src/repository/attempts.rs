@@ -197,6 +197,14 @@ impl Repositories {
         if matches!(reference, Reference::Digest(expected) if *expected != digest) {
             return Err(wrong(Wrong::Digest));
         }
+        // The claim is never passed on. But when the bytes of a tag do not fit it, one of them was spoiled, and
+        // nothing else could tell; clients that ask the upstream itself refuse it as well.
+        if let (Reference::Tag(_), Some(claimed)) = (reference, remote.claimed)
+            && claimed != digest
+            && claimed != digest_of(claimed.algorithm(), &remote.bytes).await
+        {
+            return Err(wrong(Wrong::Digest));
+        }
         let manifest =
             Manifest::parse(&remote.bytes, remote.media_type.as_ref()).map_err(|_| wrong(Wrong::Manifest))?;
         let stored = StoredManifest::new(digest, manifest.media_type.clone(), remote.bytes.clone());

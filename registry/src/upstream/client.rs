@@ -60,6 +60,8 @@ pub struct Url {
 pub struct RemoteManifest {
     /// Its Content-Type, if it was one.
     pub media_type: Option<MediaType>,
+    /// The digest that the upstream says it has, if it says one.
+    pub claimed: Option<Digest>,
     /// Its bytes.
     pub bytes: Bytes,
 }
@@ -190,9 +192,10 @@ impl Upstream {
         let path = format!("/v2/{name}/manifests/{reference}");
         let response = self.ask_url(&Method::GET, url, name, &path, &accept_manifests()).await?;
         let media_type = response.header(CONTENT_TYPE).and_then(MediaType::parse);
+        let claimed = claimed_digest(&response);
         let bytes = self.read_whole(response, self.options.manifest_bytes_max).await?;
         drop(lane);
-        Ok(RemoteManifest { media_type, bytes })
+        Ok(RemoteManifest { media_type, claimed, bytes })
     }
 
     /// Asks what digest a tag has, as far as the upstream says.
@@ -206,7 +209,7 @@ impl Upstream {
         let _lane = self.lane(&self.manifest_lane).await?;
         let path = format!("/v2/{name}/manifests/{reference}");
         let response = self.ask(&Method::HEAD, name, &path, &accept_manifests()).await?;
-        Ok(response.header("docker-content-digest").and_then(|digest| Digest::parse(digest).ok()))
+        Ok(claimed_digest(&response))
     }
 
     /// Begins to fetch a blob from one url, from byte `from` on; a url that cannot do that sends it from the
@@ -291,6 +294,10 @@ impl Upstream {
         }
         Err(worst.into_error(self))
     }
+}
+
+fn claimed_digest(response: &Response) -> Option<Digest> {
+    response.header("docker-content-digest").and_then(|digest| Digest::parse(digest).ok())
 }
 
 /// Reads a `Content-Range`: where it begins, and the size of the whole, if that is known.

@@ -19,6 +19,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::Instant;
 
+use super::options::{CredentialSource, helper_program};
+
 /// The largest file of accounts, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// How long a helper may take.
@@ -56,18 +58,6 @@ impl fmt::Debug for Account {
     }
 }
 
-/// Where accounts come from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Source {
-    /// There are none.
-    #[default]
-    Nobody,
-    /// A file `{"host:port": {"username": …, "password": …}}`.
-    File(PathBuf),
-    /// The program `docker-credential-NAME`.
-    Helper(String),
-}
-
 /// Why there is no account.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
@@ -98,13 +88,13 @@ pub enum CredentialError {
 /// The accounts of one upstream.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    source: Source,
+    source: CredentialSource,
     file: Mutex<Option<(SystemTime, BTreeMap<String, Account>)>>,
     helper: Mutex<BTreeMap<String, (Account, Instant)>>,
 }
 
 impl Credentials {
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: CredentialSource) -> Self {
         Self { source, file: Mutex::default(), helper: Mutex::default() }
     }
 
@@ -113,9 +103,9 @@ impl Credentials {
     /// *Errors:* [`CredentialError`]; none is no error.
     pub(super) async fn of(&self, host: &str) -> Result<Option<Account>, CredentialError> {
         match &self.source {
-            Source::Nobody => Ok(None),
-            Source::File(path) => self.of_file(path, host).await,
-            Source::Helper(name) => self.of_helper(name, host).await.map(Some),
+            CredentialSource::Nobody => Ok(None),
+            CredentialSource::File(path) => self.of_file(path, host).await,
+            CredentialSource::Helper(name) => self.of_helper(name, host).await.map(Some),
         }
     }
 
@@ -148,7 +138,7 @@ impl Credentials {
         {
             return Ok(account.clone());
         }
-        let program = program(name);
+        let program = helper_program(name);
         let asked = tokio::time::timeout(HELPER_DEADLINE, ask(&program, host)).await;
         let answer = asked.unwrap_or_else(|_| Err(format!("it took longer than {HELPER_DEADLINE:?}")));
         let account = answer.map_err(|reason| CredentialError::Helper { program, reason })?;
@@ -156,16 +146,6 @@ impl Credentials {
         known.insert(host.to_owned(), (account.clone(), now + HELPER_TTL));
         Ok(account)
     }
-}
-
-/// Returns the program of a helper: zot's names mean those of their clouds.
-pub fn program(name: &str) -> String {
-    let name = match name {
-        "ecr" => "ecr-login",
-        "gcp" => "gcloud",
-        other => other,
-    };
-    format!("docker-credential-{name}")
 }
 
 /// What a helper prints.
@@ -215,7 +195,7 @@ mod tests {
     async fn a_file_is_read_by_host_and_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials.json");
-        let credentials = Credentials::new(Source::File(path.clone()));
+        let credentials = Credentials::new(CredentialSource::File(path.clone()));
         assert!(matches!(credentials.of("a").await, Err(CredentialError::Read { .. })));
         let write = |text: &str, seconds: u64| {
             std::fs::write(&path, text).unwrap();
@@ -261,7 +241,7 @@ mod tests {
             ("gcp", "docker-credential-gcloud"),
             ("pass", "docker-credential-pass"),
         ] {
-            assert_eq!(program(name), expect);
+            assert_eq!(helper_program(name), expect);
         }
     }
 }

@@ -13,9 +13,10 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::client::Url;
-use super::credentials::{Account, Source};
+use super::credentials::Account;
 use super::error::Wrong;
 use super::health::Sign;
+use super::options::CredentialSource;
 use super::token::{Answer, Wanted};
 use super::transport::{Request, Response};
 use super::{Error, Upstream};
@@ -116,7 +117,7 @@ impl Upstream {
                 let account = if challenge.is_bound(&url.base, realms) {
                     self.account(url).await?
                 } else {
-                    if self.options().credentials != Source::Nobody {
+                    if self.options().credentials != CredentialSource::Nobody {
                         tracing::warn!(upstream.name = %self.name(), upstream.realm = challenge.host(),
                             "a token service elsewhere is not shown the account; if it belongs to the upstream, name it in authRealms");
                     }

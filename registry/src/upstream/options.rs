@@ -44,7 +44,7 @@ pub struct Options {
     /// The largest manifest taken from it, in bytes (`maxManifestBytes`).
     pub manifest_bytes_max: u64,
     /// Whose account it is asked with (`credentialsFile`, `credentialHelper`).
-    pub credentials: super::credentials::Source,
+    pub credentials: CredentialSource,
     /// Hosts of token services that may be shown its account, beside its own (`authRealms`).
     pub auth_realms: Vec<String>,
     /// The registries that it stands for, when the configuration says so (`namespaces`); without them, the
@@ -92,6 +92,28 @@ pub struct Proxies {
     pub https: Option<String>,
     /// Hosts that are reached without one (`NO_PROXY`).
     pub none: Option<String>,
+}
+
+/// Where accounts come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CredentialSource {
+    /// There are none.
+    #[default]
+    Nobody,
+    /// A file `{"host:port": {"username": …, "password": …}}`.
+    File(PathBuf),
+    /// The program `docker-credential-NAME`.
+    Helper(String),
+}
+
+/// Returns the program of a helper: zot's names mean those of their clouds.
+pub fn helper_program(name: &str) -> String {
+    let name = match name {
+        "ecr" => "ecr-login",
+        "gcp" => "gcloud",
+        other => other,
+    };
+    format!("docker-credential-{name}")
 }
 
 /// After which answers of an upstream the next one is asked.
@@ -147,7 +169,7 @@ impl Default for Options {
             requests_max: 64,
             rate_max: None,
             manifest_bytes_max: 4 * 1024 * 1024,
-            credentials: super::credentials::Source::default(),
+            credentials: CredentialSource::default(),
             auth_realms: Vec::new(),
             namespaces: None,
             fall_through: FallThrough::default(),

@@ -50,7 +50,7 @@ impl Controls {
     /// Returns the command that the suite runs.
     pub(super) fn command(&self) -> Result<String> {
         let program = std::env::current_exe().context("looking for this program")?;
-        Ok(format!("{} control {}", quoted(&program), quoted(&self.socket)))
+        Ok(format!("{} control {}", quoted(&replaced(&program)), quoted(&self.socket)))
     }
 }
 
@@ -59,6 +59,13 @@ impl Drop for Controls {
         // A leftover is removed by the next run of this process id.
         let _ = fs::remove_file(&self.socket);
     }
+}
+
+/// Returns where the program is now: Linux says of one that was built anew while it runs, as this one is by a
+/// test run, that it was deleted.
+fn replaced(program: &Path) -> PathBuf {
+    let path = program.display().to_string();
+    path.strip_suffix(" (deleted)").map_or_else(|| program.to_owned(), PathBuf::from)
 }
 
 fn quoted(path: &Path) -> String {
@@ -101,7 +108,15 @@ mod tests {
 
     use anyhow::bail;
 
-    use super::{Carry, Controls, ask, quoted};
+    use std::path::Path;
+
+    use super::{Carry, Controls, ask, quoted, replaced};
+
+    #[test]
+    fn a_program_that_was_built_anew_is_found() {
+        assert_eq!(replaced(Path::new("/a b/xtask (deleted)")), Path::new("/a b/xtask"));
+        assert_eq!(replaced(Path::new("/a b/xtask")), Path::new("/a b/xtask"));
+    }
 
     #[test]
     fn a_command_reaches_the_run() {

@@ -9,8 +9,7 @@ use crate::config::error::Fault;
 use crate::config::kind::is_upstream_name;
 use crate::config::origin::Origin;
 use crate::repository::options::UnknownNamespace;
-use crate::upstream::credentials::Source;
-use crate::upstream::options::{Content, FallThrough, OnRefusal, Options};
+use crate::upstream::options::{Content, CredentialSource, FallThrough, OnRefusal, Options};
 
 /// The file of a `certDir` that holds authorities.
 const CA_FILE: &str = "ca.crt";
@@ -26,9 +25,9 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
         let path = format!("extensions.sync.registries[{index}]");
         let mut upstream = upstream(registry);
         if let Some(helper) = registry.at("credentialHelper").get() {
-            upstream.credentials = Source::Helper(helper);
+            upstream.credentials = CredentialSource::Helper(helper);
         } else if let Some(file) = section.at("credentialsFile").get() {
-            upstream.credentials = Source::File(file);
+            upstream.credentials = CredentialSource::File(file);
         }
         name_faults(registry, &upstream, &path, &mut names, &mut resolved.faults);
         names.entry(upstream.name.clone()).or_insert(index);

@@ -8,7 +8,7 @@ use sim::fault::{Fault, Selector};
 use sim::origin::{Access, Account, BlobHost, Origin, Right, Running, Scheme, TokenOptions};
 use tempfile::TempDir;
 use wharfinger::clock::Clock;
-use wharfinger::upstream::credentials::Source;
+use wharfinger::upstream::options::CredentialSource;
 
 use super::bench::{NAME, REPO, blob_path, image, manifest_path, registry, serve, upstream};
 use crate::support::Client;
@@ -38,7 +38,7 @@ async fn stand(scheme: Scheme, password: &str) -> Stand {
     let file = folder.path().join("accounts.json");
     write(&file, &origin.addr().to_string(), password);
     let mut options = upstream(NAME, &[&origin.url()]);
-    options.credentials = Source::File(file.clone());
+    options.credentials = CredentialSource::File(file.clone());
     let client = registry(vec![options], &Clock::system()).await;
     Stand { origin, client, file, _folder: folder }
 }
@@ -131,7 +131,7 @@ async fn p11_an_account_belongs_to_one_host() {
     let file = folder.path().join("accounts.json");
     write(&file, &private.addr().to_string(), "of alice");
     let mut options = upstream(NAME, &[&public.url(), &private.url()]);
-    options.credentials = Source::File(file);
+    options.credentials = CredentialSource::File(file);
     let client = registry(vec![options], &Clock::system()).await;
     image(private.origin(), REPO, "v1", &[10], 1);
     assert_eq!(client.get(&manifest_path("v1")).await.status, 200);

@@ -139,7 +139,7 @@ async fn a_head_of_a_tag_is_answered_like_its_get() {
 
 #[tokio::test]
 async fn an_upstream_that_tells_no_digest_is_asked_again_and_believed_never() {
-    for value in [DigestHeader::Missing, DigestHeader::False, DigestHeader::Garbage] {
+    for value in [DigestHeader::Missing, DigestHeader::Garbage] {
         let bench = Bench::new().await;
         let image = bench.image("v1", &[100_000], 1);
         let guard = bench.origin.install(Selector::any("*").suffer(Fault::DigestHeader { value }));
@@ -158,4 +158,18 @@ async fn an_upstream_that_tells_no_digest_is_asked_again_and_believed_never() {
         assert_eq!(answer.header("docker-content-digest"), blob.to_string());
         assert!(guard.fired() >= 4, "{value:?}");
     }
+}
+
+#[tokio::test]
+async fn p1_a_tag_whose_bytes_do_not_fit_their_digest_is_not_taken() {
+    let bench = Bench::new().await;
+    let image = bench.image("v1", &[10], 1);
+    let lie = Fault::DigestHeader { value: DigestHeader::False };
+    let guard = bench.origin.install(Selector::any("*").suffer(lie));
+    let answer = bench.client.get(&manifest_path("v1")).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (502, "UNKNOWN"));
+    // Of what is asked for by digest, that digest tells more.
+    assert_eq!(bench.client.get(&manifest_path(&image.manifest.digest)).await.status, 200);
+    drop(guard);
+    assert_eq!(bench.client.get(&manifest_path("v1")).await.status, 200);
 }
