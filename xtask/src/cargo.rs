@@ -171,7 +171,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Runs `command`, passes its output on line by line, and adds up the summaries of libtest in it.
-fn count(command: &mut Command, output: &mut impl Write) -> Result<Tally> {
+pub(crate) fn count(command: &mut Command, output: &mut impl Write) -> Result<Tally> {
     let line = line(command);
     eprintln!("$ {line}");
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting {line}"))?;

@@ -1,30 +1,76 @@
-//! `cargo xtask sim`: the flaky upstream, with wharfinger in front of it.
+//! `cargo xtask sim`: the flaky upstream, with wharfinger in front of it: over real sockets, and in virtual
+//! time, where a seed is a whole life of a cache.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::cargo::{Profile, Workspace};
+use crate::cargo::{self, Profile, Workspace};
 use crate::process::free_port;
 use crate::report;
 use crate::server::{Scratch, Server};
+use crate::steps::Steps;
 use crate::tally::Tally;
+
+/// Seeds of a run in virtual time.
+const SEEDS: &str = "20000";
+/// The profile that they are built with: thousands of lives are worth a longer build.
+const TRIAL_PROFILE: &str = "trial";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// How many lives in virtual time, or which: `N` or `FROM..TO`; 0 leaves them out.
+    #[arg(long, default_value = SEEDS)]
+    seeds: String,
+    /// A plan of such a life, which runs instead of everything else.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
     /// What `sim run` is given beside the target, its own address and the report.
     #[arg(last = true)]
     args: Vec<String>,
 }
 
-/// Builds both programs and runs every scenario.
+/// Builds both programs and runs every scenario, then the lives in virtual time.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Tally> {
+    if let Some(plan) = &args.plan {
+        let plan = plan.canonicalize().with_context(|| format!("there is no plan at {}", plan.display()))?;
+        return trials(workspace, "WHARFINGER_PLAN", plan.as_os_str());
+    }
     let sim = workspace.build("sim", Profile::Dev)?;
     let program = workspace.build("wharfinger", Profile::Dev)?;
-    drive(workspace, &sim, &program, &args.args)
+    let mut steps = Steps::default();
+    steps.run("scenarios", || drive(workspace, &sim, &program, &args.args));
+    if args.seeds != "0" {
+        let name = format!("{} lives in virtual time", args.seeds);
+        steps.run(&name, || trials(workspace, "WHARFINGER_SEEDS", args.seeds.as_ref()));
+    }
+    Ok(steps.finish())
+}
+
+/// Runs lives in virtual time; which ones, a variable says.
+fn trials(workspace: &Workspace, variable: &str, value: &OsStr) -> Result<Tally> {
+    let reports = workspace.reports("trials");
+    fs::create_dir_all(&reports).with_context(|| format!("making {}", reports.display()))?;
+    let mut command = workspace.cargo();
+    command
+        .args([
+            "test",
+            "--profile",
+            TRIAL_PROFILE,
+            "--package",
+            "wharfinger",
+            "--test",
+            "dst",
+            "--",
+            "--nocapture",
+        ])
+        .env(variable, value)
+        .env("WHARFINGER_SHRUNK", &reports);
+    cargo::count(&mut command, &mut std::io::stdout())
 }
 
 /// Runs every scenario as part of a test run, whose programs are built already.

@@ -57,8 +57,7 @@ fn report(plan: &Plan, broken: &[Broken]) -> String {
     let lines: Vec<String> = rest.iter().map(ToString::to_string).collect();
     let asked: Vec<String> = run.world.lock().unwrap().journal().iter().map(|it| format!("{it:?}")).collect();
     format!(
-        "seed {}: {}\n\nshrunk: {} faults, {} clients\n{}\n\nclients:\n{}\n\nupstream:\n{}\n\nreplay: WHARFINGER_PLAN={} \
-         cargo test -p wharfinger --test dst\n",
+        "seed {}: {}\n\nshrunk: {} faults, {} clients\n{}\n\nclients:\n{}\n\nupstream:\n{}\n\nreplay: cargo xtask sim --plan {}\n",
         plan.seed,
         broken[0],
         smallest.faults.len(),
