@@ -261,6 +261,9 @@ impl Repositories {
     async fn fill(&self, candidate: &Candidate, digest: &Digest) -> Result<PulledBlob, Error> {
         let Candidate { upstream, name } = candidate;
         self.0.negative.of_blob(upstream, name, digest)?;
+        if let Some(pulled) = self.shared(candidate, digest).await? {
+            return Ok(pulled);
+        }
         let ready = self.0.fills.join(upstream, name, digest).ready().await;
         if let Err(error) = &ready {
             self.0.negative.keep_blob(upstream, name, digest, error);
@@ -268,11 +271,55 @@ impl Repositories {
         Ok(PulledBlob::Filling(ready?))
     }
 
-    /// Asks an upstream for a blob's size.
+    /// Returns bytes that are here, or on their way, for another repository of the upstream, once it confirms
+    /// that this one has them too (P4, P10).
+    async fn shared(&self, candidate: &Candidate, digest: &Digest) -> Result<Option<PulledBlob>, Error> {
+        let Candidate { upstream, name } = candidate;
+        let held = self.0.store.held(upstream.name(), digest).await?;
+        let elsewhere = self.0.fills.elsewhere(upstream, name, digest);
+        if held.is_none() && elsewhere.is_none() {
+            return Ok(None);
+        }
+        let size = match self.remote_size(candidate, digest).await {
+            Ok(size) => size,
+            Err(Error::Upstream(
+                error @ (upstream::Error::NotFound { .. } | upstream::Error::Denied { .. }),
+            )) => return Err(error.into()),
+            // Nothing was confirmed: it is fetched as if nothing were here, with all that is tried again.
+            Err(Error::Upstream(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let repository = cached(upstream, name);
+        if held == Some(size) {
+            self.0.store.link_held(&repository, digest, size).await?;
+            return Ok(self.0.store.open_blob(&repository, digest).await?.map(PulledBlob::Stored));
+        }
+        let Some(fill) = elsewhere else { return Ok(None) };
+        let filling = fill.ready().await?;
+        if filling.size != Some(size) {
+            return Ok(None);
+        }
+        let (store, digest) = (self.0.store.clone(), *digest);
+        tokio::spawn(async move {
+            // A link that is not made costs a question the next time.
+            if fill.stored().await.is_ok()
+                && let Err(error) = store.link_held(&repository, &digest, size).await
+            {
+                tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error,
+                    "a blob could not be linked into another repository");
+            }
+        });
+        Ok(Some(PulledBlob::Filling(filling)))
+    }
+
+    /// Asks an upstream for a blob's size, once for all who want it.
     pub(super) async fn remote_size(&self, candidate: &Candidate, digest: &Digest) -> Result<u64, Error> {
         let Candidate { upstream, name } = candidate;
         self.0.negative.of_blob(upstream, name, digest)?;
-        let size = upstream.blob_size(name, digest).await.map_err(Error::from);
+        let key = (Arc::clone(upstream.name()), name.clone(), *digest);
+        let (whom, of, what) = (Arc::clone(upstream), name.clone(), *digest);
+        let asked = self.0.size_flights.ask(key, async move { whom.blob_size(&of, &what).await }).await;
+        let size = asked.ok_or(store::Error::Abandoned)?.map_err(Error::from);
         if let Err(error) = &size {
             self.0.negative.keep_blob(upstream, name, digest, error);
         }

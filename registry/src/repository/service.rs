@@ -11,7 +11,7 @@ use super::negative::Negative;
 use super::options::{Options, UnknownNamespace};
 use super::pull::Fetched;
 use crate::clock::Clock;
-use crate::oci::RepositoryName;
+use crate::oci::{Digest, RepositoryName};
 use crate::store::{RepositoryKey, Space, Store};
 use crate::upstream::flight::Flights;
 use crate::upstream::options::FallThrough;
@@ -35,6 +35,7 @@ pub(super) struct Shared {
     /// Cached tags.
     pub(super) checks: ManifestFlights,
     pub(super) backlog: Backlog<ManifestKey>,
+    pub(super) size_flights: Flights<(Arc<str>, RepositoryName, Digest), Result<u64, upstream::Error>>,
     pub(super) negative: Negative,
     pub(super) list_flights: Flights<Question, Result<List, upstream::Error>>,
     pub(super) lists: Lists,
@@ -49,6 +50,7 @@ impl Repositories {
             fills: Fills::new(store.clone(), options.background_fills_max),
             flights: Flights::default(),
             checks: Flights::default(),
+            size_flights: Flights::default(),
             backlog: Backlog::new(options.background_fills_max),
             negative: Negative::default(),
             list_flights: Flights::default(),

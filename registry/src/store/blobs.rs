@@ -2,7 +2,7 @@
 
 use super::claims::Claim;
 use super::record::{self, Member};
-use super::{Error, RepositoryKey, Store, layout};
+use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Content, Key, Outcome, Stage, When};
 use crate::oci::{Digest, MediaType};
 
@@ -112,9 +112,37 @@ impl Store {
         let (store, repository, digest, size) = (self.clone(), repository.clone(), *digest, stage.len());
         self.change(async move {
             stage.publish(&layout::blob(&digest)).await?;
-            store.link_blob(&repository, &digest, size).await
+            store.link_blob(&repository, &digest, size).await?;
+            if let Space::Upstream(upstream) = &repository.space {
+                // Derived, and without a sync: losing it costs a fetch.
+                let held = record::encode(&Member { size });
+                store.0.backend.write_unsynced(&layout::held(upstream, &digest), held).await?;
+            }
+            Ok(())
         })
         .await
+    }
+
+    /// Returns the size of content that is here because some repository of an upstream had it.
+    ///
+    /// It says nothing of another repository there: who asks for that one must hear it from the upstream.
+    pub async fn held(&self, upstream: &str, digest: &Digest) -> Result<Option<u64>, Error> {
+        let Some(bytes) = self.0.backend.read(&layout::held(upstream, digest)).await? else {
+            return Ok(None);
+        };
+        let Ok(Member { size }) = serde_json::from_slice(&bytes) else { return Ok(None) };
+        let here = self.0.backend.size(&layout::blob(digest)).await?;
+        Ok(here.filter(|here| *here == size))
+    }
+
+    /// Links content that is here into another repository of its upstream.
+    pub async fn link_held(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(), Error> {
+        self.link_blob(repository, digest, size).await
     }
 
     /// Stages content that comes from an upstream.

@@ -110,6 +110,11 @@ pub(super) fn member(repository: &RepositoryKey, digest: &Digest) -> Key {
     of(repository, &format!("_blobs/{}/{}", digest.algorithm(), digest.hex()))
 }
 
+/// That content was fetched from an upstream, whatever its repository.
+pub(super) fn held(upstream: &str, digest: &Digest) -> Key {
+    Key::new(&format!("upstreams/{upstream}/held/{}/{}", digest.algorithm(), digest.hex()))
+}
+
 /// The folder of a repository's manifests of one algorithm.
 pub(super) fn manifests(repository: &RepositoryKey, algorithm: crate::oci::Algorithm) -> Key {
     of(repository, &format!("_manifests/{algorithm}"))

@@ -201,14 +201,19 @@ impl Judge<'_> {
         }
     }
 
-    /// What is not there, or not for us, is not asked for again until somebody wants it.
+    /// What is not there, or not for us, is not asked for again until somebody wants it; a schedule that an
+    /// earlier failure began goes on beside it.
     fn definite(&self, entries: &[&Entry], broken: &mut Vec<Broken>) {
         if self.plan.settings.urls > 1 {
             return;
         }
         let mut refused: BTreeMap<Target, u64> = BTreeMap::new();
+        let mut scheduled: BTreeSet<Target> = BTreeSet::new();
         for entry in entries.iter().filter(|it| it.method == "GET") {
             let Some(target) = entry.target.map(|target| self.world.key(target)) else { continue };
+            if scheduled.contains(&target) {
+                continue;
+            }
             if let Some(at) = refused.remove(&target) {
                 let wanted = |it: &&Seen| {
                     self.world.key(it.target) == target && it.from_ms > at && it.from_ms <= entry.at_ms
@@ -221,8 +226,10 @@ impl Judge<'_> {
                     broken.push(Broken { promise: "P6", what });
                 }
             }
-            if matches!(entry.fault, Some(Kind::Status(400 | 401 | 403 | 404, _))) {
-                refused.insert(target, entry.at_ms);
+            match entry.fault {
+                Some(Kind::Status(400 | 401 | 403 | 404, _)) => drop(refused.insert(target, entry.at_ms)),
+                Some(_) => drop(scheduled.insert(target)),
+                None => {}
             }
         }
     }

@@ -170,6 +170,21 @@ impl Fills {
         fill
     }
 
+    /// Returns the fill of a blob for another repository of its upstream, unless there is one for this.
+    pub(super) fn elsewhere(
+        &self,
+        upstream: &Upstream,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<Arc<Fill>> {
+        let table = self.table();
+        if table.contains_key(&(Arc::clone(upstream.name()), name.clone(), *digest)) {
+            return None;
+        }
+        let is_same = |(whose, _, what): &Key| what == digest && whose == upstream.name();
+        table.iter().find(|(key, _)| is_same(key)).map(|(_, fill)| Arc::clone(fill))
+    }
+
     fn table(&self) -> MutexGuard<'_, HashMap<Key, Arc<Fill>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

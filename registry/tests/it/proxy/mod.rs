@@ -21,6 +21,7 @@
 //! | `statuses` | what the client is told of each upstream failure |
 //! | `routing` | which upstream, if any, is asked |
 //! | `accounts` | upstreams that ask who is there |
+//! | `sharing` | one blob in several repositories of an upstream |
 //! | `secrets` | what an upstream gets to see |
 
 mod accounts;
@@ -35,6 +36,7 @@ mod retries;
 mod routing;
 mod scripted;
 mod secrets;
+mod sharing;
 mod statuses;
 mod stream;
 mod wrong_blobs;
