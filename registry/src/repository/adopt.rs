@@ -137,7 +137,7 @@ impl Repositories {
                 return Ok(true);
             }
         }
-        for candidate in self.candidates(name).filter(|_| may_ask) {
+        for candidate in self.candidates(name).into_iter().filter(|_| may_ask) {
             match self.remote_size(&candidate, digest).await {
                 Ok(_) => {
                     let Candidate { upstream, name } = &candidate;

@@ -165,8 +165,18 @@ impl Repositories {
         });
     }
 
-    /// Asks every url once, until one has the right answer.
+    /// Makes one attempt. A tag that it brings, or finds as it was, has been checked when it began.
     async fn attempt(&self, question: &Question) -> Result<Fetched, upstream::Error> {
+        let begun = self.0.clock.now();
+        let fetched = self.ask_each(question).await?;
+        if let Reference::Tag(tag) = &question.reference {
+            self.note_check(&question.upstream, &question.name, tag, begun).await;
+        }
+        Ok(fetched)
+    }
+
+    /// Asks every url once, until one has the right answer.
+    async fn ask_each(&self, question: &Question) -> Result<Fetched, upstream::Error> {
         let Question { upstream, name, reference, copy } = question;
         if let Some(copy) = copy
             && upstream.manifest_digest(name, reference).await? == Some(copy.digest)

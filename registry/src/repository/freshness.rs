@@ -78,9 +78,13 @@ impl CheckedAt {
         self.put(key, Checked { at, written_at: Some(at) });
     }
 
-    /// Keeps a check; says whether it is to be written to the disk.
+    /// Keeps a check, unless a later one is known; says whether it is to be written to the disk.
     pub(super) fn set(&self, key: Key, at: Timestamp) -> bool {
-        let written_at = self.table().get(&key).and_then(|checked| checked.written_at);
+        let known = self.table().get(&key).copied();
+        if known.is_some_and(|known| known.at > at) {
+            return false;
+        }
+        let written_at = known.and_then(|checked| checked.written_at);
         let is_due = written_at.is_none_or(|written_at| at.since(written_at) >= PERSIST_INTERVAL);
         self.put(key, Checked { at, written_at: if is_due { Some(at) } else { written_at } });
         is_due
@@ -171,5 +175,7 @@ mod tests {
         assert_eq!(checked.find(&key()), Some(at(60)));
         checked.found(key(), at(100));
         assert!(!checked.set(key(), at(101)));
+        assert!(!checked.set(key(), at(99)));
+        assert_eq!(checked.find(&key()), Some(at(101)), "a late answer does not make it older");
     }
 }

@@ -15,6 +15,7 @@ use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::store::Space;
 use crate::store::referrers::{Referrers, ReferrersQuery};
 use crate::upstream::error::Phase;
+use crate::upstream::options::FallThrough;
 use crate::upstream::{self, Candidate, Upstream};
 
 /// All that upstreams' lists may weigh in memory, in bytes, about; the least used are forgotten first.
@@ -154,9 +155,15 @@ impl Repositories {
             let copy = cached(upstream, name);
             let is_cached = self.0.store.repository_exists(&copy).await?;
             let listed = self.list_of(upstream, &question, is_cached).await;
-            let (page, stale) = match listed {
-                Ok(Listed { list: Some(List::Referrers(all)), stale }) => (query.cut(&all), stale),
-                Ok(Listed { stale, .. }) => (self.0.store.referrers(&copy, subject, query).await?, stale),
+            let (page, has_any, stale) = match listed {
+                Ok(Listed { list: Some(List::Referrers(all)), stale }) => {
+                    (query.cut(&all), !all.is_empty(), stale)
+                }
+                Ok(Listed { stale, .. }) => {
+                    let page = self.0.store.referrers(&copy, subject, query).await?;
+                    let has_any = !page.descriptors.is_empty();
+                    (page, has_any, stale)
+                }
                 Err(error) => {
                     if said.add(candidate, error)? {
                         continue;
@@ -164,8 +171,10 @@ impl Repositories {
                     break;
                 }
             };
-            // Whether an upstream has the repository cannot be told from an empty list.
-            if !page.descriptors.is_empty() {
+            // Whether an upstream has the repository cannot be told from an empty list, but from what is cached
+            // of it, and where nobody else may answer it need not be told.
+            let is_last = upstream.options().fall_through == FallThrough::Never;
+            if has_any || is_cached || stale.is_some() || is_last {
                 return Ok(ReferrersList { page, stale });
             }
         }

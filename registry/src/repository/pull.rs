@@ -9,7 +9,7 @@ use super::service::{Said, Sides, cached};
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Reference, Tag};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::manifests::StoredManifest;
 use crate::store::{self, Content, RepositoryKey, Space};
 use crate::upstream::error::Phase;
@@ -64,6 +64,15 @@ impl Repositories {
         {
             return Ok(PulledManifest { manifest, stale: None });
         }
+        // A digest is the same wherever it is from: nobody is asked for what another upstream gave.
+        if let Reference::Digest(_) = reference {
+            for Candidate { upstream, name } in &sides.upstreams {
+                // What was cached and lost is fetched again, which heals it.
+                if let Ok(Some(manifest)) = self.0.store.manifest(&cached(upstream, name), reference).await {
+                    return Ok(PulledManifest { manifest, stale: None });
+                }
+            }
+        }
         let mut said = Said::default();
         for candidate in &sides.upstreams {
             match self.manifest_of(candidate, reference).await {
@@ -101,15 +110,9 @@ impl Repositories {
             (Some(manifest), Reference::Tag(tag)) => self.checked(candidate, tag, manifest).await,
             (None, _) => {
                 self.0.negative.of_manifest(upstream, name, reference)?;
-                let now = self.0.clock.now();
                 let question = Question::new(candidate, reference.clone(), None);
                 match self.ask_for_manifest(question).await {
-                    Ok(Fetched(manifest)) => {
-                        if let Reference::Tag(tag) = reference {
-                            self.note_check(candidate, tag, now).await;
-                        }
-                        Ok(PulledManifest { manifest, stale: None })
-                    }
+                    Ok(Fetched(manifest)) => Ok(PulledManifest { manifest, stale: None }),
                     Err(error) => {
                         self.0.negative.keep_manifest(upstream, name, reference, &error);
                         Err(error)
@@ -127,18 +130,15 @@ impl Repositories {
         copy: Arc<StoredManifest>,
     ) -> Result<PulledManifest, Error> {
         let options = candidate.upstream.options();
-        let (now, checked_at) = (self.0.clock.now(), self.last_check(candidate, tag).await?);
+        let (now, checked_at) =
+            (self.0.clock.now(), self.last_check(&candidate.upstream, &candidate.name, tag).await?);
         let question = Question::new(candidate, Reference::Tag(tag.clone()), Some(Arc::clone(&copy)));
         match freshness::decide(now, checked_at, options) {
             Decision::Serve => return Ok(PulledManifest { manifest: copy, stale: None }),
             Decision::ServeThenCheck => {
-                let (this, candidate, tag) = (self.clone(), candidate.clone(), tag.clone());
-                tokio::spawn(async move {
-                    // What it brings is in the store; a failure is told to whoever asks when it is due.
-                    if this.ask_for_manifest(question).await.is_ok() {
-                        this.note_check(&candidate, &tag, now).await;
-                    }
-                });
+                let this = self.clone();
+                // What it brings is in the store; a failure is told to whoever asks when it is due.
+                tokio::spawn(async move { this.ask_for_manifest(question).await.map(drop) });
                 return Ok(PulledManifest { manifest: copy, stale: None });
             }
             Decision::Check => {}
@@ -148,10 +148,7 @@ impl Repositories {
         let check = tokio::time::timeout(options.check_timeout, self.ask_for_manifest(question)).await;
         let late = || upstream::Error::Timeout { upstream: Arc::clone(label), phase: Phase::Check }.into();
         match check.unwrap_or_else(|_| Err(late())) {
-            Ok(Fetched(manifest)) => {
-                self.note_check(candidate, tag, now).await;
-                Ok(PulledManifest { manifest, stale: None })
-            }
+            Ok(Fetched(manifest)) => Ok(PulledManifest { manifest, stale: None }),
             // What is cached is served whatever the upstream does (P7), but for what an operator wants
             // otherwise.
             Err(Error::Upstream(error))
@@ -167,25 +164,36 @@ impl Repositories {
     }
 
     /// Returns when a cached tag was last checked, by this process or the one before it.
-    async fn last_check(&self, candidate: &Candidate, tag: &Tag) -> Result<Option<Timestamp>, Error> {
-        let key = check_key(candidate, tag);
+    async fn last_check(
+        &self,
+        upstream: &Upstream,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<Timestamp>, Error> {
+        let key = check_key(upstream, name, tag);
         if let Some(at) = self.0.checked_at.find(&key) {
             return Ok(Some(at));
         }
-        let repository = cached(&candidate.upstream, &candidate.name);
+        let repository = cached(upstream, name);
         let Some(at) = self.0.store.checked_at(&repository, tag).await? else { return Ok(None) };
         self.0.checked_at.found(key, at);
         Ok(Some(at))
     }
 
     /// Notes that a tag was checked.
-    async fn note_check(&self, candidate: &Candidate, tag: &Tag, at: Timestamp) {
-        if !self.0.checked_at.set(check_key(candidate, tag), at) {
+    pub(super) async fn note_check(
+        &self,
+        upstream: &Upstream,
+        name: &RepositoryName,
+        tag: &Tag,
+        at: Timestamp,
+    ) {
+        if !self.0.checked_at.set(check_key(upstream, name, tag), at) {
             return;
         }
-        let repository = cached(&candidate.upstream, &candidate.name);
+        let repository = cached(upstream, name);
         if let Err(error) = self.0.store.note_check(&repository, tag, at).await {
-            tracing::warn!(repo.name = %candidate.name, error = &error as &dyn std::error::Error,
+            tracing::warn!(repo.name = %name, error = &error as &dyn std::error::Error,
                 "when a tag was checked could not be written down; a restart makes it older");
         }
     }
@@ -302,7 +310,7 @@ impl Repositories {
         let (store, digest) = (self.0.store.clone(), *digest);
         tokio::spawn(async move {
             // A link that is not made costs a question the next time.
-            if fill.stored().await.is_ok()
+            if fill.ended().await
                 && let Err(error) = store.link_held(&repository, &digest, size).await
             {
                 tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error,
@@ -341,8 +349,8 @@ impl Repositories {
     }
 }
 
-fn check_key(candidate: &Candidate, tag: &Tag) -> freshness::Key {
-    (Arc::clone(candidate.upstream.name()), candidate.name.clone(), tag.clone())
+fn check_key(upstream: &Upstream, name: &RepositoryName, tag: &Tag) -> freshness::Key {
+    (Arc::clone(upstream.name()), name.clone(), tag.clone())
 }
 
 fn count_stale(upstream: &Upstream, error: &upstream::Error) {

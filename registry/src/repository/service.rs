@@ -65,12 +65,18 @@ impl Repositories {
 
     /// Says whether a miss of this name may ask an upstream.
     pub(super) fn has_upstreams(&self, name: &RepositoryName) -> bool {
-        self.candidates(name).next().is_some()
+        !self.candidates(name).is_empty()
     }
 
-    /// Returns the upstreams that a miss of this name may ask, without a namespace.
-    pub(super) fn candidates<'a>(&'a self, name: &'a RepositoryName) -> impl Iterator<Item = Candidate> + 'a {
-        self.0.routes.of(name).filter(may_ask)
+    /// Returns the upstreams that a miss of this name may ask: those that stand for its first component, if any
+    /// does.
+    pub(super) fn candidates(&self, name: &RepositoryName) -> Vec<Candidate> {
+        match self.0.routes.namespace_of(name) {
+            Some((namespace, rest)) => {
+                self.0.routes.claimers(namespace, &rest).into_iter().filter(may_ask).collect()
+            }
+            None => self.0.routes.of(name).filter(may_ask).collect(),
+        }
     }
 
     /// Says whether stored bytes are hashed while they are sent.
@@ -95,12 +101,7 @@ impl Repositories {
             let claimers = self.0.routes.claimers(namespace, name);
             return Ok(Sides { hosted: None, upstreams: claimers.into_iter().filter(may_ask).collect() });
         }
-        let mut upstreams: Vec<Candidate> = match self.0.routes.namespace_of(name) {
-            Some((namespace, rest)) => {
-                self.0.routes.claimers(namespace, &rest).into_iter().filter(may_ask).collect()
-            }
-            None => self.candidates(name).collect(),
-        };
+        let mut upstreams = self.candidates(name);
         if namespace.is_some() {
             let is_asked = self.0.options.unknown_namespace == UnknownNamespace::Route;
             upstreams.retain(|it| is_asked && it.upstream.options().namespaces.is_none());

@@ -151,6 +151,10 @@ impl Store {
         let mut claims = vec![Claim::Name(repository.clone()), object(&new.digest)];
         claims.extend(new.manifest.references.iter().map(|descriptor| object(&descriptor.digest)));
         let _with_others = self.0.claims.share(claims).await;
+        // First, since what is missing may be worth a fetch, and a tag that may not move is not.
+        for tag in &new.tags {
+            self.check_tag(repository, tag, &new.digest, &new.tagging).await?;
+        }
         if new.references == References::Required {
             let needed = new.manifest.references.iter().filter(is_needed);
             let needed = needed.map(|descriptor| (descriptor.digest, &descriptor.media_type));
@@ -162,9 +166,6 @@ impl Store {
             if policy == Missing::Refuse && !digests.is_empty() {
                 return Err(Error::ReferencesMissing { digests });
             }
-        }
-        for tag in &new.tags {
-            self.check_tag(repository, tag, &new.digest, &new.tagging).await?;
         }
         self.write_content(&new.digest, &new.bytes).await?;
         if let Some(subject) = &new.manifest.subject {

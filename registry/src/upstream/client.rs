@@ -43,7 +43,7 @@ pub struct Upstream {
     /// A manifest never queues behind a layer.
     manifest_lane: Arc<Semaphore>,
     blob_lane: Arc<Semaphore>,
-    pace: Option<Pace>,
+    pub(super) pace: Option<Pace>,
 }
 
 /// One of the urls of an upstream, which all have the same content.
@@ -188,7 +188,7 @@ impl Upstream {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<RemoteManifest, Error> {
-        let lane = self.lane(&self.manifest_lane).await?;
+        let lane = self.manifest_turn().await?;
         let path = format!("/v2/{name}/manifests/{reference}");
         let response = self.ask_url(&Method::GET, url, name, &path, &accept_manifests()).await?;
         let media_type = response.header(CONTENT_TYPE).and_then(MediaType::parse);
@@ -206,7 +206,7 @@ impl Upstream {
         name: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Digest>, Error> {
-        let _lane = self.lane(&self.manifest_lane).await?;
+        let _lane = self.manifest_turn().await?;
         let path = format!("/v2/{name}/manifests/{reference}");
         let response = self.ask(&Method::HEAD, name, &path, &accept_manifests()).await?;
         Ok(claimed_digest(&response))
@@ -258,7 +258,7 @@ impl Upstream {
     ///
     /// *Errors:* [`Error`]; [`Wrong::Length`] when the upstream does not say.
     pub async fn blob_size(self: &Arc<Self>, name: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
-        let _lane = self.lane(&self.manifest_lane).await?;
+        let _lane = self.manifest_turn().await?;
         let path = format!("/v2/{name}/blobs/{digest}");
         let response = self.ask(&Method::HEAD, name, &path, &HeaderMap::new()).await?;
         response.content_length().ok_or_else(|| Error::wrong(&self.label, Wrong::Length))
@@ -270,11 +270,12 @@ impl Upstream {
         let turn =
             tokio::time::timeout(self.options.response_timeout, Arc::clone(lane).acquire_owned()).await;
         let late = || Error::Timeout { upstream: Arc::clone(&self.label), phase: Phase::Turn };
-        let turn = turn.map_err(|_| late())?.expect("a lane is never closed");
-        match &self.pace {
-            Some(pace) if !pace.turn(self.options.response_timeout).await => Err(late()),
-            _ => Ok(turn),
-        }
+        Ok(turn.map_err(|_| late())?.expect("a lane is never closed"))
+    }
+
+    /// Waits for a turn to ask for something small.
+    pub(super) async fn manifest_turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.lane(&self.manifest_lane).await
     }
 
     /// Asks every url until one has an answer.

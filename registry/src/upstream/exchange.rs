@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::client::Url;
 use super::credentials::Account;
-use super::error::Wrong;
+use super::error::{Phase, Wrong};
 use super::health::Sign;
 use super::options::CredentialSource;
 use super::token::{Answer, Wanted};
@@ -44,7 +44,9 @@ impl Upstream {
         let turn = url.health.admit(Instant::now()).map_err(paused)?;
         let begun = Instant::now();
         let outcome = self.exchange(method, url, name, path, headers).await;
-        turn.report(sign(&outcome), Instant::now());
+        if let Some(sign) = sign(&outcome) {
+            turn.report(sign, Instant::now());
+        }
         let open = self.urls().iter().filter(|url| !url.health.is_closed()).count();
         metrics::gauge!("wharfinger_upstream_breakers_open", "upstream" => self.name().to_string())
             .set(u32::try_from(open).unwrap_or(u32::MAX));
@@ -72,6 +74,7 @@ impl Upstream {
             Some(wanted) => self.login(url, name, wanted).await?,
             None => None,
         };
+        self.keep_pace().await?;
         let response = self.follow(method, &target, with_login(headers, login.as_ref())).await?;
         if response.status != StatusCode::UNAUTHORIZED {
             return self.judge(response);
@@ -91,8 +94,19 @@ impl Upstream {
         if again.is_none() || again == login {
             return self.judge(response);
         }
+        self.keep_pace().await?;
         let response = self.follow(method, &target, with_login(headers, again.as_ref())).await?;
         self.judge(response)
+    }
+
+    /// Waits until the upstream may be sent another request, as long as for an answer.
+    async fn keep_pace(&self) -> Result<(), Error> {
+        match &self.pace {
+            Some(pace) if !pace.turn(self.options().response_timeout).await => {
+                Err(Error::Timeout { upstream: Arc::clone(self.label()), phase: Phase::Turn })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns what a url wants; `None` where there is nothing to show to it.
@@ -216,7 +230,14 @@ impl Upstream {
         }
     }
 
+    /// Reads a body that is small: what drips for longer than an answer may take is given up.
     pub(super) async fn read_whole(&self, response: Response, limit: u64) -> Result<Bytes, Error> {
+        let late = || Error::Timeout { upstream: Arc::clone(self.label()), phase: Phase::Body };
+        let reading = self.read_to_end(response, limit);
+        tokio::time::timeout(self.options().response_timeout, reading).await.map_err(|_| late())?
+    }
+
+    async fn read_to_end(&self, response: Response, limit: u64) -> Result<Bytes, Error> {
         let announced = response.content_length();
         if announced.is_some_and(|length| length > limit) {
             return Err(Error::wrong(self.label(), Wrong::TooLarge));
@@ -235,14 +256,21 @@ impl Upstream {
     }
 }
 
-/// Returns what an exchange showed of the url.
-fn sign(outcome: &Result<Response, Error>) -> Sign {
-    match outcome {
-        Err(Error::RateLimited { retry_after, .. }) => Sign::Busy(retry_after.unwrap_or_default()),
-        Err(Error::Status { retry_after: Some(wait), .. }) => Sign::Busy(*wait),
+/// Returns what an exchange showed of the url; nothing when it was not asked.
+fn sign(outcome: &Result<Response, Error>) -> Option<Sign> {
+    Some(match outcome {
+        Err(Error::Timeout { phase: Phase::Turn, .. } | Error::Wrong { reason: Wrong::Credentials, .. }) => {
+            return None;
+        }
+        Err(Error::RateLimited { retry_after, .. }) => {
+            Sign::Busy { wait: retry_after.unwrap_or_default(), is_failing: false }
+        }
+        Err(error @ Error::Status { retry_after: Some(wait), .. }) => {
+            Sign::Busy { wait: *wait, is_failing: error.is_trouble() }
+        }
         Err(error) if error.is_trouble() => Sign::Failing,
         _ => Sign::Alive,
-    }
+    })
 }
 
 /// Reads a `Retry-After`: seconds, or the date at which to come again.

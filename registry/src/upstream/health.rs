@@ -50,8 +50,13 @@ pub(super) enum Sign {
     Alive,
     /// It broke, or did not answer.
     Failing,
-    /// It wants to be left alone for this long, and says nothing else of itself.
-    Busy(Duration),
+    /// It wants to be left alone.
+    Busy {
+        /// For how long.
+        wait: Duration,
+        /// Whether it broke as well.
+        is_failing: bool,
+    },
 }
 
 impl Health {
@@ -99,18 +104,24 @@ impl Turn<'_> {
                 state.failures = 0;
                 state.open_until = None;
             }
-            Sign::Failing => {
-                state.failures = state.failures.saturating_add(1);
-                if limits.failures_max > 0 && state.failures >= limits.failures_max {
-                    state.open_until = Some(now + limits.open_for);
-                }
-            }
-            Sign::Busy(wait) => {
+            Sign::Failing => state.count(limits, now),
+            Sign::Busy { wait, is_failing } => {
                 let until = now + wait.min(limits.cool_down_max);
                 // An answer that was on its way must not shorten what a later one said.
                 state.cool_until = Some(state.cool_until.map_or(until, |old| old.max(until)));
-                state.open_until = None;
+                if is_failing {
+                    state.count(limits, now);
+                }
             }
+        }
+    }
+}
+
+impl State {
+    fn count(&mut self, limits: &Limits, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        if limits.failures_max > 0 && self.failures >= limits.failures_max {
+            self.open_until = Some(now + limits.open_for);
         }
     }
 }
@@ -137,6 +148,10 @@ mod tests {
         (Health::new(limits), Instant::now())
     }
 
+    const fn busy(seconds: u64) -> Sign {
+        Sign::Busy { wait: Duration::from_secs(seconds), is_failing: false }
+    }
+
     fn fail(health: &Health, now: Instant) {
         health.admit(now).unwrap().report(Sign::Failing, now);
     }
@@ -157,6 +172,21 @@ mod tests {
         let again = later + SECOND * 10;
         health.admit(again).unwrap().report(Sign::Alive, again);
         assert!(health.is_closed() && health.admit(again).is_ok());
+    }
+
+    #[test]
+    fn being_busy_closes_nothing_and_breaking_counts_beside_it() {
+        let (health, now) = health();
+        let late = health.admit(now).unwrap();
+        (0..3).for_each(|_| fail(&health, now));
+        late.report(Sign::Busy { wait: Duration::ZERO, is_failing: false }, now);
+        assert_eq!(health.admit(now).unwrap_err(), SECOND * 10, "an answer that was on its way");
+        let (health, now) = self::health();
+        for _ in 0..3 {
+            let broken = Sign::Busy { wait: Duration::ZERO, is_failing: true };
+            health.admit(now).unwrap().report(broken, now);
+        }
+        assert!(!health.is_closed());
     }
 
     #[test]
@@ -184,11 +214,11 @@ mod tests {
         let (health, now) = health();
         let turn = |now| health.admit(now).unwrap();
         let (one, two) = (turn(now), turn(now));
-        one.report(Sign::Busy(SECOND * 5), now);
-        two.report(Sign::Busy(SECOND), now);
+        one.report(busy(5), now);
+        two.report(busy(1), now);
         assert_eq!(health.admit(now).unwrap_err(), SECOND * 5);
         let later = now + SECOND * 5;
-        turn(later).report(Sign::Busy(SECOND * 1_000_000), later);
+        turn(later).report(busy(1_000_000), later);
         assert_eq!(health.admit(later).unwrap_err(), SECOND * 60);
         assert!(health.admit(later + SECOND * 60).is_ok());
     }

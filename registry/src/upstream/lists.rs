@@ -165,6 +165,7 @@ impl<'u> Pages<'u> {
         if self.asked.len() >= PAGES_MAX || !self.asked.insert(path.clone()) {
             return Err(wrong());
         }
+        let _lane = self.upstream.manifest_turn().await?;
         let response = self.upstream.ask_url(&Method::GET, self.url, self.name, &path, &self.headers).await?;
         debug_assert_eq!(response.status, StatusCode::OK, "every other status is an error");
         self.next = next_page(&response, &self.url.base, &path).map_err(|()| wrong())?;

@@ -155,6 +155,13 @@ fn sort(cause: &(dyn std::error::Error + 'static)) -> Option<Fault> {
         let fault = error.is_incomplete_message().then_some(Fault::Incomplete);
         return fault.or(error.is_parse().then_some(Fault::Protocol));
     }
+    if let Some(error) = cause.downcast_ref::<h2::Error>() {
+        return match error.get_io() {
+            Some(error) => sort(error),
+            // A stream or a connection that the other side gave up: another attempt may fare better.
+            None => Some(if error.is_remote() { Fault::Reset } else { Fault::Protocol }),
+        };
+    }
     let Some(error) = cause.downcast_ref::<io::Error>() else {
         return cause.to_string().contains("dns error").then_some(Fault::Dns);
     };

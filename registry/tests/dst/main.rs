@@ -9,7 +9,6 @@
 //! | `WHARFINGER_SHRUNK` | the folder for shrunk plans (default: the folder for temporary files) |
 
 #![cfg(test)]
-#![expect(clippy::unwrap_used, reason = "Helpers of tests may unwrap as tests do.")]
 
 mod coverage;
 mod drive;

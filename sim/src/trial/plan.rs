@@ -120,7 +120,7 @@ pub struct Fault {
 }
 
 /// What happens to a response. Positions are in thousandths of the body.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The connection is refused.
@@ -268,7 +268,8 @@ fn kind(rng: &mut Rng) -> Kind {
         10 => Kind::StallAt(at),
         11 => Kind::FlipAt(at),
         12 => Kind::Length(pick(rng, &[-1, 1, 1000])),
-        13 => pick(rng, &[0, 1]).eq(&0).then_some(Kind::Html).unwrap_or(Kind::FalseDigest),
+        13 if pick(rng, &[0, 1]) == 0 => Kind::Html,
+        13 => Kind::FalseDigest,
         14 => Kind::NoRange,
         _ => Kind::Drip(pick(rng, &[10, 5_000])),
     }

@@ -222,7 +222,7 @@ impl World {
     pub fn answer(&mut self, url: usize, method: &str, path: &str, from: Option<usize>, at_ms: u64) -> Reply {
         let target = self.paths.get(path).copied();
         let fault = target.and_then(|target| self.fault(url, target));
-        let entry = Entry { at_ms, url, method: method.to_owned(), target, fault: fault.clone() };
+        let entry = Entry { at_ms, url, method: method.to_owned(), target, fault };
         self.journal.push(entry);
         // By the request's own identity, so that what others ask changes nothing of it.
         let count = target.and_then(|target| self.asked.get(&(url, self.key(target)))).copied().unwrap_or(0);
@@ -255,7 +255,7 @@ impl World {
                 && self.key(fault.target) == key
                 && (fault.nth..fault.nth.saturating_add(fault.times)).contains(&count)
         };
-        self.plan.faults.iter().find(hits).filter(|_| !self.healed).map(|fault| fault.kind.clone())
+        self.plan.faults.iter().find(hits).filter(|_| !self.healed).map(|fault| fault.kind)
     }
 
     /// Returns the first target of the same repository with the same path.

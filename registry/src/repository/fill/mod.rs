@@ -128,7 +128,6 @@ impl Fills {
         if let Some(fill) = table.get(&key) {
             metrics::counter!("wharfinger_fills_joined_total", "upstream" => upstream.name().to_string())
                 .increment(1);
-            fill.wake();
             return Arc::clone(fill);
         }
         let begun = Progress {
@@ -204,11 +203,16 @@ impl Drop for Landing {
 
 impl Fill {
     /// Notes that somebody wants the blob now; a fill that waits in the background makes an attempt for him.
-    fn wake(&self) {
+    /// Returns how many attempts have failed when that one has: an earlier failure is not his answer.
+    fn wake(&self) -> u32 {
         *self.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        if self.progress.borrow().waits_in_background() {
-            self.wanted.notify_one();
+        // Held until it is told, so that the attempt is not over before it has been asked for.
+        let now = self.progress.borrow();
+        if !now.waits_in_background() {
+            return 0;
         }
+        self.wanted.notify_one();
+        now.failed.saturating_add(1)
     }
 
     /// Waits until the blob can be read: until the upstream has answered; of a small one, until it
@@ -216,12 +220,8 @@ impl Fill {
     ///
     /// *Errors:* those of the upstream; of an attempt that failed, when the next one begins too late.
     pub(super) async fn ready(self: &Arc<Self>) -> Result<Filling, Error> {
-        let (mut progress, late) = (self.progress.clone(), Instant::now() + self.patience);
-        // A failure from before this reader came is not its answer: it has woken the fill.
-        let own = {
-            let now = progress.borrow();
-            if now.waits_in_background() { now.failed + 1 } else { 0 }
-        };
+        let (own, late) = (self.wake(), Instant::now() + self.patience);
+        let mut progress = self.progress.clone();
         let is_ready = |progress: &Progress| match &progress.stage {
             FillStage::Asking => false,
             FillStage::Receiving => progress.size.unwrap_or(progress.written) > VERIFIED_FIRST_BYTES,
@@ -246,9 +246,16 @@ impl Fill {
     /// *Errors:* those of the upstream, as for [`Fill::ready`].
     pub(super) async fn stored(self: &Arc<Self>) -> Result<(), Error> {
         self.ready().await?.verified().await?;
+        self.ended().await;
+        Ok(())
+    }
+
+    /// Waits until the fill has ended, without wanting anything of it; says whether the blob was verified.
+    pub(super) async fn ended(&self) -> bool {
         let mut progress = self.progress.clone();
         // The sender goes when the task has ended, after the commit.
         while progress.changed().await.is_ok() {}
-        Ok(())
+        let verdict = progress.borrow();
+        matches!(verdict.stage, FillStage::Verified)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -44,6 +44,8 @@ struct Known {
     lying: BTreeSet<usize>,
     /// How often the file was begun.
     generation: u32,
+    /// The size that readers of this start were told.
+    announced: Option<u64>,
 }
 
 impl Work {
@@ -130,6 +132,8 @@ impl Work {
         let Some(_place) = self.place(is_background) else { return Err(error.into()) };
         let mut error = error;
         loop {
+            // A wish that the attempt before has seen to; a new one can only be made while this says it waits.
+            let _seen_to = self.wanted.notified().now_or_never();
             let waiting = FillStage::Waiting(Wait { error: Arc::new(error), due, is_background });
             self.progress.send_modify(|progress| {
                 progress.stage = waiting;
@@ -160,6 +164,8 @@ impl Work {
 
     /// Asks every url once that has not lied, each from where the one before it stopped.
     async fn attempt(&self, known: &mut Known) -> Result<(), Error> {
+        // Who comes now waits for this one.
+        self.progress.send_modify(|progress| progress.stage = FillStage::Asking);
         let mut worst = Worst::default();
         for index in 0..self.upstream.urls().len() {
             if known.lying.contains(&index) {
@@ -202,6 +208,7 @@ impl Work {
     /// Forgets what has arrived. Readers of it are cut when there is something new to read, or nothing.
     async fn begin_anew(&self, known: &mut Known) {
         known.generation += 1;
+        known.announced = None;
         if let Some(staged) = known.staged.take() {
             staged.discard().await;
         }
@@ -210,12 +217,19 @@ impl Work {
     async fn receive_from(&self, index: usize, known: &mut Known) -> Result<(), Error> {
         let url = &self.upstream.urls()[index];
         let from = known.staged.as_ref().map_or(0, Staged::len);
-        let remote = self.upstream.blob(url, &self.name, &self.digest, from).await?;
-        let staged = self.staged(known, remote.size).await?;
-        staged.sources.insert(index);
+        let asked = self.upstream.blob(url, &self.name, &self.digest, from).await;
+        let remote = match asked.map_err(|error| self.refused_range(error, from)) {
+            Ok(remote) => remote,
+            Err(error) => {
+                if let Some(staged) = known.staged.as_mut().filter(|_| is_wrong(&error)) {
+                    staged.sources.insert(index);
+                }
+                return Err(error);
+            }
+        };
+        let (staged, size) = self.staged(known, index, remote.size).await?;
         let skip = staged.len() - remote.start;
-        let size = remote.size;
-        self.receive(remote, skip, staged).await?;
+        self.receive(RemoteBlob { size, ..remote }, skip, staged).await?;
         match size {
             Some(size) if staged.len() < size => Err(self.broken()),
             Some(size) if staged.len() > size => Err(self.wrong(Wrong::Length)),
@@ -224,27 +238,48 @@ impl Work {
         }
     }
 
-    /// Returns the staged file, which readers may follow from now on.
-    async fn staged<'k>(&self, known: &'k mut Known, size: Option<u64>) -> Result<&'k mut Staged, Error> {
+    /// Returns the staged file, which readers may follow from now on, and the size that they are told: one
+    /// and no other from the start of a file to its end, since a client has it in its `Content-Length`.
+    async fn staged<'k>(
+        &self,
+        known: &'k mut Known,
+        index: usize,
+        size: Option<u64>,
+    ) -> Result<(&'k mut Staged, Option<u64>), Error> {
         let staged = match known.staged.take() {
             Some(staged) => staged,
             None => Staged::open(&self.store, self.digest.algorithm()).await?,
         };
         debug_assert_eq!(staged.algorithm(), self.digest.algorithm(), "the hash is that of the digest");
-        let announced = self.progress.borrow().size.filter(|_| staged.len() > 0);
-        let is_other = announced.is_some() && size.is_some() && announced != size;
+        let is_other = known.announced.is_some() && size.is_some() && known.announced != size;
         let staged = known.staged.insert(staged);
-        if is_other {
+        staged.sources.insert(index);
+        if is_other && staged.len() > 0 {
             return Err(self.wrong(Wrong::Length));
         }
+        if is_other {
+            // Nobody has a byte yet, but readers have the size: they are cut.
+            known.generation += 1;
+            known.announced = None;
+        }
+        let size = size.or(known.announced);
+        known.announced = size;
         self.progress.send_modify(|progress| {
             progress.stage = FillStage::Receiving;
             progress.generation = known.generation;
             progress.written = staged.len();
-            progress.size = size.or(announced);
+            progress.size = size;
             progress.source = Some(staged.stage().reader());
         });
-        Ok(staged)
+        Ok((staged, size))
+    }
+
+    /// Reads a refusal of the rest of a blob: for this url what is here is more than there is.
+    fn refused_range(&self, error: upstream::Error, from: u64) -> Error {
+        match error {
+            upstream::Error::Status { status: 416, .. } if from > 0 => self.wrong(Wrong::Range),
+            error => error.into(),
+        }
     }
 
     async fn receive(&self, remote: RemoteBlob, skip: u64, staged: &mut Staged) -> Result<(), Error> {
@@ -281,6 +316,7 @@ impl Work {
             match fault {
                 // All of it is here: how the connection ended afterwards says nothing.
                 Some(_) if size == Some(staged.len()) => return Ok(()),
+                Some(_) if size.is_none() && staged.digest() == self.digest => return Ok(()),
                 Some(error) => return Err(error.into()),
                 None => {}
             }

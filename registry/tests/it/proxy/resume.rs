@@ -126,6 +126,19 @@ async fn p1_wrong_bytes_of_several_urls_are_fetched_anew_from_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p1_a_reader_that_was_told_another_size_is_cut() {
+    // The first url announces too little and sends nothing of it; the second has the blob.
+    let (origins, client, digest, bytes) = two(Fault::StallBody { at: At::Byte(0), ms: None }).await;
+    std::mem::forget(
+        origins[0].origin().install(Selector::get("*/blobs/*").suffer(Fault::ContentLength { delta: -1000 })),
+    );
+    let answer = client.get(&blob_path(&digest)).await;
+    assert!(answer.cut || answer.status == 502, "{}, {} bytes", answer.status, answer.body.len());
+    let answer = client.get(&blob_path(&digest)).await;
+    assert!(answer.status == 200 && !answer.cut && answer.body == bytes, "{}", answer.status);
+}
+
+#[tokio::test(start_paused = true)]
 async fn p6_a_body_that_would_wait_too_long_is_cut_and_the_fill_goes_on() {
     let bench = Bench::with(|options| {
         options.retries_max = 1;

@@ -164,10 +164,6 @@ impl Model {
     }
 
     fn put_manifest(&mut self, repository: usize, item: usize, tags: &[usize], when: When) -> Answer {
-        let missing = self.missing(repository, item);
-        if !missing.is_empty() {
-            return Answer::Missing(missing);
-        }
         for name in tags {
             let at = self.tags.get(&(repository, *name)).copied();
             let refused = match when {
@@ -180,6 +176,10 @@ impl Model {
             if let Some(refused) = refused {
                 return refused;
             }
+        }
+        let missing = self.missing(repository, item);
+        if !missing.is_empty() {
+            return Answer::Missing(missing);
         }
         self.manifests.insert((repository, item));
         self.tags.extend(tags.iter().map(|name| ((repository, *name), item)));
