@@ -186,7 +186,7 @@ impl Judge<'_> {
             let fetches = |it: &&Seen| {
                 let is_manifest = !matches!(target, Target::Layer(..));
                 it.phase == Phase::Faulty
-                    && self.world.key(it.target) == target
+                    && self.is_wish_for(it.target, target)
                     && (is_manifest || it.op != Op::Head)
             };
             let clients = self.history.seen.iter().filter(fetches).count() as u64;
@@ -199,6 +199,14 @@ impl Judge<'_> {
                 broken.push(Broken { promise: "P6", what });
             }
         }
+    }
+
+    /// Says whether who wants one thing may have another fetched: a layer on its way for one repository is
+    /// on its way for all that have it.
+    fn is_wish_for(&self, wanted: Target, asked: Target) -> bool {
+        let is_same_layer = matches!((wanted, asked), (Target::Layer(..), Target::Layer(..)))
+            && self.world.digest(wanted, 0) == self.world.digest(asked, 0);
+        self.world.key(wanted) == asked || is_same_layer
     }
 
     /// What is not there, or not for us, is not asked for again until somebody wants it; a schedule that an
@@ -216,7 +224,7 @@ impl Judge<'_> {
             }
             if let Some(at) = refused.remove(&target) {
                 let wanted = |it: &&Seen| {
-                    self.world.key(it.target) == target && it.from_ms > at && it.from_ms <= entry.at_ms
+                    self.is_wish_for(it.target, target) && it.from_ms > at && it.from_ms <= entry.at_ms
                 };
                 // Who came while it was being refused asks at once when the refusal is there.
                 let soon = entry.at_ms <= at + SLACK_MS;

@@ -163,7 +163,7 @@ impl World {
     }
 
     /// Returns the digest of something at a moment.
-    fn digest(&self, target: Target, at_ms: u64) -> &str {
+    pub(super) fn digest(&self, target: Target, at_ms: u64) -> &str {
         match target {
             Target::Tag(repository) => &self.digests[&Target::Manifest(self.tagged(repository, at_ms))],
             fixed => &self.digests[&fixed],
