@@ -31,7 +31,8 @@ pub struct Options {
     pub content: Vec<Content>,
     /// How long a connection may take (`connectTimeout`).
     pub connect_timeout: Duration,
-    /// How long an answer's head, or the next bytes of its body, may take (`responseTimeout`).
+    /// How long an answer's head, the next bytes of a blob, or the whole of a smaller body may take
+    /// (`responseTimeout`).
     pub response_timeout: Duration,
     /// How long everything before the answer to a cached tag may take (`checkTimeout`).
     pub check_timeout: Duration,

@@ -131,7 +131,10 @@ fn p1_sigterm_lets_requests_end() {
     let mut pull = begin_pull(&server, &pull_path);
     let mut push = server.connect();
     let push_path = open(&mut push);
-    push.send_head("PATCH", &push_path, &[("Content-Length", "2000")]).expect("it reads");
+    let headers = [("Content-Length", "2000"), ("Expect", "100-continue")];
+    push.send_head("PATCH", &push_path, &headers).expect("it reads");
+    // Before it has read the head, the server takes the connection for an idle one.
+    assert_eq!(push.head().expect("there is an answer").status, 100);
     push.send(&bytes[..1000]).expect("it reads");
 
     server.terminate();

@@ -105,7 +105,7 @@ pub(super) const KEYS: &[Key] = &[
         "extensions.sync.registries[].responseTimeout",
         WAIT,
         "30s",
-        "How long the head of its answer, or the next bytes of the body, may take.",
+        "How long the head of its answer, the next bytes of a blob, or the whole of anything smaller may take.",
     )
     .limit("the next url is asked; after the last, the answer is 504, and a body that was started is cut"),
     honoured(
