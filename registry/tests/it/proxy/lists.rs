@@ -60,6 +60,21 @@ async fn p7_lists_are_those_of_the_upstream_and_else_what_was_listed_or_cached()
 }
 
 #[tokio::test]
+async fn p10_an_empty_list_of_what_is_cached_asks_no_other_upstream() {
+    let (first, second) = (serve(&Origin::new()).await, serve(&Origin::new()).await);
+    let upstreams = vec![upstream("first", &[&first.url()]), upstream("second", &[&second.url()])];
+    let client = registry(upstreams, &Clock::system()).await;
+    let subject = image(first.origin(), REPO, "v1", &[10], 1).manifest.digest;
+    let foreign = about(second.origin(), &subject, 7);
+    assert_eq!(digests(&referrers(&client, &subject).await), [foreign], "nobody knows the name yet");
+    assert_eq!(client.get(&manifest_path("v1")).await.status, 200);
+    let asked = second.origin().journal().mark();
+    let listed = referrers(&client, &subject).await;
+    assert_eq!((listed.status.as_u16(), digests(&listed)), (200, Vec::new()));
+    assert_eq!(second.origin().journal().mark(), asked);
+}
+
+#[tokio::test]
 async fn p7_what_is_cached_is_listed_where_nothing_was_listed_before() {
     let bench = Bench::new().await;
     let subject = bench.image("v1", &[10], 1).manifest.digest;

@@ -120,6 +120,17 @@ async fn the_next_upstream_is_asked_when_the_first_has_none() {
 }
 
 #[tokio::test]
+async fn a_digest_that_another_upstream_gave_asks_nobody() {
+    let two = Two::upstreams().await;
+    let there = image(two.second.origin(), REPO, "v1", &[10], 1);
+    let path = manifest_path(&there.manifest.digest);
+    assert_eq!(two.client.get(&path).await.status, 200);
+    let _guard = fail(&two.first, 500);
+    assert_eq!(two.client.get(&path).await.status, 200);
+    assert_eq!(two.counts(), (1, 1));
+}
+
+#[tokio::test]
 async fn p10_an_error_does_not_change_the_upstream() {
     let two = Two::upstreams().await;
     let there = image(two.second.origin(), REPO, "v1", &[10], 1);

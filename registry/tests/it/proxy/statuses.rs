@@ -126,6 +126,18 @@ async fn p8_a_body_that_stands_still_is_a_504_before_the_status_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p6_a_small_body_that_drips_is_given_up() {
+    let bench = Bench::new().await;
+    bench.image("v1", &[1000], 1);
+    let _guard = bench.origin.install(Selector::get("*").suffer(Fault::Drip { bytes: 1, ms: 1000 }));
+    for path in [manifest_path("v1"), format!("/v2/{REPO}/tags/list")] {
+        let begun = Instant::now();
+        assert_eq!(bench.client.get(&path).await.status, 504, "{path}");
+        assert_eq!(begun.elapsed(), Options::default().response_timeout, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn p1_a_large_body_that_stands_still_is_cut() {
     let bench = Bench::new().await;
     let (blob, bytes) = bench.blob(300_000, 1);
