@@ -139,6 +139,8 @@ fn serve(arguments: Serve) -> Result<(), Failure> {
     }
     if arguments.memory {
         config.store.place = Place::Memory;
+        let others = config.stores_by_component.values_mut().chain(config.stores_by_upstream.values_mut());
+        others.for_each(|store| store.place = Place::Memory);
     }
     if let Some(data) = arguments.data {
         config.store.place = Place::Folder(data);

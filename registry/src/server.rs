@@ -1,5 +1,6 @@
 //! The composition root: from a configuration to a server that listens, and its end.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use crate::backend::metered::Metered;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{App, listener};
-use crate::repository::Repositories;
+use crate::repository::{Repositories, Stores};
 use crate::store::options::{Commit, Place};
 use crate::store::{self, Store};
 use crate::upstream::reqwest_transport::{BuildError, ReqwestTransport};
+use crate::upstream::route::ContentError;
 use crate::upstream::{Routes, Upstream};
 use crate::{backend, extensions, telemetry};
 
@@ -33,7 +35,8 @@ pub struct Server {
     address: SocketAddr,
     app: App,
     router: Router,
-    store: Store,
+    repositories: Repositories,
+    stores: Stores,
     config: Config,
     metrics: Option<PrometheusHandle>,
 }
@@ -66,13 +69,13 @@ pub enum StartError {
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] BuildError),
-    /// A prefix of an upstream is no glob; `verify` would have said so.
-    #[error("the content prefixes of the upstream {upstream} are not globs")]
-    Prefix {
+    /// The content of an upstream cannot be read; `verify` would have said so.
+    #[error("the content of the upstream {upstream} cannot be read")]
+    Content {
         /// The upstream's name.
         upstream: String,
         /// What is wrong.
-        source: globset::Error,
+        source: ContentError,
     },
     /// The address cannot be bound.
     #[error("cannot listen on {address}: is another process using the port? --listen takes another one")]
@@ -91,11 +94,11 @@ impl Server {
     /// *Errors:* [`StartError`].
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let clock = Clock::system();
-        let store = open_store(&config, clock.clone()).await?;
+        let stores = open_stores(&config, &clock).await?;
         let routes = routes(&config, &clock)?;
-        let repositories = Repositories::new(store.clone(), routes, config.repositories, clock);
+        let repositories = Repositories::new(stores.clone(), routes, config.repositories, clock);
         let access = Access::new(config.auth.clone())?;
-        let app = App::new(repositories, access, config.http.clone());
+        let app = App::new(repositories.clone(), access, config.http.clone());
         let metrics = config.metrics.enable.then(telemetry::start_metrics).flatten();
         let pages = match &metrics {
             Some(handle) => extensions::metrics::router(&config.metrics.path, handle.clone()),
@@ -107,7 +110,7 @@ impl Server {
             let address = format!("{}:{}", config.http.address, config.http.port);
             StartError::Listen { address, source }
         })?;
-        Ok(Self { listener, address, app, router, store, config, metrics })
+        Ok(Self { listener, address, app, router, repositories, stores, config, metrics })
     }
 
     /// Returns the address that was bound.
@@ -118,8 +121,14 @@ impl Server {
     /// Serves until `stop` is done, then drains; returns whether all requests ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let mut background = JoinSet::new();
-        background.spawn(unmark_empty_names(self.store.clone()));
-        background.spawn(expire_uploads(self.store, self.config.store.upload_expiry));
+        for store in self.stores.all() {
+            background.spawn(unmark_empty_names(store.clone()));
+            background.spawn(expire_uploads(store.clone(), self.config.store.upload_expiry));
+        }
+        let repositories = self.repositories.clone();
+        background.spawn(async move { repositories.keep_within_bounds().await });
+        let repositories = self.repositories.clone();
+        background.spawn(async move { repositories.keep_mirrored().await });
         if let Some(handle) = self.metrics {
             background.spawn(upkeep(handle));
         }
@@ -130,23 +139,40 @@ impl Server {
         };
         let drained = listener::serve(self.listener, self.router, &self.config.http, stop).await;
         background.shutdown().await;
+        // What has arrived of blobs is made durable, so that the next process goes on from it.
+        self.repositories.close(CLOSE_PATIENCE).await;
         drained
     }
 }
 
-async fn open_store(config: &Config, clock: Clock) -> Result<Store, StartError> {
-    let (disk, place): (Arc<dyn Disk>, String) = match &config.store.place {
+/// How long fetches may take at the end to make durable what has arrived.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+async fn open_stores(config: &Config, clock: &Clock) -> Result<Stores, StartError> {
+    let main = open_store(&config.store, clock.clone()).await?;
+    let (mut by_component, mut by_upstream) = (HashMap::new(), HashMap::new());
+    for (component, options) in &config.stores_by_component {
+        by_component.insert(component.clone(), open_store(options, clock.clone()).await?);
+    }
+    for (upstream, options) in &config.stores_by_upstream {
+        by_upstream.insert(upstream.clone(), open_store(options, clock.clone()).await?);
+    }
+    Ok(Stores::new(main, by_component, by_upstream))
+}
+
+async fn open_store(options: &store::options::Options, clock: Clock) -> Result<Store, StartError> {
+    let (disk, place): (Arc<dyn Disk>, String) = match &options.place {
         Place::Memory => (Arc::new(MemoryDisk::new()), "memory".to_owned()),
         Place::Folder(path) => (Arc::new(open_folder(path.clone()).await?), path.display().to_string()),
     };
-    let durability = match config.store.commit {
+    let durability = match options.commit {
         Commit::Yes => Durability::Synced,
         Commit::No => Durability::Unsynced,
     };
     let opened = FsBackend::open(disk, durability).await;
     let backend = opened.map_err(|source| StartError::Backend { place: place.clone(), source })?;
     let metered = Arc::new(Metered::new(Arc::new(backend)));
-    let opened = Store::open(metered, config.store.clone(), clock).await;
+    let opened = Store::open(metered, options.clone(), clock).await;
     opened.map_err(|source| StartError::Store { place, source })
 }
 
@@ -162,7 +188,7 @@ fn routes(config: &Config, clock: &Clock) -> Result<Routes, StartError> {
         let transport = Arc::new(ReqwestTransport::new(options)?);
         let upstream = Arc::new(Upstream::new(options.clone(), transport, clock.clone()));
         let added = routes.add(upstream, options);
-        added.map_err(|source| StartError::Prefix { upstream: options.name.clone(), source })?;
+        added.map_err(|source| StartError::Content { upstream: options.name.clone(), source })?;
     }
     Ok(routes)
 }
@@ -181,6 +207,12 @@ async fn expire_uploads(store: Store, expiry: Duration) {
     let interval = (expiry / 4).clamp(EXPIRY_INTERVAL_MIN, EXPIRY_INTERVAL_MAX);
     loop {
         tokio::time::sleep(interval).await;
+        if let Err(error) = store.expire_fills().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "fetches that stand still could not be removed"
+            );
+        }
         match store.expire_uploads().await {
             Ok(0) => {}
             Ok(count) => tracing::info!(uploads.expired = count, "uploads that stood still were removed"),

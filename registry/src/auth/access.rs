@@ -133,10 +133,7 @@ impl Access {
     }
 
     fn refusal(&self, identity: &Identity) -> Refusal {
-        match (identity, &self.logins) {
-            (Identity::Anonymous, Some(_)) => Refusal::Unauthenticated,
-            (Identity::Anonymous, None) | (Identity::Account(_), _) => Refusal::Denied,
-        }
+        self.policy.refusal(identity)
     }
 }
 

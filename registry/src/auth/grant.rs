@@ -8,8 +8,10 @@ use std::fmt;
 
 use crate::oci::RepositoryName;
 
+use super::error::Refusal;
 use super::identity::Identity;
 use super::options::Action;
+use super::policy::{Decision, Policy};
 
 /// A right to one repository, held by somebody.
 ///
@@ -36,6 +38,8 @@ use super::options::Action;
 pub struct Grant<R: Right> {
     name: RepositoryName,
     holder: Holder,
+    /// What decided; nothing did about the registry itself.
+    policy: Option<Policy>,
     extent: R::Extent,
 }
 
@@ -80,8 +84,8 @@ pub enum Holder {
 
 impl<R: Right> Grant<R> {
     /// Makes the grant that a decision of the policy has allowed.
-    pub(super) fn mint(name: RepositoryName, identity: Identity, extent: R::Extent) -> Self {
-        Self { name, holder: Holder::Client(identity), extent }
+    pub(super) fn mint(name: RepositoryName, identity: Identity, extent: R::Extent, policy: Policy) -> Self {
+        Self { name, holder: Holder::Client(identity), policy: Some(policy), extent }
     }
 
     /// Makes a grant to the registry itself, for work in the background.
@@ -89,7 +93,26 @@ impl<R: Right> Grant<R> {
     /// It asks no policy, so only `server.rs`, which wires such work, and tests may call it; the
     /// tidy task fails on any other caller.
     pub fn system(name: RepositoryName, reason: &'static str) -> Self {
-        Self { name, holder: Holder::System(reason), extent: R::FULL }
+        Self { name, holder: Holder::System(reason), policy: None, extent: R::FULL }
+    }
+
+    /// Returns the holder's same right to a repository, which may be this one by another name.
+    pub fn also(&self, name: &RepositoryName) -> Option<Self> {
+        match (&self.policy, &self.holder) {
+            (Some(policy), Holder::Client(identity)) => policy.grant(identity, name),
+            _ => Some(Self { name: name.clone(), ..self.clone() }),
+        }
+    }
+
+    /// Returns the holder's right to read a repository, which may be this one by another name.
+    pub fn reading(&self, name: &RepositoryName) -> Option<Grant<Pull>> {
+        match (&self.policy, &self.holder) {
+            (Some(policy), Holder::Client(identity)) => policy.grant(identity, name),
+            (_, holder) => {
+                let (name, holder) = (name.clone(), holder.clone());
+                Some(Grant { name, holder, policy: None, extent: () })
+            }
+        }
     }
 
     /// Returns the repository's name.
@@ -97,9 +120,30 @@ impl<R: Right> Grant<R> {
         &self.name
     }
 
+    /// Returns how the holder is refused what this does not cover.
+    pub fn refusal(&self) -> Refusal {
+        match (&self.policy, &self.holder) {
+            (Some(policy), Holder::Client(identity)) => policy.refusal(identity),
+            _ => Refusal::Denied,
+        }
+    }
+
     /// Returns who holds the grant, for logs.
     pub fn holder(&self) -> &Holder {
         &self.holder
+    }
+}
+
+impl Grant<Pull> {
+    /// Says whether the holder may have an upstream asked for the repository, where that takes a right of its
+    /// own.
+    pub fn may_fetch(&self) -> bool {
+        match (&self.policy, &self.holder) {
+            (Some(policy), Holder::Client(identity)) => {
+                policy.decide(identity, &self.name, Action::Fetch) == Decision::Allowed
+            }
+            _ => true,
+        }
     }
 }
 

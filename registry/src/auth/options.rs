@@ -68,6 +68,8 @@ pub enum Action {
     Update,
     /// Delete a tag, a manifest or a blob.
     Delete,
+    /// Have an upstream asked for what is not here, where its `fetch` is `explicit`.
+    Fetch,
 }
 
 impl Default for Options {

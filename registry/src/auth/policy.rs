@@ -16,19 +16,31 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::oci::RepositoryName;
 
-use super::error::PolicyError;
+use super::error::{PolicyError, Refusal};
 use super::grant::{Grant, Right};
 use super::identity::Identity;
 use super::options::{AccessControl, Action, RepositoryPolicy, Rule};
 
-/// Decides who may do what to which repository.
-#[derive(Debug)]
-pub struct Policy(Regime);
+/// Decides who may do what to which repository. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    regime: Arc<Regime>,
+    accounts: Accounts,
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.regime, &other.regime)
+    }
+}
+
+impl Eq for Policy {}
 
 /// An answer of a [`Policy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,16 +99,17 @@ impl Policy {
     /// *Errors:* [`PolicyError::Glob`] for the first malformed glob; [`PolicyError::Globs`] when
     /// they are too large together.
     pub fn new(access: Option<&AccessControl>, accounts: Accounts) -> Result<Self, PolicyError> {
-        Ok(Self(match (access, accounts) {
+        let regime = match (access, accounts) {
             (Some(access), _) => Regime::Rules(Rules::new(access)?),
             (None, Accounts::Configured) => Regime::AccountsOnly,
             (None, Accounts::Absent) => Regime::Open,
-        }))
+        };
+        Ok(Self { regime: Arc::new(regime), accounts })
     }
 
     /// Decides whether somebody may do something to a repository, which need not exist.
     pub fn decide(&self, identity: &Identity, name: &RepositoryName, action: Action) -> Decision {
-        let allowed = match &self.0 {
+        let allowed = match self.regime.as_ref() {
             Regime::Open => true,
             Regime::AccountsOnly => identity.account().is_some(),
             Regime::Rules(rules) => rules.allow(identity.account(), name, action),
@@ -107,12 +120,20 @@ impl Policy {
     /// Mints the grant of a right, where the policy gives it.
     pub fn grant<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Option<Grant<R>> {
         let extent = R::extent(|action| self.decide(identity, name, action) == Decision::Allowed)?;
-        Some(Grant::mint(name.clone(), identity.clone(), extent))
+        Some(Grant::mint(name.clone(), identity.clone(), extent, self.clone()))
+    }
+
+    /// Says how somebody is refused.
+    pub(super) fn refusal(&self, identity: &Identity) -> Refusal {
+        match (identity, self.accounts) {
+            (Identity::Anonymous, Accounts::Configured) => Refusal::Unauthenticated,
+            (Identity::Anonymous, Accounts::Absent) | (Identity::Account(_), _) => Refusal::Denied,
+        }
     }
 
     /// Tells whether any glob lets anybody read without an account.
     pub fn anonymous_reads_somewhere(&self) -> bool {
-        match &self.0 {
+        match self.regime.as_ref() {
             Regime::Open => true,
             Regime::AccountsOnly => false,
             Regime::Rules(rules) => {

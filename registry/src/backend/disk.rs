@@ -44,6 +44,17 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     fn entries(&self, path: &str) -> io::Result<Vec<String>>;
     /// Returns what a path is.
     fn stat(&self, path: &str) -> io::Result<Stat>;
+    /// Returns how much room there is, or `None` where nothing bounds it.
+    fn space(&self) -> io::Result<Option<Space>>;
+}
+
+/// How much room there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// In all.
+    pub size: u64,
+    /// Of that, free for this process.
+    pub free: u64,
 }
 
 /// An open file.
@@ -195,6 +206,12 @@ impl Disk for OsDisk {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(&self.root, at(path), flags, Mode::empty())?;
         Ok(rustix::fs::fsync(folder)?)
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let found = rustix::fs::fstatvfs(&self.root)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Some(Space { size: bytes(found.f_blocks), free: bytes(found.f_bavail) }))
     }
 
     fn entries(&self, path: &str) -> io::Result<Vec<String>> {

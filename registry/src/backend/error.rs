@@ -55,6 +55,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says whether there is no room.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
     /// Sorts what the system answered.
     pub(super) fn new(operation: &'static str, key: &Key, source: io::Error) -> Self {
         let key = key.clone();

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::disk::{Disk, DiskFile, Stat};
+use super::disk::{Disk, DiskFile, Space, Stat};
 
 /// A disk with a fault.
 #[derive(Debug, Clone)]
@@ -129,6 +129,10 @@ impl Disk for FaultyDisk {
 
     fn entries(&self, path: &str) -> io::Result<Vec<String>> {
         self.below.entries(path)
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        self.below.space()
     }
 
     fn stat(&self, path: &str) -> io::Result<Stat> {

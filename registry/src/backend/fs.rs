@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-use super::disk::{Disk, DiskFile, Stat};
+use super::disk::{Disk, DiskFile, Space, Stat};
 use super::stage::FsStage;
 use super::{Backend, Content, Error, Key, Outcome, RECORD_BYTES_MAX, ReadAt, Stage, When};
 
@@ -432,6 +432,13 @@ impl Backend for FsBackend {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         self.0.run(key, Fs::sweep).await
+    }
+
+    async fn space(&self) -> Result<Option<Space>, Error> {
+        let asked = self.0.run(&Key::new(TEMPORARY), |fs, key| {
+            fs.disk.space().map_err(|error| Error::new("statvfs", key, error))
+        });
+        asked.await
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Disk, DiskFile, Stat};
+use super::disk::{Disk, DiskFile, Space, Stat};
 
 /// A disk in memory. Clones share it.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub enum Loss {
 struct State {
     /// Whether what is durable is kept beside what is live.
     journaled: bool,
+    /// How many bytes files may have together.
+    capacity: Option<u64>,
     inodes: Vec<Inode>,
     /// Numbers of inodes to use again; none on a journaled disk, which still needs them.
     free: Vec<usize>,
@@ -60,9 +62,17 @@ impl MemoryDisk {
         Self::with_journal(true)
     }
 
+    /// Makes an empty disk whose files may have so many bytes together.
+    pub fn with_capacity(bytes: u64) -> Self {
+        let disk = Self::new();
+        disk.state().capacity = Some(bytes);
+        disk
+    }
+
     fn with_journal(journaled: bool) -> Self {
         let root = Inode::Folder { live: Entries::new(), durable: Entries::new() };
-        Self(Arc::new(Mutex::new(State { journaled, inodes: vec![root], free: Vec::new() })))
+        let state = State { journaled, capacity: None, inodes: vec![root], free: Vec::new() };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// Returns the disk as it is after a power cut; this one stays as it is.
@@ -96,7 +106,8 @@ impl MemoryDisk {
             }
         };
         let inodes = state.inodes.iter().map(survive).collect();
-        Self(Arc::new(Mutex::new(State { journaled: true, inodes, free: Vec::new() })))
+        let capacity = state.capacity;
+        Self(Arc::new(Mutex::new(State { journaled: true, capacity, inodes, free: Vec::new() })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,7 +119,8 @@ impl MemoryDisk {
     fn file(&self, state: &State, inode: usize) -> io::Result<Arc<dyn DiskFile>> {
         match &state.inodes[inode] {
             Inode::File { live, .. } => {
-                Ok(Arc::new(MemoryFile { disk: self.clone(), inode, live: Arc::clone(live) }))
+                let is_bounded = state.capacity.is_some();
+                Ok(Arc::new(MemoryFile { disk: self.clone(), inode, live: Arc::clone(live), is_bounded }))
             }
             Inode::Folder { .. } => Err(io::ErrorKind::IsADirectory.into()),
         }
@@ -173,6 +185,15 @@ fn surviving_bytes(live: &[u8], durable: &[u8], loss: Loss, coin: &mut impl FnMu
 const BLOCK_BYTES: usize = 4096;
 
 impl State {
+    /// Returns how many bytes files have together.
+    fn used(&self) -> u64 {
+        let len = |inode: &Inode| match inode {
+            Inode::File { live, .. } => lock(live).len() as u64,
+            Inode::Folder { .. } => 0,
+        };
+        self.inodes.iter().map(len).sum()
+    }
+
     fn find(&self, path: &str) -> io::Result<usize> {
         let mut inode = ROOT;
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -318,6 +339,11 @@ impl Disk for MemoryDisk {
         Ok(state.folder(state.find(path)?)?.keys().cloned().collect())
     }
 
+    fn space(&self) -> io::Result<Option<Space>> {
+        let state = self.state();
+        Ok(state.capacity.map(|size| Space { size, free: size.saturating_sub(state.used()) }))
+    }
+
     fn stat(&self, path: &str) -> io::Result<Stat> {
         let state = self.state();
         match &state.inodes[state.find(path)?] {
@@ -332,6 +358,7 @@ struct MemoryFile {
     disk: MemoryDisk,
     inode: usize,
     live: Bytes,
+    is_bounded: bool,
 }
 
 impl DiskFile for MemoryFile {
@@ -347,8 +374,16 @@ impl DiskFile for MemoryFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let mut live = lock(&self.live);
         let end = start + bytes.len();
+        // The whole before the file, as everywhere.
+        let whole = self.is_bounded.then(|| self.disk.state());
+        if let Some(state) = &whole {
+            let growth = end.saturating_sub(lock(&self.live).len()) as u64;
+            if state.capacity.is_some_and(|capacity| state.used() + growth > capacity) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
+        let mut live = lock(&self.live);
         if live.len() < end {
             live.resize(end, 0);
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::disk::Space;
 use super::{Backend, Content, Error, Key, Outcome, Stage, When};
 
 /// A backend whose operations are counted and timed.
@@ -82,5 +83,9 @@ impl Backend for Metered {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         meter("sweep", self.0.sweep(key)).await
+    }
+
+    async fn space(&self) -> Result<Option<Space>, Error> {
+        meter("space", self.0.space()).await
     }
 }

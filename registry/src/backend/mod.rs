@@ -30,6 +30,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub use disk::Space;
 pub use error::Error;
 pub use key::Key;
 pub use read::{Content, ReadAt};
@@ -88,6 +89,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Removes a key and everything below it; not atomic and not durable: for what a crash may
     /// bring back without harm, such as the remains of an upload.
     async fn sweep(&self, key: &Key) -> Result<(), Error>;
+
+    /// Returns how much room there is, or `None` where nothing bounds it.
+    async fn space(&self) -> Result<Option<Space>, Error>;
 }
 
 /// The largest record, in bytes.

@@ -45,6 +45,8 @@ pub(super) enum Kind {
     Rate(u64),
     /// A number of bytes between two, both included.
     Size(u64, u64),
+    /// A share of a whole, from nothing to all.
+    Percent,
     /// A duration between two, both included.
     Duration(Duration, Duration),
     /// A duration up to one, or a whole number of seconds.
@@ -57,6 +59,8 @@ pub(super) enum Kind {
     Origin,
     /// A glob over repository names.
     Glob,
+    /// A regular expression over tags.
+    Regex,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A path of this server, outside its API.
@@ -109,10 +113,12 @@ impl Kind {
                     duration::render(*most)
                 )
             }
+            Self::Percent => "a share such as \"5%\", from 0% to 100%".to_owned(),
             Self::Port => "a port from 0 to 65535".to_owned(),
             Self::Address => "an IP address".to_owned(),
             Self::Origin => "http(s)://host[:port]".to_owned(),
             Self::Glob => format!("a glob over repository names of at most {GLOB_BYTES_MAX} bytes"),
+            Self::Regex => format!("a regular expression of at most {GLOB_BYTES_MAX} bytes"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Endpoint => {
                 "a path such as \"/metrics\" of letters, digits and . _ - /, not of the API or the probes"
@@ -133,6 +139,7 @@ impl Kind {
     pub(super) fn range(&self) -> String {
         match self {
             Self::Integer(least, most) => format!("{least} to {most}"),
+            Self::Percent => "0% to 100%".to_owned(),
             Self::Rate(most) => format!("1 to {most}"),
             Self::Size(least, most) => format!("{} to {}", size::render(*least), size::render(*most)),
             Self::Duration(least, most) => {
@@ -158,10 +165,12 @@ impl Kind {
             Self::Size(..) => "size",
             Self::Duration(..) => "duration",
             Self::Delay(_) => "seconds or duration",
+            Self::Percent => "share",
             Self::Port => "port",
             Self::Address => "IP address",
             Self::Origin => "url",
             Self::Glob => "glob",
+            Self::Regex => "regular expression",
             Self::Choice(words) => return words.join(", "),
             Self::Endpoint => "path of a url",
             Self::UpstreamName | Self::Helper => "name",
@@ -182,6 +191,7 @@ impl Kind {
             Self::Bool => text.parse().ok().map(Checked::Bool),
             Self::Integer(..) | Self::Rate(_) | Self::Port => self.read_number(digits(text)?),
             Self::Size(..) => self.read_number(size::parse(text)?),
+            Self::Percent => self.read_number(digits(text.strip_suffix('%')?)?),
             Self::Duration(least, most) => {
                 duration::parse(text).filter(|value| value >= least && value <= most).map(Checked::Duration)
             }
@@ -192,6 +202,9 @@ impl Kind {
             Self::Address => text.parse::<IpAddr>().ok().map(|address| Checked::Text(address.to_string())),
             Self::Origin => Origin::parse(text).map(|origin| Checked::Text(origin.url())),
             Self::Glob => owned(compiles(text)),
+            Self::Regex => {
+                owned(text.len() <= GLOB_BYTES_MAX && crate::upstream::options::compile(text).is_ok())
+            }
             Self::Choice(words) => words
                 .iter()
                 .find(|word| word.eq_ignore_ascii_case(text))
@@ -209,6 +222,8 @@ impl Kind {
     pub(super) fn read(&self, raw: &Raw) -> Option<Checked> {
         match raw {
             Raw::Bool(value) => (*self == Self::Bool).then_some(Checked::Bool(*value)),
+            // A share without its sign might be meant as another unit.
+            Raw::Integer(_) if *self == Self::Percent => None,
             Raw::Integer(value) => self.read_number(*value),
             Raw::Text(text) => self.read_text(text),
             Raw::Nothing | Raw::Number(_) | Raw::List(_) | Raw::Section(_) => None,
@@ -226,6 +241,7 @@ impl Kind {
             Self::Integer(least, most) | Self::Size(least, most) => {
                 (*least..=*most).contains(&number).then_some(Checked::Integer(number))
             }
+            Self::Percent => (number <= 100).then_some(Checked::Integer(number)),
             Self::Rate(most) => (1..=*most).contains(&number).then_some(Checked::Integer(number)),
             Self::Port => u16::try_from(number).ok().map(|port| Checked::Integer(port.into())),
             Self::Delay(most) => {

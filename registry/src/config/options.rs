@@ -1,5 +1,7 @@
 //! What a configuration resolves to: the options of every layer in one value.
 
+use std::collections::BTreeMap;
+
 use crate::{auth, http, repository, store, upstream};
 
 /// Everything that the server is told, resolved.
@@ -9,6 +11,10 @@ pub struct Config {
     pub http: http::options::Options,
     /// Where and how to store (`storage`).
     pub store: store::options::Options,
+    /// Stores of their own by the first component of hosted names (`storage.subPaths`).
+    pub stores_by_component: BTreeMap<String, store::options::Options>,
+    /// Stores of their own by the upstream's name (`extensions.sync.registries[].storage`).
+    pub stores_by_upstream: BTreeMap<String, store::options::Options>,
     /// Who may do what (`http.auth`, `http.accessControl`).
     pub auth: auth::options::Options,
     /// What holds for all registries behind this one (`extensions.sync`).

@@ -12,8 +12,8 @@ use super::ranges::{self, Wanted};
 use super::route::Verb;
 use crate::oci::{Digest, RepositoryName};
 use crate::repository::Content;
-use crate::repository::fill::Filling;
-use crate::repository::pull::PulledBlob;
+use crate::repository::blobs::PulledBlob;
+use crate::repository::fill::{Cold, Filling};
 
 /// *Spec:* `[end-2]`. The type and size of a blob never need a walk over manifests.
 pub(super) async fn get(
@@ -40,7 +40,9 @@ pub(super) async fn get(
         }
     } else {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ranges::OCTET_STREAM));
-        match repositories.blob(&grant, call.namespace()?, digest).await? {
+        let part = ranges::part_wanted(&call.headers, &format!("\"{text}\""));
+        match repositories.blob(&grant, call.namespace()?, digest, part).await? {
+            PulledBlob::Cold(cold) => cold_part(call, &mut response, *cold, &text)?,
             PulledBlob::Stored(content) => stored(call, &mut response, &content, digest, &text)?,
             PulledBlob::Filling(filling) => {
                 // HTTP/1.0 ends a body of unknown length by closing, which is what a cut looks like.
@@ -115,6 +117,21 @@ fn arriving(
     Ok(())
 }
 
+/// Of a blob that is not here, one range was asked for.
+fn cold_part(call: &Call<'_>, response: &mut Response<Body>, cold: Cold, text: &str) -> Result<(), Error> {
+    let etag = format!("\"{text}\"");
+    match ranges::wanted(&call.headers, cold.size, &etag, call.app.0.options.ranges_max)? {
+        Wanted::Part(range) => {
+            ranges::part(response, range, Some(cold.size));
+            *response.body_mut() =
+                body::outgoing(cold.stream(range.start, range.last + 1), Some(range.len()));
+            Ok(())
+        }
+        // Only a single range is asked for in parts.
+        Wanted::Whole | Wanted::Parts(_) => Err(Error::Range { size: cold.size }),
+    }
+}
+
 /// *Spec:* `[end-10]`.
 pub(super) async fn delete(
     call: &Call<'_>,
@@ -122,7 +139,7 @@ pub(super) async fn delete(
     digest: &Digest,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    call.app.0.repositories.delete_blob(&grant, digest).await?;
+    call.app.0.repositories.delete_blob(&grant, call.namespace()?, digest).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)

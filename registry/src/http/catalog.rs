@@ -1,7 +1,7 @@
-//! `/v2/_catalog`: the repositories that the caller may read.
+//! `/v2/_catalog`: the repositories that the caller may read; and what is cached of one.
 
 use axum::body::Body;
-use http::Response;
+use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::dispatch::Call;
@@ -19,4 +19,13 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
     let next = more.map(|last| page.link(&Target::Catalog, last.as_str(), None));
     let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
     Ok(json_page(&json!({ "repositories": names }), next))
+}
+
+/// Purges what is cached of a repository: `DELETE /v2/<name>/_wharfinger/cache`.
+pub(super) async fn purge(call: &Call<'_>, name: &RepositoryName) -> Result<Response<Body>, Error> {
+    let grant = call.grant(name)?;
+    call.app.0.repositories.purge_cache(&grant, call.namespace()?).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
 }

@@ -42,6 +42,7 @@ pub(super) async fn dispatch(
         (Target::Base, _) => base::get(&call),
         (Target::Catalog, _) => catalog::list(&call).await,
         (Target::Tags(name), _) => tags::list(&call, &name).await,
+        (Target::Cache(name), _) => catalog::purge(&call, &name).await,
         (Target::Referrers(name, digest), _) => referrers::list(&call, &name, &digest).await,
         (Target::Manifest(name, reference), Verb::Put) => manifests::put(&call, &name, reference, body).await,
         (Target::Manifest(name, reference), Verb::Delete) => {

@@ -99,7 +99,7 @@ pub enum Error {
     },
     /// The repository refused or failed.
     #[error(transparent)]
-    Repository(#[from] repository::Error),
+    Repository(repository::Error),
     /// The same, about an upload, of which the client is told where it stands.
     #[error("{source}")]
     Upload {
@@ -111,6 +111,15 @@ pub enum Error {
     /// The handler panicked.
     #[error("something went wrong inside this registry")]
     Panic,
+}
+
+impl From<repository::Error> for Error {
+    fn from(error: repository::Error) -> Self {
+        match error {
+            repository::Error::FetchRefused { refusal } => Self::Refused { refusal },
+            error => Self::Repository(error),
+        }
+    }
 }
 
 impl From<StoreError> for Error {
@@ -321,7 +330,7 @@ fn code_of(error: &repository::Error) -> ErrorCode {
         },
         repository::Error::Upstream(error) => match error {
             UpstreamError::RateLimited { .. } => ErrorCode::TooManyRequests,
-            UpstreamError::Denied { .. } => ErrorCode::Denied,
+            UpstreamError::Unsigned { .. } | UpstreamError::Denied { .. } => ErrorCode::Denied,
             UpstreamError::NotFound { .. } => ErrorCode::NameUnknown,
             UpstreamError::Status { .. }
             | UpstreamError::Unreachable { .. }
@@ -329,6 +338,7 @@ fn code_of(error: &repository::Error) -> ErrorCode {
             | UpstreamError::Paused { .. }
             | UpstreamError::Wrong { .. } => ErrorCode::Unknown,
         },
+        repository::Error::FetchRefused { .. } => ErrorCode::Denied,
         repository::Error::Manifest(_) => ErrorCode::ManifestInvalid,
         repository::Error::ManifestDigest { .. } => ErrorCode::DigestInvalid,
         repository::Error::TagUnknown { .. } | repository::Error::ManifestUnknown { .. } => {
@@ -366,7 +376,7 @@ fn status_of(error: &repository::Error) -> StatusCode {
         },
         repository::Error::Upstream(error) => match error {
             UpstreamError::NotFound { .. } => StatusCode::NOT_FOUND,
-            UpstreamError::Denied { .. } => StatusCode::FORBIDDEN,
+            UpstreamError::Unsigned { .. } | UpstreamError::Denied { .. } => StatusCode::FORBIDDEN,
             UpstreamError::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             UpstreamError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             UpstreamError::Paused { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -374,6 +384,7 @@ fn status_of(error: &repository::Error) -> StatusCode {
             | UpstreamError::Unreachable { .. }
             | UpstreamError::Wrong { .. } => StatusCode::BAD_GATEWAY,
         },
+        repository::Error::FetchRefused { .. } => StatusCode::FORBIDDEN,
         repository::Error::Manifest(_) | repository::Error::ManifestDigest { .. } => StatusCode::BAD_REQUEST,
         repository::Error::TagUnknown { .. }
         | repository::Error::ManifestUnknown { .. }

@@ -117,7 +117,7 @@ pub(super) async fn delete(
     reference: &Reference,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    call.app.0.repositories.delete_manifest(&grant, reference).await?;
+    call.app.0.repositories.delete_manifest(&grant, call.namespace()?, reference).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)

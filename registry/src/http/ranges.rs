@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 
 use super::error::Error;
 use super::{body, headers};
+use crate::oci::range::RangeSpec;
 use crate::oci::{ByteRange, RangeHeader};
 use crate::repository::Content;
 
@@ -52,6 +53,13 @@ pub(super) fn wanted(request: &HeaderMap, size: u64, etag: &str, max: usize) -> 
             Ok(if total > size { Wanted::Whole } else { Wanted::Parts(ranges) })
         }
     }
+}
+
+/// Returns the one range that a GET wants, before the blob's size is known.
+pub(super) fn part_wanted(request: &HeaderMap, etag: &str) -> Option<RangeSpec> {
+    let header = headers::text(request, RANGE).and_then(RangeHeader::parse)?;
+    let is_current = request.get(IF_RANGE).is_none_or(|tag| tag.as_bytes() == etag.as_bytes());
+    header.only().filter(|_| is_current)
 }
 
 /// Sets the headers of one part.

@@ -60,6 +60,8 @@ pub enum Target {
     Tags(RepositoryName),
     /// `/v2/<name>/referrers/<digest>`, `[end-12a]`.
     Referrers(RepositoryName, Digest),
+    /// `/v2/<name>/_wharfinger/cache`, our own: what is cached of the repository.
+    Cache(RepositoryName),
 }
 
 /// Why a method and path are not a [`Route`].
@@ -137,6 +139,7 @@ impl Target {
             Self::Upload(..) => "upload",
             Self::Tags(_) => "tags",
             Self::Referrers(..) => "referrers",
+            Self::Cache(_) => "cache",
         }
     }
 
@@ -149,6 +152,7 @@ impl Target {
             | Self::Uploads(name)
             | Self::Upload(name, _)
             | Self::Tags(name)
+            | Self::Cache(name)
             | Self::Referrers(name, _) => Some(name),
         }
     }
@@ -165,6 +169,7 @@ impl fmt::Display for Target {
             Self::Uploads(name) => write!(f, "/v2/{name}/blobs/uploads/"),
             Self::Upload(name, id) => write!(f, "/v2/{name}/blobs/uploads/{id}"),
             Self::Tags(name) => write!(f, "/v2/{name}/tags/list"),
+            Self::Cache(name) => write!(f, "/v2/{name}/_wharfinger/cache"),
             Self::Referrers(name, digest) => write!(f, "/v2/{name}/referrers/{digest}"),
         }
     }
@@ -202,6 +207,7 @@ enum Shape<'a> {
     Upload(&'a str, &'a str),
     Tags(&'a str),
     Referrers(&'a str, &'a str),
+    Cache(&'a str),
 }
 
 impl<'a> Shape<'a> {
@@ -215,6 +221,7 @@ impl<'a> Shape<'a> {
         let (name, word) = before.rsplit_once('/').ok_or(RouteError::Path)?;
         Ok(match (word, last) {
             ("tags", "list") => Self::Tags(name),
+            ("_wharfinger", "cache") => Self::Cache(name),
             ("manifests", reference) => Self::Manifest(name, reference),
             ("referrers", digest) => Self::Referrers(name, digest),
             ("blobs", "uploads") => Self::Uploads(name),
@@ -234,6 +241,7 @@ impl<'a> Shape<'a> {
             Self::Manifest(..) => &[Verb::Get, Verb::Head, Verb::Put, Verb::Delete],
             Self::Blob(..) => &[Verb::Get, Verb::Head, Verb::Delete],
             Self::Uploads(_) => &[Verb::Post],
+            Self::Cache(_) => &[Verb::Delete],
             Self::Upload(..) => &[Verb::Get, Verb::Patch, Verb::Put, Verb::Delete],
         }
     }
@@ -255,6 +263,7 @@ impl<'a> Shape<'a> {
                 Target::Upload(name(of)?, UploadId::parse(&decode(id)?).ok_or(RouteError::Upload)?)
             }
             Self::Tags(of) => Target::Tags(name(of)?),
+            Self::Cache(of) => Target::Cache(name(of)?),
             Self::Referrers(of, digest) => Target::Referrers(name(of)?, Digest::parse(&decode(digest)?)?),
         })
     }

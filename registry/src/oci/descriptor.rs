@@ -28,9 +28,32 @@ pub struct Descriptor {
     /// The type of the artifact, when the content is a manifest.
     #[serde(rename = "artifactType", default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
+    /// What it runs on, when the content is an image. What cannot be read of it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "platform")]
+    pub platform: Option<Platform>,
     /// Annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Annotations>,
+}
+
+/// What an image runs on.
+///
+/// *Spec:* image-spec `image-index.md`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Platform {
+    /// The architecture, as Go names it.
+    pub architecture: String,
+    /// The operating system, as Go names it.
+    pub os: String,
+    /// The variant of the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// A platform that is none says nothing of the content, and hinders nobody who does not ask for one.
+fn platform<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Platform>, D::Error> {
+    let value = <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 /// The spec's sizes are `int64`, so what is larger is a mistake or an attack.

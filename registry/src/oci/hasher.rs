@@ -62,7 +62,8 @@ impl Hasher {
         }
     }
 
-    fn save(&self) -> Vec<u8> {
+    /// Puts the running hash to rest.
+    pub fn save(&self) -> Vec<u8> {
         let mut state = vec![STATE_VERSION];
         match self {
             Self::Sha256(hasher) => state.extend_from_slice(&hasher.serialize()),
@@ -71,7 +72,8 @@ impl Hasher {
         state
     }
 
-    fn restore(algorithm: Algorithm, state: &[u8]) -> Option<Self> {
+    /// Takes up a hash that was put to rest, or returns `None` when the state is not one of this version.
+    pub fn restore(algorithm: Algorithm, state: &[u8]) -> Option<Self> {
         let state = state.strip_prefix(&[STATE_VERSION])?;
         Some(match algorithm {
             Algorithm::Sha256 => Self::Sha256(Sha256::deserialize(state.try_into().ok()?).ok()?),

@@ -54,6 +54,11 @@ impl RangeHeader {
         self.0.len()
     }
 
+    /// Returns the range, when it is one alone.
+    pub fn only(&self) -> Option<RangeSpec> {
+        if let [only] = self.0.as_slice() { Some(*only) } else { None }
+    }
+
     /// Returns those of the ranges that exist in content of `size` bytes, in the client's order;
     /// none means that the answer is 416.
     pub fn resolve(&self, size: u64) -> Vec<ByteRange> {

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use super::service::cached;
 use super::{Error, Repositories};
+use crate::auth::{Grant, Push};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName};
 use crate::store::RepositoryKey;
 use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging};
-use crate::upstream::Candidate;
+use crate::upstream::{Asking, Candidate};
 
 /// How deep indexes may stand in indexes.
 const DEPTH_MAX: usize = 4;
@@ -38,22 +39,22 @@ impl Repositories {
     /// refused for that.
     pub(super) async fn adopt(
         &self,
-        name: &RepositoryName,
+        grant: &Grant<Push>,
         pushed: &Manifest,
         missing: &[Digest],
     ) -> Result<(), Error> {
         let mut lacking = Lacking::default();
         for descriptor in pushed.references.iter().filter(|descriptor| missing.contains(&descriptor.digest)) {
-            self.gather(name, descriptor, DEPTH_MAX, &mut lacking).await?;
+            self.gather(grant, descriptor, DEPTH_MAX, &mut lacking).await?;
         }
         if lacking.is_hopeless {
             return Ok(());
         }
-        let hosted = RepositoryKey::hosted(name.clone());
+        let hosted = RepositoryKey::hosted(grant.name().clone());
         // A hosted name asks nobody; what was cached before it was hosted may still be linked.
-        let may_ask = !self.0.store.repository_exists(&hosted).await?;
+        let may_ask = !self.at(&hosted).repository_exists(&hosted).await?;
         for digest in &lacking.blobs {
-            if !self.adopt_blob(name, digest, may_ask).await? {
+            if !self.adopt_blob(grant, digest, may_ask).await? {
                 return Ok(());
             }
         }
@@ -66,7 +67,7 @@ impl Repositories {
                 tagging: Tagging::Move,
                 references: References::Required,
             };
-            self.0.store.put_manifest(&hosted, new).await?;
+            self.at(&hosted).put_manifest(&hosted, new).await?;
         }
         Ok(())
     }
@@ -74,27 +75,27 @@ impl Repositories {
     /// Finds out what a descriptor stands for: a blob, or a cached manifest and all below it.
     async fn gather(
         &self,
-        name: &RepositoryName,
+        grant: &Grant<Push>,
         descriptor: &Descriptor,
         depth: usize,
         lacking: &mut Lacking,
     ) -> Result<(), Error> {
         let digest = &descriptor.digest;
         lacking.is_hopeless |= lacking.blobs.len() + lacking.manifests.len() >= OBJECTS_MAX;
-        if lacking.is_hopeless || self.is_gathered(name, descriptor, lacking).await? {
+        if lacking.is_hopeless || self.is_gathered(grant.name(), descriptor, lacking).await? {
             return Ok(());
         }
         if descriptor.media_type.manifest_kind().is_none() {
             lacking.blobs.push(*digest);
             return Ok(());
         }
-        let Some(copy) = self.cached_manifest(name, digest).await?.filter(|_| depth > 0) else {
+        let Some(copy) = self.cached_manifest(grant, digest).await?.filter(|_| depth > 0) else {
             lacking.is_hopeless = true;
             return Ok(());
         };
         let manifest = Manifest::parse(&copy.bytes, Some(&copy.media_type))?;
         for reference in &manifest.references {
-            Box::pin(self.gather(name, reference, depth - 1, lacking)).await?;
+            Box::pin(self.gather(grant, reference, depth - 1, lacking)).await?;
         }
         lacking.manifests.push((copy, manifest));
         Ok(())
@@ -108,8 +109,8 @@ impl Repositories {
     ) -> Result<bool, Error> {
         let (hosted, digest) = (RepositoryKey::hosted(name.clone()), descriptor.digest);
         let is_here = match descriptor.media_type.manifest_kind() {
-            Some(_) => self.0.store.manifest(&hosted, &Reference::Digest(digest)).await?.is_some(),
-            None => self.0.store.has_blob(&hosted, &digest).await?,
+            Some(_) => self.at(&hosted).manifest(&hosted, &Reference::Digest(digest)).await?.is_some(),
+            None => self.at(&hosted).has_blob(&hosted, &digest).await?,
         };
         Ok(is_here
             || lacking.blobs.contains(&digest)
@@ -118,31 +119,33 @@ impl Repositories {
 
     async fn cached_manifest(
         &self,
-        name: &RepositoryName,
+        grant: &Grant<Push>,
         digest: &Digest,
     ) -> Result<Option<Arc<StoredManifest>>, Error> {
-        for Candidate { upstream, name } in self.candidates(name) {
+        for Candidate { upstream, name, .. } in self.candidates(grant) {
             let reference = Reference::Digest(*digest);
-            if let Some(copy) = self.0.store.manifest(&cached(&upstream, &name), &reference).await? {
+            let repository = cached(&upstream, &name);
+            if let Some(copy) = self.at(&repository).manifest(&repository, &reference).await? {
                 return Ok(Some(copy));
             }
         }
         Ok(None)
     }
 
-    async fn adopt_blob(&self, name: &RepositoryName, digest: &Digest, may_ask: bool) -> Result<bool, Error> {
-        let hosted = RepositoryKey::hosted(name.clone());
-        for Candidate { upstream, name } in self.candidates(name) {
-            if self.0.store.mount_blob(&cached(&upstream, &name), &hosted, digest).await? {
+    async fn adopt_blob(&self, grant: &Grant<Push>, digest: &Digest, may_ask: bool) -> Result<bool, Error> {
+        let hosted = RepositoryKey::hosted(grant.name().clone());
+        for Candidate { upstream, name, .. } in self.candidates(grant) {
+            if self.0.stores.mount_blob(&cached(&upstream, &name), &hosted, digest).await? {
                 return Ok(true);
             }
         }
-        for candidate in self.candidates(name).into_iter().filter(|_| may_ask) {
+        let asked = self.candidates(grant).into_iter();
+        for candidate in asked.filter(|it| may_ask && it.asking == Asking::Allowed) {
             match self.remote_size(&candidate, digest).await {
                 Ok(_) => {
-                    let Candidate { upstream, name } = &candidate;
+                    let Candidate { upstream, name, .. } = &candidate;
                     self.0.fills.join(upstream, name, digest).stored().await?;
-                    return Ok(self.0.store.mount_blob(&cached(upstream, name), &hosted, digest).await?);
+                    return Ok(self.0.stores.mount_blob(&cached(upstream, name), &hosted, digest).await?);
                 }
                 Err(Error::Upstream(error)) if error.is_not_found() => {}
                 Err(error) => return Err(error),

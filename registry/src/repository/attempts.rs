@@ -40,7 +40,7 @@ impl Question {
         reference: Reference,
         copy: Option<Arc<StoredManifest>>,
     ) -> Self {
-        let Candidate { upstream, name } = candidate.clone();
+        let Candidate { upstream, name, .. } = candidate.clone();
         Self { upstream, name, reference, copy }
     }
 
@@ -217,6 +217,9 @@ impl Repositories {
         }
         let manifest =
             Manifest::parse(&remote.bytes, remote.media_type.as_ref()).map_err(|_| wrong(Wrong::Manifest))?;
+        if !self.is_admitted(question, &manifest, &digest).await? {
+            return Err(upstream::Error::Unsigned { upstream: Arc::clone(upstream.label()) });
+        }
         let stored = StoredManifest::new(digest, manifest.media_type.clone(), remote.bytes.clone());
         self.keep(question, digest, manifest, remote.bytes).await;
         Ok(Fetched(Arc::new(stored)))
@@ -231,7 +234,9 @@ impl Repositories {
         let references = References::OnDemand;
         let new = NewManifest { manifest, bytes, digest, tags, tagging: Tagging::Move, references };
         let repository = cached(&question.upstream, &question.name);
-        if let Err(error) = self.0.store.put_manifest(&repository, new).await {
+        let size = new.bytes.len() as u64;
+        self.0.arrivals.add(question.upstream.name(), size);
+        if let Err(error) = self.at(&repository).put_manifest(&repository, new).await {
             // The client has its answer all the same; the next one asks the upstream again.
             tracing::error!(repo.name = %question.name, error = &error as &dyn std::error::Error,
                 "a fetched manifest could not be stored");

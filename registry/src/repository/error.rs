@@ -1,5 +1,6 @@
 //! What can go wrong with what a repository does.
 
+use crate::auth::Refusal;
 use crate::oci::{Digest, ManifestError, RepositoryName, Tag};
 use crate::{store, upstream};
 
@@ -9,6 +10,12 @@ pub enum Error {
     /// The store refused or failed.
     #[error("the store could not do it")]
     Store(#[from] store::Error),
+    /// Who asks may not have an upstream asked.
+    #[error("the right to have an upstream asked is missing")]
+    FetchRefused {
+        /// How that is to be said.
+        refusal: Refusal,
+    },
     /// No upstream could be made to answer.
     #[error("no upstream had an answer")]
     Upstream(#[from] upstream::Error),

@@ -2,11 +2,11 @@
 //! memory of when each was asked.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::oci::{RepositoryName, Tag};
 use crate::upstream;
 use crate::upstream::options::{OnRefusal, Options};
 
@@ -50,56 +50,63 @@ pub fn outlives(error: &upstream::Error, age: Option<Duration>, options: &Option
     }
 }
 
-/// Whose tag.
-pub(super) type Key = (Arc<str>, RepositoryName, Tag);
-
-/// When each tag was last checked. What is older than [`PERSIST_INTERVAL`] on the disk is written again.
-#[derive(Debug, Default)]
-pub(super) struct CheckedAt(Mutex<HashMap<Key, Checked>>);
+/// When each thing was last checked or pulled. What is older on the disk than an interval is written again.
+#[derive(Debug)]
+pub(super) struct Times<K> {
+    table: Mutex<HashMap<K, Noted>>,
+    persist_interval: Duration,
+}
 
 #[derive(Debug, Clone, Copy)]
-struct Checked {
+struct Noted {
     at: Timestamp,
     written_at: Option<Timestamp>,
 }
 
-/// Tags remembered; when they are more, all are forgotten, and read from the disk again.
-const TAGS_MAX: usize = 100_000;
-/// How far what is on the disk may lag behind: a restart makes a tag that much older.
-const PERSIST_INTERVAL: Duration = Duration::from_secs(60);
+/// Things remembered; when they are more, all are forgotten, and read from the disk again.
+const TIMES_MAX: usize = 100_000;
 
-impl CheckedAt {
-    pub(super) fn find(&self, key: &Key) -> Option<Timestamp> {
+impl<K: Eq + Hash> Times<K> {
+    pub(super) fn new(persist_interval: Duration) -> Self {
+        Self { table: Mutex::default(), persist_interval }
+    }
+
+    /// Forgets some.
+    pub(super) fn forget(&self, which: impl Fn(&K) -> bool) {
+        self.table().retain(|key, _| !which(key));
+    }
+
+    pub(super) fn find(&self, key: &K) -> Option<Timestamp> {
         self.table().get(key).map(|checked| checked.at)
     }
 
     /// Keeps what was read from the disk.
-    pub(super) fn found(&self, key: Key, at: Timestamp) {
-        self.put(key, Checked { at, written_at: Some(at) });
+    pub(super) fn found(&self, key: K, at: Timestamp) {
+        self.put(key, Noted { at, written_at: Some(at) });
     }
 
-    /// Keeps a check, unless a later one is known; says whether it is to be written to the disk.
-    pub(super) fn set(&self, key: Key, at: Timestamp) -> bool {
+    /// Keeps a time, unless a later one is known; says whether it is to be written to the disk.
+    pub(super) fn set(&self, key: K, at: Timestamp) -> bool {
         let known = self.table().get(&key).copied();
         if known.is_some_and(|known| known.at > at) {
             return false;
         }
         let written_at = known.and_then(|checked| checked.written_at);
-        let is_due = written_at.is_none_or(|written_at| at.since(written_at) >= PERSIST_INTERVAL);
-        self.put(key, Checked { at, written_at: if is_due { Some(at) } else { written_at } });
+        let is_due = written_at.is_none_or(|written_at| at.since(written_at) >= self.persist_interval);
+        self.put(key, Noted { at, written_at: if is_due { Some(at) } else { written_at } });
         is_due
     }
 
-    fn put(&self, key: Key, checked: Checked) {
-        let mut tags = self.table();
-        if tags.len() >= TAGS_MAX {
-            tags.clear();
+    fn put(&self, key: K, noted: Noted) {
+        let mut table = self.table();
+        if table.len() >= TIMES_MAX {
+            table.clear();
         }
-        tags.insert(key, checked);
+        table.insert(key, noted);
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Key, Checked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, HashMap<K, Noted>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,7 +114,10 @@ impl CheckedAt {
 mod tests {
     //! Goal: each key means what it says. Method: tables at the edges.
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::oci::{RepositoryName, Tag};
 
     const fn minutes(minutes: u64) -> Duration {
         Duration::from_secs(60 * minutes)
@@ -169,8 +179,9 @@ mod tests {
     #[test]
     fn checks_are_written_once_a_while() {
         let name = RepositoryName::parse("a").unwrap();
-        let key = || (Arc::from("hub"), name.clone(), Tag::parse("t").unwrap());
-        let (at, checked) = (|seconds: u64| Timestamp::from_millis(seconds * 1000), CheckedAt::default());
+        let key = || (Arc::<str>::from("hub"), name.clone(), Tag::parse("t").unwrap());
+        let (at, checked) =
+            (|seconds: u64| Timestamp::from_millis(seconds * 1000), Times::new(Duration::from_secs(60)));
         assert!(checked.set(key(), at(0)) && !checked.set(key(), at(59)) && checked.set(key(), at(60)));
         assert_eq!(checked.find(&key()), Some(at(60)));
         checked.found(key(), at(100));

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::freshness::{self, Decision};
-use super::service::{Said, cached};
+use super::service::{Said, cached, check_asking};
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
 use crate::clock::Timestamp;
@@ -16,7 +16,7 @@ use crate::store::Space;
 use crate::store::referrers::{Referrers, ReferrersQuery};
 use crate::upstream::error::Phase;
 use crate::upstream::options::FallThrough;
-use crate::upstream::{self, Candidate, Upstream};
+use crate::upstream::{self, Asking, Candidate, Upstream};
 
 /// All that upstreams' lists may weigh in memory, in bytes, about; the least used are forgotten first.
 const LISTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -48,6 +48,19 @@ impl Default for Lists {
     fn default() -> Self {
         let weigh = |_: &Question, (list, _): &Dated| u32::try_from(list.weight()).unwrap_or(u32::MAX);
         Self(moka::sync::Cache::builder().max_capacity(LISTS_BYTES_MAX).weigher(weigh).build())
+    }
+}
+
+impl Lists {
+    /// Forgets what an upstream gave of a repository.
+    pub(super) fn forget(&self, upstream: &str, name: &RepositoryName) {
+        let of_it: Vec<_> = self.0.iter().map(|(question, _)| question).collect();
+        for question in of_it {
+            let (Question::Tags(whose, what) | Question::Referrers(whose, what, _)) = question.as_ref();
+            if whose.as_ref() == upstream && what == name {
+                self.0.invalidate(question.as_ref());
+            }
+        }
     }
 }
 
@@ -100,22 +113,22 @@ impl Repositories {
     /// *Spec:* `[end-8a]`.
     pub async fn tags(&self, grant: &Grant<Pull>, namespace: Option<&str>) -> Result<TagList, Error> {
         let name = grant.name();
-        let sides = self.sides(name, namespace).await?;
+        let sides = self.sides(grant, namespace).await?;
         if let Some(hosted) = &sides.hosted
-            && self.0.store.repository_exists(hosted).await?
+            && self.at(hosted).repository_exists(hosted).await?
         {
-            return Ok(TagList { tags: self.0.store.tags(hosted).await?, stale: None });
+            return Ok(TagList { tags: self.at(hosted).tags(hosted).await?, stale: None });
         }
         let mut said = Said::default();
         for candidate in &sides.upstreams {
-            let Candidate { upstream, name } = candidate;
+            let Candidate { upstream, name, .. } = candidate;
             let question = Question::Tags(Arc::clone(upstream.name()), name.clone());
             let copy = cached(upstream, name);
-            let is_cached = self.0.store.repository_exists(&copy).await?;
-            match self.list_of(upstream, &question, is_cached).await {
+            let is_cached = self.at(&copy).repository_exists(&copy).await?;
+            match self.list_of(grant, candidate, &question, is_cached).await {
                 Ok(Listed { list: Some(List::Tags(tags)), stale }) => return Ok(TagList { tags, stale }),
                 Ok(Listed { stale, .. }) => {
-                    return Ok(TagList { tags: self.0.store.tags(&copy).await?, stale });
+                    return Ok(TagList { tags: self.at(&copy).tags(&copy).await?, stale });
                 }
                 Err(error) => {
                     if !said.add(candidate, error)? {
@@ -140,27 +153,26 @@ impl Repositories {
         subject: &Digest,
         query: ReferrersQuery<'_>,
     ) -> Result<ReferrersList, Error> {
-        let name = grant.name();
-        let sides = self.sides(name, namespace).await?;
+        let sides = self.sides(grant, namespace).await?;
         if let Some(hosted) = &sides.hosted
-            && self.0.store.repository_exists(hosted).await?
+            && self.at(hosted).repository_exists(hosted).await?
         {
-            let page = self.0.store.referrers(hosted, subject, query).await?;
+            let page = self.at(hosted).referrers(hosted, subject, query).await?;
             return Ok(ReferrersList { page, stale: None });
         }
         let mut said = Said::default();
         for candidate in &sides.upstreams {
-            let Candidate { upstream, name } = candidate;
+            let Candidate { upstream, name, .. } = candidate;
             let question = Question::Referrers(Arc::clone(upstream.name()), name.clone(), *subject);
             let copy = cached(upstream, name);
-            let is_cached = self.0.store.repository_exists(&copy).await?;
-            let listed = self.list_of(upstream, &question, is_cached).await;
+            let is_cached = self.at(&copy).repository_exists(&copy).await?;
+            let listed = self.list_of(grant, candidate, &question, is_cached).await;
             let (page, has_any, stale) = match listed {
                 Ok(Listed { list: Some(List::Referrers(all)), stale }) => {
                     (query.cut(&all), !all.is_empty(), stale)
                 }
                 Ok(Listed { stale, .. }) => {
-                    let page = self.0.store.referrers(&copy, subject, query).await?;
+                    let page = self.at(&copy).referrers(&copy, subject, query).await?;
                     let has_any = !page.descriptors.is_empty();
                     (page, has_any, stale)
                 }
@@ -186,10 +198,12 @@ impl Repositories {
     /// it has no answer, the old one, or none where something else is cached that can be listed.
     async fn list_of(
         &self,
-        upstream: &Arc<Upstream>,
+        grant: &Grant<Pull>,
+        candidate: &Candidate,
         question: &Question,
         is_cached: bool,
     ) -> Result<Listed, Error> {
+        let upstream = &candidate.upstream;
         let old = self.0.lists.0.get(question);
         let options = upstream.options();
         let (now, fetched_at) = (self.0.clock.now(), old.as_ref().map(|(_, at)| *at));
@@ -197,6 +211,10 @@ impl Repositories {
         if freshness::decide(now, fetched_at, options) == Decision::Serve {
             return Ok(Listed { list: old, stale: None });
         }
+        if candidate.asking != Asking::Allowed && (is_cached || old.is_some()) {
+            return Ok(Listed { list: old, stale: None });
+        }
+        check_asking(grant, candidate)?;
         let asked = self.ask_for_list(upstream, question);
         let answer = if is_cached || old.is_some() {
             let late =
@@ -236,18 +254,29 @@ impl Repositories {
         Ok(answer.ok_or(crate::store::Error::Abandoned)??)
     }
 
-    /// Returns the names of all repositories, hosted and cached, that `visible` lets through;
+    /// Returns the names of all repositories, hosted and cached (by their canonical names), that `visible` lets through;
     /// sorted bytewise, each once.
     pub async fn catalog(
         &self,
         visible: impl Fn(&RepositoryName) -> bool + Send,
     ) -> Result<Vec<RepositoryName>, Error> {
-        let upstreams = self.0.routes.all().map(|upstream| Space::Upstream(Arc::clone(upstream.name())));
-        let spaces: Vec<Space> = std::iter::once(Space::Hosted).chain(upstreams).collect();
+        let hosted: Vec<_> = self.0.stores.hosted().map(|store| (store, Space::Hosted)).collect();
+        let upstreams = self.0.routes.all().map(|upstream| {
+            let store = self.0.stores.of_upstream(upstream.name());
+            (store, Space::Upstream(Arc::clone(upstream.name())))
+        });
+        let spaces: Vec<_> = hosted.into_iter().chain(upstreams).collect();
         let mut names = Vec::new();
-        for space in &spaces {
-            let of_space = self.0.store.repositories(space).await?;
-            names.extend(of_space.iter().filter(|name| visible(name)).cloned());
+        for (store, space) in &spaces {
+            for name in store.repositories(space).await?.iter() {
+                let name = match space {
+                    Space::Hosted => name.clone(),
+                    Space::Upstream(upstream) => self.canonical_name(upstream, name),
+                };
+                if visible(&name) {
+                    names.push(name);
+                }
+            }
         }
         if spaces.len() > 1 {
             names.sort_unstable();

@@ -6,31 +6,42 @@
 //! | file | what it is |
 //! |---|---|
 //! | `service` | what the methods share, and which side a name is on |
-//! | `pull` | manifests and blobs: hosted, cached, fetched |
+//! | `stores` | which store a repository is in |
+//! | `pull` | manifests: hosted, cached, fetched |
+//! | `blobs` | blobs: hosted, cached, fetched |
 //! | `push` | uploads, mounts, manifests |
 //! | `list` | tags, referrers, the catalog |
 //! | `attempts` | asking an upstream for a manifest until there is an answer |
 //! | `negative` | what upstreams do not have, for a short while |
 //! | `adopt` | pushes that build on an upstream's layers |
 //! | `delete` | tags, manifests, blobs |
+//! | `evict` | keeping what is cached within its bound, and purging it |
+//! | `mirror` | fetching what an upstream has before anybody asks |
+//! | `signed` | taking only what is signed |
 //! | `fill` | one fetch of one blob, followed by any number of readers |
 //! | `freshness` | whether a cached tag may be served without asking |
 
 mod adopt;
 mod attempts;
+pub mod blobs;
 pub mod delete;
 pub mod error;
+pub mod evict;
 pub mod fill;
 pub mod freshness;
 pub mod list;
+pub mod mirror;
 mod negative;
 pub mod options;
 pub mod pull;
 pub mod push;
 mod service;
+mod signed;
+pub mod stores;
 
 pub use error::Error;
 pub use service::Repositories;
+pub use stores::Stores;
 
 /// What the wire sees of the layers below: content to send, uploads to feed, errors to tell apart.
 pub use crate::store::referrers::{Referrers, ReferrersQuery};

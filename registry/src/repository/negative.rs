@@ -34,6 +34,14 @@ impl Default for Negative {
 }
 
 impl Negative {
+    /// Forgets what an upstream said of a repository.
+    pub(super) fn forget(&self, upstream: &str, name: &RepositoryName) {
+        let all: Vec<_> = self.0.iter().map(|(key, _)| key).collect();
+        for key in all.iter().filter(|key| key.0.as_ref() == upstream && key.1 == *name) {
+            self.0.invalidate(key.as_ref());
+        }
+    }
+
     /// Fails with what the upstream said of a manifest a short while ago.
     pub(super) fn of_manifest(
         &self,

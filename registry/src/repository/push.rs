@@ -53,14 +53,15 @@ impl Repositories {
     ///
     /// *Spec:* `[end-4a]`, `[end-4c]`.
     pub async fn open_upload(&self, grant: &Grant<Push>, hint: Option<Algorithm>) -> Result<UploadId, Error> {
-        Ok(self.0.store.open_upload(&hosted(grant), &grant.holder().key(), hint).await?)
+        let repository = hosted(grant);
+        Ok(self.at(&repository).open_upload(&repository, &grant.holder().key(), hint).await?)
     }
 
     /// Returns where an upload stands.
     ///
     /// *Spec:* `[end-13]`.
     pub async fn upload_offset(&self, grant: &Grant<Push>, id: &UploadId) -> Result<u64, Error> {
-        Ok(self.0.store.upload_offset(&upload(grant, id)).await?)
+        Ok(self.at(&hosted(grant)).upload_offset(&upload(grant, id)).await?)
     }
 
     /// Appends a chunk to an upload, and returns where it stands then.
@@ -73,7 +74,7 @@ impl Repositories {
         chunk: Chunk,
         body: Body,
     ) -> Result<u64, Error> {
-        Ok(self.0.store.append_upload(&upload(grant, id), chunk, body).await?)
+        Ok(self.at(&hosted(grant)).append_upload(&upload(grant, id), chunk, body).await?)
     }
 
     /// Appends the last chunk and makes the upload a blob.
@@ -87,7 +88,7 @@ impl Repositories {
         body: Body,
         digest: &Digest,
     ) -> Result<(), Error> {
-        self.0.store.commit_upload(&upload(grant, id), chunk, body, digest).await?;
+        self.at(&hosted(grant)).commit_upload(&upload(grant, id), chunk, body, digest).await?;
         Ok(())
     }
 
@@ -95,7 +96,7 @@ impl Repositories {
     ///
     /// *Spec:* `[end-14]`.
     pub async fn cancel_upload(&self, grant: &Grant<Push>, id: &UploadId) -> Result<(), Error> {
-        Ok(self.0.store.cancel_upload(&upload(grant, id)).await?)
+        Ok(self.at(&hosted(grant)).cancel_upload(&upload(grant, id)).await?)
     }
 
     /// Gives the repository a blob of another one that the caller may read, and returns whether
@@ -104,7 +105,7 @@ impl Repositories {
     /// *Spec:* `[end-11]`.
     pub async fn mount(&self, to: &Grant<Push>, from: &Grant<Pull>, digest: &Digest) -> Result<bool, Error> {
         let from = RepositoryKey::hosted(from.name().clone());
-        Ok(self.0.store.mount_blob(&from, &hosted(to), digest).await?)
+        Ok(self.0.stores.mount_blob(&from, &hosted(to), digest).await?)
     }
 
     /// Stores a manifest and points its tags at it.
@@ -151,10 +152,10 @@ impl Repositories {
         };
         let references = References::Required;
         let new = NewManifest { manifest, bytes: pushed.bytes, digest, tags, tagging, references };
-        match self.0.store.put_manifest(&hosted(grant), new.clone()).await {
-            Err(StoreError::ReferencesMissing { digests }) if self.has_upstreams(grant.name()) => {
-                self.adopt(grant.name(), &new.manifest, &digests).await?;
-                self.0.store.put_manifest(&hosted(grant), new).await?;
+        match self.at(&hosted(grant)).put_manifest(&hosted(grant), new.clone()).await {
+            Err(StoreError::ReferencesMissing { digests }) if !self.candidates(grant).is_empty() => {
+                self.adopt(grant, &new.manifest, &digests).await?;
+                self.at(&hosted(grant)).put_manifest(&hosted(grant), new).await?;
             }
             other => other?,
         }

@@ -1,21 +1,30 @@
 //! What the methods of a repository share, and which side a name is on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Error;
 use super::attempts::{Backlog, ManifestKey};
+use super::evict::Arrivals;
 use super::fill::Fills;
-use super::freshness::CheckedAt;
+use super::freshness::Times;
 use super::list::{List, Lists, Question};
 use super::negative::Negative;
 use super::options::{Options, UnknownNamespace};
 use super::pull::Fetched;
+use super::stores::Stores;
+use crate::auth::{Grant, Pull, Right};
 use crate::clock::Clock;
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::{RepositoryKey, Space, Store};
 use crate::upstream::flight::Flights;
-use crate::upstream::options::FallThrough;
-use crate::upstream::{self, Candidate, Routes, Upstream};
+use crate::upstream::options::{FallThrough, Fetch};
+use crate::upstream::{self, Asking, Candidate, Routes, Upstream};
+
+/// How far what is on the disk of checks may lag behind: a restart makes a tag that much older.
+const CHECK_PERSIST_INTERVAL: Duration = Duration::from_secs(60);
+/// The same of pulls.
+const PULL_PERSIST_INTERVAL: Duration = Duration::from_secs(600);
 
 /// All repositories, hosted and cached. Clones share them.
 #[derive(Debug, Clone)]
@@ -26,7 +35,7 @@ type ManifestFlights = Flights<ManifestKey, Result<Fetched, upstream::Error>>;
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) store: Store,
+    pub(super) stores: Stores,
     pub(super) routes: Routes,
     pub(super) options: Options,
     pub(super) fills: Fills,
@@ -39,15 +48,19 @@ pub(super) struct Shared {
     pub(super) negative: Negative,
     pub(super) list_flights: Flights<Question, Result<List, upstream::Error>>,
     pub(super) lists: Lists,
-    pub(super) checked_at: CheckedAt,
+    pub(super) checked_at: Times<(Arc<str>, RepositoryName, Tag)>,
+    /// When cached manifests were pulled, of upstreams whose cache is bounded.
+    pub(super) pulls: Times<(Arc<str>, RepositoryName, Digest)>,
+    pub(super) arrivals: Arc<Arrivals>,
     pub(super) clock: Clock,
 }
 
 impl Repositories {
     /// Makes the repositories of a store and the upstreams that its misses may ask.
-    pub fn new(store: Store, routes: Routes, options: Options, clock: Clock) -> Self {
+    pub fn new(stores: impl Into<Stores>, routes: Routes, options: Options, clock: Clock) -> Self {
+        let (stores, arrivals) = (stores.into(), Arc::<Arrivals>::default());
         Self(Arc::new(Shared {
-            fills: Fills::new(store.clone(), options.background_fills_max),
+            fills: Fills::new(stores.clone(), Arc::clone(&arrivals), options.background_fills_max),
             flights: Flights::default(),
             checks: Flights::default(),
             size_flights: Flights::default(),
@@ -55,33 +68,56 @@ impl Repositories {
             negative: Negative::default(),
             list_flights: Flights::default(),
             lists: Lists::default(),
-            checked_at: CheckedAt::default(),
-            store,
+            checked_at: Times::new(CHECK_PERSIST_INTERVAL),
+            pulls: Times::new(PULL_PERSIST_INTERVAL),
+            arrivals,
+            stores,
             routes,
             options,
             clock,
         }))
     }
 
-    /// Says whether a miss of this name may ask an upstream.
-    pub(super) fn has_upstreams(&self, name: &RepositoryName) -> bool {
-        !self.candidates(name).is_empty()
+    /// Returns the upstreams that a name may be looked for at: those that stand for its first component, if
+    /// any does; and of them those of which the holder may read the repository by its canonical name too.
+    pub(super) fn candidates<R: Right>(&self, grant: &Grant<R>) -> Vec<Candidate> {
+        readable(grant, self.routed(grant.name()))
     }
 
-    /// Returns the upstreams that a miss of this name may ask: those that stand for its first component, if any
-    /// does.
-    pub(super) fn candidates(&self, name: &RepositoryName) -> Vec<Candidate> {
+    /// Returns the upstreams that answer for a name, whoever asks.
+    pub(super) fn routed(&self, name: &RepositoryName) -> Vec<Candidate> {
         match self.0.routes.namespace_of(name) {
-            Some((namespace, rest)) => {
-                self.0.routes.claimers(namespace, &rest).into_iter().filter(may_ask).collect()
-            }
-            None => self.0.routes.of(name).filter(may_ask).collect(),
+            Some((namespace, rest)) => self.0.routes.claimers(namespace, &rest),
+            None => self.0.routes.of(name).collect(),
         }
+    }
+
+    /// Forgets what an upstream has said of a repository: lists, and that it lacks something.
+    pub(super) fn forget_answers(&self, upstream: &Upstream, name: &RepositoryName) {
+        self.0.lists.forget(upstream.name(), name);
+        self.0.negative.forget(upstream.name(), name);
+        self.0.checked_at.forget(|(whose, what, _)| whose == upstream.name() && what == name);
+    }
+
+    /// Returns what a cached repository is called by everybody.
+    pub(super) fn canonical_name(&self, upstream: &str, name: &RepositoryName) -> RepositoryName {
+        let upstream = self.0.routes.all().find(|it| it.name().as_ref() == upstream);
+        upstream.map_or_else(|| name.clone(), |upstream| upstream.canonical_name(name))
     }
 
     /// Says whether stored bytes are hashed while they are sent.
     pub fn verifies_on_read(&self) -> bool {
-        self.0.store.verifies_on_read()
+        self.0.stores.verifies_on_read()
+    }
+
+    /// Ends all fetches, and makes durable what has arrived; waits no longer than `patience`.
+    pub async fn close(&self, patience: Duration) {
+        self.0.fills.close(patience).await;
+    }
+
+    /// Returns the store that a repository is in.
+    pub(super) fn at(&self, repository: &RepositoryKey) -> &Store {
+        self.0.stores.of(repository)
     }
 
     /// Says whether an upstream stands for a registry, as a client's `ns` names it.
@@ -96,27 +132,50 @@ impl Repositories {
     /// A namespace that upstreams claim, in `ns` or as the name's first component, is looked for at these
     /// only. Any other means nothing, since clients send their mirror's own name as well, but an upstream
     /// that says which namespaces it stands for is not asked about another.
-    pub(super) async fn sides(&self, name: &RepositoryName, namespace: Option<&str>) -> Result<Sides, Error> {
+    pub(super) async fn sides(&self, grant: &Grant<Pull>, namespace: Option<&str>) -> Result<Sides, Error> {
+        let name = grant.name();
         if let Some(namespace) = namespace.filter(|namespace| self.is_claimed(namespace)) {
             let claimers = self.0.routes.claimers(namespace, name);
-            return Ok(Sides { hosted: None, upstreams: claimers.into_iter().filter(may_ask).collect() });
+            return Ok(Sides { hosted: None, upstreams: readable(grant, claimers) });
         }
-        let mut upstreams = self.candidates(name);
+        let mut upstreams = self.candidates(grant);
         if namespace.is_some() {
             let is_asked = self.0.options.unknown_namespace == UnknownNamespace::Route;
             upstreams.retain(|it| is_asked && it.upstream.options().namespaces.is_none());
         }
         let hosted = RepositoryKey::hosted(name.clone());
         // What is hosted never mixes with an upstream's: nobody can slip in what was not pushed.
-        if !upstreams.is_empty() && self.0.store.repository_exists(&hosted).await? {
+        if !upstreams.is_empty() && self.at(&hosted).repository_exists(&hosted).await? {
             upstreams.clear();
         }
         Ok(Sides { hosted: Some(hosted), upstreams })
     }
 }
 
-fn may_ask(candidate: &Candidate) -> bool {
-    candidate.upstream.options().on_demand
+/// Returns those of which the holder may read the repository by its canonical name, and whether he may have
+/// them asked.
+fn readable<R: Right>(grant: &Grant<R>, candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let look = |mut candidate: Candidate| {
+        let reading = grant.reading(&candidate.upstream.canonical_name(&candidate.name))?;
+        let is_explicit = candidate.upstream.options().fetch == Fetch::Explicit;
+        if is_explicit && candidate.asking == Asking::Allowed && !reading.may_fetch() {
+            candidate.asking = Asking::Refused;
+        }
+        Some(candidate)
+    };
+    candidates.into_iter().filter_map(look).collect()
+}
+
+/// Fails when an upstream may not be asked for what is not here.
+pub(super) fn check_asking<R: Right>(grant: &Grant<R>, candidate: &Candidate) -> Result<(), Error> {
+    match candidate.asking {
+        Asking::Allowed => Ok(()),
+        Asking::Never => {
+            let upstream = Arc::clone(candidate.upstream.label());
+            Err(upstream::Error::NotFound { upstream }.into())
+        }
+        Asking::Refused => Err(Error::FetchRefused { refusal: grant.refusal() }),
+    }
 }
 
 /// Where a name is looked for, in order.

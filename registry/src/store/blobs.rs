@@ -63,6 +63,7 @@ impl Store {
         to: &RepositoryKey,
         digest: &Digest,
     ) -> Result<bool, Error> {
+        let _linked = self.linking(digest).await;
         let Some(size) = self.blob_size(from, digest).await? else { return Ok(false) };
         let content = self.0.backend.size(&layout::blob(digest)).await?;
         if content != Some(size) {
@@ -111,6 +112,7 @@ impl Store {
     ) -> Result<(), Error> {
         let (store, repository, digest, size) = (self.clone(), repository.clone(), *digest, stage.len());
         self.change(async move {
+            let _linked = store.linking(&digest).await;
             stage.publish(&layout::blob(&digest)).await?;
             store.link_blob(&repository, &digest, size).await?;
             if let Space::Upstream(upstream) = &repository.space {
@@ -135,20 +137,19 @@ impl Store {
         Ok(here.filter(|here| *here == size))
     }
 
-    /// Links content that is here into another repository of its upstream.
+    /// Links content that is here into another repository of its upstream, and returns whether it is here.
     pub async fn link_held(
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
         size: u64,
-    ) -> Result<(), Error> {
-        self.link_blob(repository, digest, size).await
-    }
-
-    /// Stages content that comes from an upstream.
-    pub async fn stage_fill(&self) -> Result<Box<dyn Stage>, Error> {
-        let key = layout::fills().child(&uuid::Uuid::new_v4().to_string());
-        Ok(self.0.backend.stage(&key).await?)
+    ) -> Result<bool, Error> {
+        let _linked = self.linking(digest).await;
+        if self.0.backend.size(&layout::blob(digest)).await? != Some(size) {
+            return Ok(false);
+        }
+        self.link_blob(repository, digest, size).await?;
+        Ok(true)
     }
 
     async fn link_blob(&self, repository: &RepositoryKey, digest: &Digest, size: u64) -> Result<(), Error> {

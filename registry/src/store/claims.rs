@@ -20,6 +20,8 @@ pub(super) enum Claim {
     Object(RepositoryKey, Digest),
     /// Whether a repository holds something at all.
     Name(RepositoryKey),
+    /// Content, whoever links it.
+    Content(Digest),
 }
 
 /// All claims of the process.

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::claims::Claims;
 use super::derived::Derived;
 use super::index::RepositoryIndex;
+use super::linking::Linking;
 use super::manifests::StoredManifest;
 use super::options::Options;
 use super::record::{self, Version};
+use super::room::Room;
 use super::session::Session;
 use super::tags::TagEntry;
 use super::{Error, RepositoryKey, Space, layout};
@@ -27,6 +29,10 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) claims: Claims,
+    pub(super) linking: Arc<Linking>,
+    /// Held by who removes content.
+    pub(super) collecting: tokio::sync::Mutex<()>,
+    pub(super) room: Room,
     pub(super) sessions: Mutex<HashMap<String, Arc<Session>>>,
     pub(super) members: Derived<(RepositoryKey, Digest), u64>,
     pub(super) manifests: Derived<(RepositoryKey, Digest), Arc<StoredManifest>>,
@@ -41,8 +47,8 @@ pub(super) struct Shared {
 const ENTRY_BYTES: usize = 256;
 
 impl Store {
-    /// Opens a store on a backend: checks its layout's version, and removes what fills that did
-    /// not end have left.
+    /// Opens a store on a backend: checks its layout's version, and removes what fills have left
+    /// that cannot go on.
     ///
     /// *Errors:* [`Error::Version`] when a newer program wrote it; those of the backend.
     pub async fn open(backend: Arc<dyn Backend>, options: Options, clock: Clock) -> Result<Self, Error> {
@@ -59,12 +65,14 @@ impl Store {
                 backend.write(&key, version, When::Absent).await?;
             }
         }
-        backend.sweep(&layout::fills()).await?;
         let bytes_max = options.memory_cache_bytes_max;
-        Ok(Self(Arc::new(Shared {
+        let store = Self(Arc::new(Shared {
             backend,
             clock,
             claims: Claims::default(),
+            linking: Arc::default(),
+            collecting: tokio::sync::Mutex::new(()),
+            room: Room::default(),
             sessions: Mutex::default(),
             members: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
             manifests: Derived::new(bytes_max / 16 * 7, |_, manifest: &Arc<StoredManifest>| {
@@ -80,7 +88,14 @@ impl Store {
                 ENTRY_BYTES + index.lock().unwrap_or_else(PoisonError::into_inner).weight()
             }),
             options,
-        })))
+        }));
+        store.sweep_fills().await?;
+        Ok(store)
+    }
+
+    /// Says whether this is another handle of the same store.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Says whether stored bytes are to be hashed while they are sent.

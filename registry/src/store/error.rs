@@ -136,3 +136,10 @@ pub enum Error {
     #[error("the work was given up")]
     Abandoned,
 }
+
+impl Error {
+    /// Says whether the disk has no room.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Backend(error) if error.is_full())
+    }
+}

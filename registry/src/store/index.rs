@@ -69,6 +69,13 @@ impl Store {
         by.map_or(Ok(()), |by| Err(Error::Referenced { digest: *digest, by }))
     }
 
+    /// Says whether a manifest of the repository refers to the digest.
+    pub async fn is_referred_to(&self, repository: &RepositoryKey, digest: &Digest) -> Result<bool, Error> {
+        let index = self.index(repository).await?;
+        let parent = index.lock().unwrap_or_else(PoisonError::into_inner).parent_of(digest);
+        Ok(parent.is_some())
+    }
+
     pub(super) async fn index(
         &self,
         repository: &RepositoryKey,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::backend::Key;
-use crate::oci::{Digest, RepositoryName, Tag};
+use crate::oci::{Algorithm, Digest, Hasher, RepositoryName, Tag};
 
 /// Whose links: what was pushed here, or what was cached of one upstream. The bytes are shared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,9 +59,27 @@ pub(super) fn uploads() -> Key {
     Key::new("uploads")
 }
 
-/// The folder of fills under way; emptied at start.
+/// The folder of content that is being fetched or copied.
 pub(super) fn fills() -> Key {
     Key::new("fills")
+}
+
+/// The folder of what is known of fetched content that is not whole. At start, content in [`fills`] that
+/// none of these names is removed.
+pub(super) fn parked() -> Key {
+    Key::new("parked")
+}
+
+/// What is known of the bytes of a blob that one repository of an upstream was asked for.
+///
+/// The bytes belong to that repository alone: being allowed to read a digest in one says nothing of another.
+pub(super) fn parked_fill(repository: &RepositoryKey, digest: &Digest) -> Key {
+    let whose = match &repository.space {
+        Space::Hosted => "",
+        Space::Upstream(upstream) => upstream,
+    };
+    let text = format!("{whose}\n{}\n{digest}", repository.name);
+    parked().child(&Hasher::digest(Algorithm::Sha256, text.as_bytes()).hex())
 }
 
 /// The folder of one upload.
@@ -105,9 +123,44 @@ fn of(repository: &RepositoryKey, rest: &str) -> Key {
     }
 }
 
+/// Where a repository's blobs are.
+pub(super) const BLOBS: &str = "_blobs";
+/// Where a repository's manifests are.
+pub(super) const MANIFESTS: &str = "_manifests";
+
+/// The folder of the hosted repositories.
+pub(super) fn repositories() -> Key {
+    Key::new("repositories")
+}
+
+/// The folder of the upstreams of which something is cached.
+pub(super) fn upstreams() -> Key {
+    Key::new("upstreams")
+}
+
+/// The folder of the cached repositories of an upstream.
+pub(super) fn repositories_of(upstream: &str) -> Key {
+    upstreams().child(upstream).child("repositories")
+}
+
+/// The folder of the blobs of one algorithm that a repository may serve.
+pub(super) fn members(repository: &RepositoryKey, algorithm: Algorithm) -> Key {
+    of(repository, &format!("{BLOBS}/{algorithm}"))
+}
+
 /// The record that a repository may serve a blob.
 pub(super) fn member(repository: &RepositoryKey, digest: &Digest) -> Key {
-    of(repository, &format!("_blobs/{}/{}", digest.algorithm(), digest.hex()))
+    members(repository, digest.algorithm()).child(&digest.hex())
+}
+
+/// When a cached manifest was last pulled. In a folder of its own: it is written again and again.
+pub(super) fn pulled(repository: &RepositoryKey, digest: &Digest) -> Key {
+    of(repository, &format!("_pulled/{}/{}", digest.algorithm(), digest.hex()))
+}
+
+/// That a cached manifest was mirrored.
+pub(super) fn mirrored(repository: &RepositoryKey, digest: &Digest) -> Key {
+    of(repository, &format!("_mirrored/{}/{}", digest.algorithm(), digest.hex()))
 }
 
 /// That content was fetched from an upstream, whatever its repository.
@@ -116,8 +169,8 @@ pub(super) fn held(upstream: &str, digest: &Digest) -> Key {
 }
 
 /// The folder of a repository's manifests of one algorithm.
-pub(super) fn manifests(repository: &RepositoryKey, algorithm: crate::oci::Algorithm) -> Key {
-    of(repository, &format!("_manifests/{algorithm}"))
+pub(super) fn manifests(repository: &RepositoryKey, algorithm: Algorithm) -> Key {
+    of(repository, &format!("{MANIFESTS}/{algorithm}"))
 }
 
 /// The record of a manifest.
@@ -163,7 +216,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::oci::{Algorithm, Hasher};
 
     fn digest(text: &str) -> Digest {
         Hasher::digest(Algorithm::Sha256, text.as_bytes())
@@ -178,7 +230,7 @@ mod tests {
                 let repository = RepositoryKey::hosted(name);
                 let digest = digest("x");
                 [name_key(&repository), member(&repository, &digest), manifest(&repository, &digest),
-                 referrer(&repository, &digest, &digest), tag(&repository, &tag_name), checked(&repository, &tag_name), tagged(&repository, &digest)]
+                 pulled(&repository, &digest), mirrored(&repository, &digest), referrer(&repository, &digest, &digest), tag(&repository, &tag_name), checked(&repository, &tag_name), tagged(&repository, &digest)]
             };
             let (first, second) = (keys(a.clone()), keys(b.clone()));
             for (i, x) in first.iter().enumerate() {

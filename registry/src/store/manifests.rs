@@ -151,6 +151,7 @@ impl Store {
         let mut claims = vec![Claim::Name(repository.clone()), object(&new.digest)];
         claims.extend(new.manifest.references.iter().map(|descriptor| object(&descriptor.digest)));
         let _with_others = self.0.claims.share(claims).await;
+        let _linked = self.linking(&new.digest).await;
         // First, since what is missing may be worth a fetch, and a tag that may not move is not.
         for tag in &new.tags {
             self.check_tag(repository, tag, &new.digest, &new.tagging).await?;
@@ -255,7 +256,7 @@ impl Store {
     }
 
     /// Removes the record first: a referrer that is still listed is checked against it.
-    async fn remove_manifest(
+    pub(super) async fn remove_manifest(
         &self,
         repository: &RepositoryKey,
         digest: &Digest,

@@ -9,27 +9,36 @@
 //! | `layout` | the one maker of keys |
 //! | `record` | what is written under them |
 //! | `blobs` | content and which repository may serve it |
+//! | `fills` | content that is being fetched, and goes on after a restart |
 //! | `uploads`, `session` | pushes of blobs under way |
 //! | `manifests` | manifests: put, get, delete |
 //! | `tags` | names for manifests |
 //! | `referrers` | manifests about manifests |
 //! | `repositories` | which repositories hold something |
 //! | `index` | which manifest refers to what, derived |
+//! | `room` | whether the disk has room for what is cached |
+//! | `cached` | what is cached of an upstream, and its removal |
+//! | `collect`, `linking` | removing content that nothing links |
 //! | `claims` | who works on a digest: pushes together, a delete alone |
 //! | `derived` | caches that never outlive the truth |
 
 pub mod blobs;
+pub mod cached;
 mod claims;
+mod collect;
 mod core;
 mod derived;
 pub mod error;
+pub mod fills;
 mod index;
 pub mod layout;
+mod linking;
 pub mod manifests;
 pub mod options;
 mod record;
 pub mod referrers;
 pub mod repositories;
+mod room;
 mod session;
 pub mod tags;
 pub mod uploads;

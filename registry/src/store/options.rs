@@ -22,6 +22,8 @@ pub struct Options {
     pub missing_in_index: Missing,
     /// Whether a GET hashes what it sends and cuts a body that is wrong (`storage.verifyOnRead`).
     pub verify_on_read: bool,
+    /// Share of the disk, in percent, below which nothing more is cached (`storage.minFree`).
+    pub free_min_percent: u64,
 }
 
 /// Where the objects are.
@@ -62,6 +64,7 @@ impl Default for Options {
             missing_in_image: Missing::Refuse,
             missing_in_index: Missing::Refuse,
             verify_on_read: false,
+            free_min_percent: 5,
         }
     }
 }

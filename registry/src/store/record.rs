@@ -76,6 +76,21 @@ impl UploadRecord {
     }
 }
 
+/// Under `layout::parked_fill`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ParkedRecord {
+    /// The child of `layout::fills` that has the bytes.
+    pub(super) file: String,
+    /// Bytes that are durable and hashed.
+    pub(super) offset: u64,
+    pub(super) hash: Vec<u8>,
+    /// The blob's size, if an upstream has announced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<u64>,
+    pub(super) touched_at: Timestamp,
+}
+
 /// Writes a record as JSON.
 pub(super) fn encode(record: &impl Serialize) -> Bytes {
     serde_json::to_vec(record).expect("a record has no map with keys that are not text").into()

@@ -114,6 +114,7 @@ impl Store {
             size: new.bytes.len() as u64,
             urls: Vec::new(),
             artifact_type: new.manifest.artifact_type.clone(),
+            platform: None,
             annotations: new.manifest.annotations.clone(),
         };
         let key = layout::referrer(repository, subject, &new.digest);

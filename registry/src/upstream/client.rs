@@ -66,6 +66,9 @@ pub struct RemoteManifest {
     pub bytes: Bytes,
 }
 
+/// The bytes of a blob, as they arrive.
+pub type BlobBody = BoxStream<'static, Result<Bytes, Error>>;
+
 /// A blob that an upstream is sending.
 pub struct RemoteBlob {
     /// Where in the blob the body begins.
@@ -73,7 +76,7 @@ pub struct RemoteBlob {
     /// The blob's announced size.
     pub size: Option<u64>,
     /// The bytes, as they arrive.
-    pub body: BoxStream<'static, Result<Bytes, Error>>,
+    pub body: BlobBody,
 }
 
 /// What the urls of an upstream said that had no answer.
@@ -147,6 +150,19 @@ impl Upstream {
             host.eq_ignore_ascii_case(namespace)
                 || (DOCKER_HUB_HOSTS.contains(&host) && namespace.eq_ignore_ascii_case("docker.io"))
         })
+    }
+
+    /// Returns what a repository of it is called by everybody: the registry that it stands for, and the name
+    /// there. One whose registry is no component of a name, because it has a port, is called by the name alone.
+    pub fn canonical_name(&self, name: &RepositoryName) -> RepositoryName {
+        let hub = self.hosts().any(|host| DOCKER_HUB_HOSTS.contains(&host));
+        let namespace = match &self.options.namespaces {
+            Some(stated) => stated.first().map(String::as_str),
+            None if hub => Some("docker.io"),
+            None => self.hosts().next(),
+        };
+        let full = namespace.map(|namespace| format!("{}/{name}", namespace.to_ascii_lowercase()));
+        full.and_then(|full| RepositoryName::parse(&full).ok()).unwrap_or_else(|| name.clone())
     }
 
     /// Returns a repository's whole name there: Docker Hub's official images stand in `library/`, which
@@ -233,12 +249,46 @@ impl Upstream {
         }
         let response = self.ask_url(&Method::GET, url, name, &path, &headers).await?;
         let (start, size) = self.extent(&response, from)?;
+        Ok(RemoteBlob { start, size, body: self.body(response, lane) })
+    }
+
+    /// Begins to fetch the bytes of a blob from `start` to `last`, and returns the blob's size with them.
+    ///
+    /// *Errors:* [`Error`]; [`Wrong::Range`] for another range, the whole, or one of a blob of unknown size.
+    pub async fn blob_part(
+        self: &Arc<Self>,
+        url: &Url,
+        name: &RepositoryName,
+        digest: &Digest,
+        start: u64,
+        last: u64,
+    ) -> Result<(u64, BlobBody), Error> {
+        let lane = self.lane(&self.blob_lane).await?;
+        let path = format!("/v2/{name}/blobs/{digest}");
+        let mut headers = HeaderMap::new();
+        let range = HeaderValue::from_str(&format!("bytes={start}-{last}"));
+        headers.insert(RANGE, range.expect("digits are visible ASCII"));
+        let response = self.ask_url(&Method::GET, url, name, &path, &headers).await?;
+        let wrong = || Error::wrong(&self.label, Wrong::Range);
+        let sent = response.header(CONTENT_RANGE).and_then(content_range).ok_or_else(wrong)?;
+        let size = sent.size.ok_or_else(wrong)?;
+        if response.status != StatusCode::PARTIAL_CONTENT
+            || sent.start != start
+            || sent.last != last.min(size.saturating_sub(1))
+        {
+            return Err(wrong());
+        }
+        Ok((size, self.body(response, lane)))
+    }
+
+    /// Returns the body of a blob's answer, which holds its place in the lane to its end.
+    fn body(&self, response: Response, lane: OwnedSemaphorePermit) -> BlobBody {
         let upstream = Arc::clone(&self.label);
         let body = response.body.map(move |item| {
             let _held_to_the_end = &lane;
             item.map_err(|fault| Error::fault(&upstream, fault))
         });
-        Ok(RemoteBlob { start, size, body: body.boxed() })
+        body.boxed()
     }
 
     /// Returns where the body of an answer begins, and how large the blob is said to be.
@@ -247,11 +297,11 @@ impl Upstream {
             return Ok((0, response.content_length()));
         }
         let wrong = || Error::wrong(&self.label, Wrong::Range);
-        let (start, size) = response.header(CONTENT_RANGE).and_then(content_range).ok_or_else(wrong)?;
-        if from == 0 || start != from {
+        let sent = response.header(CONTENT_RANGE).and_then(content_range).ok_or_else(wrong)?;
+        if from == 0 || sent.start != from {
             return Err(wrong());
         }
-        Ok((start, size))
+        Ok((sent.start, sent.size))
     }
 
     /// Asks for a blob's size.
@@ -301,15 +351,23 @@ fn claimed_digest(response: &Response) -> Option<Digest> {
     response.header("docker-content-digest").and_then(|digest| Digest::parse(digest).ok())
 }
 
-/// Reads a `Content-Range`: where it begins, and the size of the whole, if that is known.
+/// What a `Content-Range` says.
+struct Sent {
+    start: u64,
+    last: u64,
+    /// The size of the whole, if that is known.
+    size: Option<u64>,
+}
+
+/// Reads a `Content-Range`.
 ///
 /// *Spec:* RFC 9110 §14.4.
-fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+fn content_range(value: &str) -> Option<Sent> {
     let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.split_once('-')?;
-    let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
+    let (start, last): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
     let size = if size == "*" { None } else { Some(size.parse().ok()?) };
-    (start <= end && size.is_none_or(|size| end < size)).then_some((start, size))
+    (start <= last && size.is_none_or(|size| last < size)).then_some(Sent { start, last, size })
 }
 
 fn label(options: &Options) -> &str {

@@ -15,6 +15,12 @@ pub enum Error {
         /// The upstream's name.
         upstream: Arc<str>,
     },
+    /// What it has is not signed, and only what is signed is taken from it.
+    #[error("what the upstream {upstream} has is not signed, and onlySigned is set")]
+    Unsigned {
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
     /// It refused us.
     #[error("the upstream {upstream} refused access")]
     Denied {
@@ -181,7 +187,7 @@ impl Error {
             Self::Unreachable { fault, .. } => {
                 matches!(fault, Fault::Connect | Fault::Dns | Fault::Reset | Fault::Incomplete)
             }
-            Self::NotFound { .. } | Self::Denied { .. } | Self::Wrong { .. } => false,
+            Self::NotFound { .. } | Self::Unsigned { .. } | Self::Denied { .. } | Self::Wrong { .. } => false,
         }
     }
 
@@ -199,6 +205,7 @@ impl Error {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "not_found",
+            Self::Unsigned { .. } => "unsigned",
             Self::Denied { .. } => "denied",
             Self::RateLimited { .. } => "rate_limited",
             Self::Status { .. } => "status",
@@ -241,7 +248,7 @@ impl Error {
             Self::Timeout { .. } => 5,
             Self::Unreachable { .. } | Self::Status { .. } | Self::Wrong { .. } => 4,
             Self::Paused { .. } => 3,
-            Self::Denied { .. } => 2,
+            Self::Unsigned { .. } | Self::Denied { .. } => 2,
             Self::NotFound { .. } => 1,
         }
     }

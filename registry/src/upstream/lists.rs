@@ -18,7 +18,9 @@ use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Descriptor, Digest, RepositoryName, Tag};
 
 /// Tags taken of one repository.
-const TAGS_MAX: usize = 100_000;
+pub const TAGS_MAX: usize = 100_000;
+/// Repositories taken of one catalog.
+const REPOSITORIES_MAX: usize = 100_000;
 /// Referrers taken of one manifest.
 const REFERRERS_MAX: usize = 10_000;
 /// Pages asked for one list.
@@ -36,6 +38,12 @@ struct TagPage {
     // Go's registries write null for none.
     #[serde(default)]
     tags: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CatalogPage {
+    #[serde(default)]
+    repositories: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +82,39 @@ impl Upstream {
             }
         }
         Ok(tags.into_iter().collect())
+    }
+
+    /// Fetches the names of all repositories, sorted bytewise, each once; what is no name is left out.
+    ///
+    /// *Units and limits:* at most [`REPOSITORIES_MAX`] names; of more the first that came.
+    ///
+    /// *Errors:* [`Error`]; [`Wrong::List`] as above. Docker Hub has no catalog.
+    pub async fn catalog(self: &Arc<Self>) -> Result<Vec<RepositoryName>, Error> {
+        let mut worst = Worst::default();
+        for url in self.urls() {
+            match self.catalog_of(url).await {
+                Ok(names) => return Ok(names),
+                Err(error) => worst.add(self, error),
+            }
+        }
+        Err(worst.into_error(self))
+    }
+
+    async fn catalog_of(self: &Arc<Self>, url: &Url) -> Result<Vec<RepositoryName>, Error> {
+        // The challenge says what is to be asked for; a token is kept under a name all the same.
+        let name = RepositoryName::parse("catalog").expect("it is a name");
+        let first = format!("/v2/_catalog?n={PAGE_TAGS}");
+        let mut pages = Pages::new(self, url, &name, first, HeaderMap::new());
+        let mut names = BTreeSet::new();
+        while let Some(page) = pages.next::<CatalogPage>().await? {
+            let listed = page.repositories.unwrap_or_default();
+            let listed = listed.iter().filter_map(|name| RepositoryName::parse(name).ok());
+            names.extend(listed.take(REPOSITORIES_MAX - names.len()));
+            if names.len() >= REPOSITORIES_MAX {
+                break;
+            }
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// Fetches the descriptors of the manifests about a subject, sorted by the text of their digest; where

@@ -16,6 +16,7 @@
 //! | `token` | Bearer tokens, and whom they are fetched from |
 //! | `credentials` | whose account an upstream is asked with |
 //! | `flight` | one question that many wait for |
+//! | `mirror` | which repositories, tags and platforms are mirrored |
 //! | `route` | which upstreams answer for a name |
 
 pub mod client;
@@ -24,7 +25,8 @@ pub mod error;
 mod exchange;
 pub mod flight;
 pub mod health;
-mod lists;
+pub mod lists;
+pub mod mirror;
 pub mod options;
 mod pace;
 pub mod reqwest_transport;
@@ -35,6 +37,6 @@ pub mod transport;
 
 pub use client::{RemoteBlob, RemoteManifest, Upstream, Url, Worst};
 pub use error::{Error, Fault, Phase};
-pub use route::{Candidate, Routes};
+pub use route::{Asking, Candidate, Routes};
 pub use schedule::Schedule;
 pub use transport::Transport;

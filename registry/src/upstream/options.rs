@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regex::{Regex, RegexBuilder};
+
 /// Settings of one upstream, resolved from an entry of `extensions.sync.registries`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -82,6 +84,58 @@ pub struct Options {
     pub stale_while_revalidate: Duration,
     /// Bytes a second below which a body has failed, measured over half a minute (`minThroughput`).
     pub throughput_min: u64,
+    /// How far beyond the fill of its blob a range may begin that follows it (`rangeWait`).
+    pub range_wait: u64,
+    /// Bytes that a range which does not is fetched in at a time (`rangeFetchMax`).
+    pub range_fetch_max: u64,
+    /// What becomes of such a range (`coldRange`).
+    pub cold_range: ColdRange,
+    /// Whether bytes that are here are served for a repository of it without its word (`trustMembership`).
+    pub trust_membership: bool,
+    /// How much of it is kept (`cache`).
+    pub cache: CacheBound,
+    /// What it takes to have it asked (`fetch`).
+    pub fetch: Fetch,
+    /// Whether only signed images are taken from it (`onlySigned`).
+    pub only_signed: bool,
+    /// What is mirrored of it.
+    pub mirror: Mirror,
+}
+
+/// What it takes to have an upstream asked for what is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fetch {
+    /// The right to read.
+    #[default]
+    Implied,
+    /// The right to fetch as well.
+    Explicit,
+}
+
+/// What becomes of a range of a blob that is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColdRange {
+    /// It is fetched by itself.
+    #[default]
+    Fetch,
+    /// It waits for the blob's fill.
+    Wait,
+}
+
+/// How much of an upstream is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheBound {
+    /// How many bytes (`cache.maxBytes`).
+    pub bytes_max: Option<u64>,
+    /// How long after it was last pulled (`cache.maxAge`).
+    pub age_max: Option<Duration>,
+}
+
+impl CacheBound {
+    /// Says whether there is a bound at all.
+    pub const fn is_bound(&self) -> bool {
+        self.bytes_max.is_some() || self.age_max.is_some()
+    }
 }
 
 /// Proxies between here and the upstreams: urls, as the usual variables have them.
@@ -148,6 +202,58 @@ pub struct Content {
     pub destination: String,
     /// Whether what stands before the glob's first `*` is left out here (`stripPrefix`).
     pub strip_prefix: bool,
+    /// Which tags are mirrored (`tags`).
+    pub tags: Tags,
+}
+
+/// The most memory that a compiled expression takes, in bytes.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// Compiles an expression over tags, bounded.
+///
+/// *Errors:* it is none, or too large.
+pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build()
+}
+
+/// Which tags are mirrored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags {
+    /// Those that match somewhere (`regex`).
+    pub regex: Option<String>,
+    /// Not those that match somewhere (`excludeRegex`).
+    pub exclude: Option<String>,
+    /// Only those that are versions (`semver`).
+    pub semver: bool,
+}
+
+/// What is mirrored of an upstream, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// How often (`pollInterval`); never without it.
+    pub interval: Option<Duration>,
+    /// The platforms of an index that are, as `os/architecture` or `os/architecture/variant`; all, if there
+    /// are none (`platforms`).
+    pub platforms: Vec<String>,
+    /// Whether signatures in tags are, with their image (`syncLegacyCosignTags`).
+    pub cosign_tags: bool,
+    /// How long one tag may take (`syncTimeout`).
+    pub tag_timeout: Duration,
+    /// How many tags that the upstream has no more are removed from a repository at once (`mirrorDeleteMax`);
+    /// without it, a tenth of them.
+    pub deletions_max: Option<u64>,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self {
+            interval: None,
+            platforms: Vec::new(),
+            cosign_tags: true,
+            tag_timeout: Duration::from_secs(3 * 60 * 60),
+            deletions_max: None,
+        }
+    }
 }
 
 impl Default for Options {
@@ -188,6 +294,14 @@ impl Default for Options {
             stale_age_max: None,
             stale_while_revalidate: Duration::ZERO,
             throughput_min: 1024,
+            range_wait: 8 * 1024 * 1024,
+            range_fetch_max: 16 * 1024 * 1024,
+            cold_range: ColdRange::default(),
+            trust_membership: false,
+            cache: CacheBound::default(),
+            fetch: Fetch::default(),
+            only_signed: false,
+            mirror: Mirror::default(),
         }
     }
 }

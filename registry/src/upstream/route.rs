@@ -11,6 +11,7 @@ use std::sync::Arc;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::Upstream;
+use super::mirror::TagFilter;
 use super::options::{Content, Options};
 use crate::oci::RepositoryName;
 
@@ -34,6 +35,20 @@ struct Rule {
     stripped: String,
     /// The upstream's names.
     prefix: GlobMatcher,
+    /// The upstream's only name, if there are no others.
+    exact: Option<RepositoryName>,
+    tags: TagFilter,
+}
+
+/// What is wrong with an entry of `content`.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// Its prefix is no glob.
+    #[error("a prefix is not a glob")]
+    Prefix(#[from] globset::Error),
+    /// An expression over its tags is none.
+    #[error("an expression over tags cannot be read")]
+    Tags(#[from] regex::Error),
 }
 
 /// An upstream that may be asked, and what it calls the repository.
@@ -43,13 +58,26 @@ pub struct Candidate {
     pub upstream: Arc<Upstream>,
     /// The repository's name there.
     pub name: RepositoryName,
+    /// Whether it may be asked for what is not here.
+    pub asking: Asking,
+}
+
+/// Whether an upstream may be asked for what is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// It may.
+    Allowed,
+    /// It is mirrored only: what is not here is not there.
+    Never,
+    /// Not by this client.
+    Refused,
 }
 
 impl Routes {
     /// Adds an upstream after those that are there.
     ///
-    /// *Errors:* a prefix that is no glob.
-    pub fn add(&mut self, upstream: Arc<Upstream>, options: &Options) -> Result<(), globset::Error> {
+    /// *Errors:* [`ContentError`].
+    pub fn add(&mut self, upstream: Arc<Upstream>, options: &Options) -> Result<(), ContentError> {
         let rules = options.content.iter().map(Rule::new).collect::<Result<Vec<_>, _>>()?;
         self.0.push(Entry { upstream, rules: (!rules.is_empty()).then_some(rules) });
         Ok(())
@@ -77,6 +105,29 @@ impl Routes {
         Some((first, RepositoryName::parse(rest).ok()?))
     }
 
+    /// Returns the repositories of an upstream that can be mirrored without its catalog; `None` when there may
+    /// be others.
+    pub fn exact_names(&self, upstream: &Upstream) -> Option<Vec<RepositoryName>> {
+        let rules = self.entry(upstream)?.rules.as_ref()?;
+        rules.iter().map(|rule| rule.exact.as_ref().map(|name| upstream.full_name(name))).collect()
+    }
+
+    /// Returns which tags of a repository of an upstream are mirrored; `None` when the repository is not.
+    pub fn tags_of(&self, upstream: &Upstream, name: &RepositoryName) -> Option<&TagFilter> {
+        static ALL: TagFilter = TagFilter::all();
+        let entry = self.entry(upstream)?;
+        let Some(rules) = &entry.rules else { return Some(&ALL) };
+        let matches = |rule: &&Rule| {
+            let is_exact = rule.exact.as_ref().is_some_and(|exact| upstream.full_name(exact) == *name);
+            is_exact || rule.prefix.is_match(name.as_str())
+        };
+        rules.iter().find(matches).map(|rule| &rule.tags)
+    }
+
+    fn entry(&self, upstream: &Upstream) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.upstream.name() == upstream.name())
+    }
+
     /// Returns all upstreams, in order.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.0.iter().map(|entry| &entry.upstream)
@@ -101,12 +152,13 @@ impl Entry {
     }
 
     fn candidate(&self, remote: &RepositoryName) -> Candidate {
-        Candidate { upstream: Arc::clone(&self.upstream), name: self.upstream.full_name(remote) }
+        let asking = if self.upstream.options().on_demand { Asking::Allowed } else { Asking::Never };
+        Candidate { upstream: Arc::clone(&self.upstream), name: self.upstream.full_name(remote), asking }
     }
 }
 
 impl Rule {
-    fn new(content: &Content) -> Result<Self, globset::Error> {
+    fn new(content: &Content) -> Result<Self, ContentError> {
         let prefix = content.prefix.trim_matches('/');
         let literal = match prefix.find(['*', '?', '[', '{']) {
             Some(at) => prefix[..at].trim_end_matches('/'),
@@ -115,6 +167,8 @@ impl Rule {
         Ok(Self {
             destination: content.destination.trim_matches('/').to_owned(),
             stripped: if content.strip_prefix { literal.to_owned() } else { String::new() },
+            exact: if literal == prefix { RepositoryName::parse(prefix).ok() } else { None },
+            tags: TagFilter::new(&content.tags)?,
             prefix: GlobBuilder::new(prefix).literal_separator(true).build()?.compile_matcher(),
         })
     }
@@ -137,10 +191,15 @@ mod tests {
     //! Goal: zot's meaning of `content`. Method: tables.
 
     use super::*;
+    use crate::upstream::options::Tags;
 
     fn remote(prefix: &str, destination: &str, strip_prefix: bool, name: &str) -> Option<String> {
-        let content =
-            Content { prefix: prefix.to_owned(), destination: destination.to_owned(), strip_prefix };
+        let content = Content {
+            prefix: prefix.to_owned(),
+            destination: destination.to_owned(),
+            strip_prefix,
+            tags: Tags::default(),
+        };
         Rule::new(&content).unwrap().remote(name).map(|remote| remote.as_str().to_owned())
     }
 

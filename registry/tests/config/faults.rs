@@ -22,7 +22,6 @@ fn all_faults_are_reported_together() {
     storage.maxUploads: 0 is not a whole number from 1 to 10000000
     storage.memoryCacheBytes: "8 mebibytes" is not a size such as 65536 or "8MiB", from 0 to 1TiB
     storage.gcDelay: "soon" is not a duration such as "300ms" or "1h30m", from 0s to 8760h
-    storage.subPaths: not supported yet: storage.subPaths
     storage.subPaths["/hub"].commit: an empty list is not true or false
     storage.subPaths["/hub"].comit: unknown key; the nearest known key is storage.commit
     http.address: "localhost" is not an IP address
@@ -38,11 +37,11 @@ fn all_faults_are_reported_together() {
     http.tls: "on" is not a section
     http.accessControl."**": unknown key; globs stand below http.accessControl.repositories
     http.accessControl.repositories["team/["]: is not a glob over repository names of at most 1024 bytes
-    http.accessControl.repositories["team/["].defaultPolicy[1]: "write" is not one of read, create, update, delete
+    http.accessControl.repositories["team/["].defaultPolicy[1]: "write" is not one of read, create, update, delete, fetch
     http.accessControl.repositories["**"].anonymousPolicy: "read" is not a list
     http.accessControl.repositories["**"].policies[0].users[0]: this number is not a non-empty string; put it in quotes
     http.accessControl.repositories["**"].policies[0].users[1]: an empty string is not a non-empty string
-    http.accessControl.repositories["**"].policies[0].actions[0]: "detectManifestCollision" is not one of read, create, update, delete
+    http.accessControl.repositories["**"].policies[0].actions[0]: "detectManifestCollision" is not one of read, create, update, delete, fetch
     http.accessControl.repositories["**"].policies[0].condition: unknown key; the nearest known key is http.accessControl.repositories.*.policies[].conditions
     http.missingReferences.image: "maybe" is not one of refuse, accept
     http.limits.maxManifestBytes: "1GiB" is not a size such as 65536 or "8MiB", from 1KiB to 8MiB
@@ -74,6 +73,7 @@ fn all_faults_are_reported_together() {
     extensions.sync.registries[3]: "gcr.io" is not a section
     extensions: is written twice
     "two\nlines": unknown key; the nearest known key is storage
+    storage.subPaths["/hub"].rootDirectory: is missing: a store of its own has its own folder
     "#);
 }
 
@@ -84,7 +84,7 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     insta::assert_snapshot!(text, @r#"
     cluster: is refused: replicas do not forward requests to each other; they are to share one bucket instead (`storage.storageDriver`, which is not supported yet)
     storage.storageDriver: not supported yet: storage.storageDriver
-    storage.subPaths: not supported yet: storage.subPaths
+    storage.subPaths["/hub"].retention: not supported yet: storage.subPaths["/hub"].retention
     storage.retention: not supported yet: storage.retention
     storage.redirectBlobURL: not supported yet: storage.redirectBlobURL
     storage.maxRepos: not supported yet: storage.maxRepos
@@ -103,7 +103,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     log.output: not supported yet: log.output
     log.audit: not supported yet: log.audit
     extensions.search.cve: is refused: finding vulnerabilities is a scanner's work; run one such as Trivy or Grype against this registry
-    extensions.sync.registries[0].onlySigned: not supported yet: extensions.sync.registries[0].onlySigned
     "#);
 }
 

@@ -22,7 +22,9 @@ fn every_option_has_a_key() {
     assert_eq!(loaded.warnings, []);
     let usual = Config::default();
     let config = &loaded.config;
-    all_differ!(Config, config, usual, { http, store, auth, repositories, upstreams, metrics, log });
+    all_differ!(Config, config, usual, {
+        http, store, stores_by_component, stores_by_upstream, auth, repositories, upstreams, metrics, log,
+    });
     all_differ!(MetricsOptions, metrics, usual.metrics, { enable, path });
     all_differ!(LogOptions, log, usual.log, { level, format });
     all_differ!(http::options::Options, http, usual.http, {
@@ -33,7 +35,7 @@ fn every_option_has_a_key() {
     all_differ!(http::options::Rates, rates, usual.http.rates, { all, methods });
     all_differ!(store::options::Options, store, usual.store, {
         place, commit, upload_expiry, uploads_max, memory_cache_bytes_max, missing_in_image,
-        missing_in_index, verify_on_read,
+        missing_in_index, verify_on_read, free_min_percent,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
         realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, access,
@@ -45,8 +47,15 @@ fn every_option_has_a_key() {
         fall_through, retries_max, retry_delay, retry_delay_max, on_demand_timeout, cool_down_max,
         breaker_failures, breaker_delay, negative_ttl, on_delete, on_denied, denied_stale_max,
         stale_age_max, stale_while_revalidate, throughput_min, credentials, auth_realms,
-        client_certificate, http1_only, idle_connections_max, rate_max, proxies,
+        client_certificate, http1_only, idle_connections_max, rate_max, proxies, range_wait,
+        range_fetch_max, cold_range, trust_membership, cache, fetch, only_signed, mirror,
     });
+    all_differ!(upstream::options::Mirror, mirror, plain.mirror, {
+        interval, platforms, cosign_tags, tag_timeout, deletions_max,
+    });
+    all_differ!(upstream::options::CacheBound, cache, plain.cache, { bytes_max, age_max });
+    let tags = upstream::options::Tags::default();
+    all_differ!(upstream::options::Tags, &content[1].tags, tags, { regex, exclude, semver });
     all_differ!(repository::options::Options, repositories, usual.repositories, {
         unknown_namespace, background_fills_max,
     });
@@ -60,251 +69,5 @@ fn every_option_has_a_key() {
 #[test]
 fn the_whole_file_means_what_it_says() {
     let loaded = parsed(&fixture("everything.yaml")).expect("the file has no fault");
-    insta::assert_debug_snapshot!(loaded.config, @r#"
-    Config {
-        http: Options {
-            address: "0.0.0.0",
-            port: 5001,
-            manifest_bytes_max: 8388608,
-            blob_bytes_max: 10737418240,
-            header_bytes_max: 32768,
-            connections_max: 100,
-            tags_per_push_max: 10,
-            ranges_max: 4,
-            page_items_max: 50,
-            referrers_page_bytes_max: 1048576,
-            header_timeout: 1.5s,
-            read_idle_timeout: 120s,
-            write_idle_timeout: 90s,
-            drain_timeout: 0ns,
-            rates: Rates {
-                all: Some(
-                    500,
-                ),
-                methods: {
-                    Put: 20,
-                },
-            },
-        },
-        store: Options {
-            place: Folder(
-                "/var/lib/wharfinger",
-            ),
-            commit: No,
-            upload_expiry: 129600s,
-            uploads_max: 77,
-            memory_cache_bytes_max: 50331648,
-            missing_in_image: Accept,
-            missing_in_index: Accept,
-            verify_on_read: true,
-        },
-        auth: Options {
-            realm: "quay",
-            htpasswd: Some(
-                "/etc/wharfinger/htpasswd",
-            ),
-            fail_delay: 5s,
-            cache_ttl: 30s,
-            cache_entries_max: 99,
-            verifications_max: 3,
-            access: Some(
-                AccessControl {
-                    repositories: [
-                        (
-                            "**",
-                            RepositoryPolicy {
-                                policies: [],
-                                default_policy: [
-                                    Read,
-                                    Create,
-                                ],
-                                anonymous_policy: [
-                                    Read,
-                                ],
-                            },
-                        ),
-                        (
-                            "team/*",
-                            RepositoryPolicy {
-                                policies: [
-                                    Rule {
-                                        users: [
-                                            "alice",
-                                        ],
-                                        groups: [
-                                            "builders",
-                                        ],
-                                        actions: [
-                                            Read,
-                                            Create,
-                                            Update,
-                                        ],
-                                    },
-                                ],
-                                default_policy: [],
-                                anonymous_policy: [],
-                            },
-                        ),
-                    ],
-                    admin: Rule {
-                        users: [
-                            "admin",
-                        ],
-                        groups: [
-                            "keepers",
-                        ],
-                        actions: [
-                            Read,
-                            Create,
-                            Update,
-                            Delete,
-                        ],
-                    },
-                    groups: {
-                        "builders": [
-                            "bob",
-                            "carol",
-                        ],
-                        "keepers": [
-                            "dora",
-                        ],
-                    },
-                },
-            ),
-        },
-        repositories: Options {
-            unknown_namespace: Hosted,
-            background_fills_max: 50,
-        },
-        upstreams: [
-            Options {
-                name: "hub",
-                urls: [
-                    "https://registry-1.docker.io",
-                    "http://mirror.example:5000",
-                ],
-                on_demand: true,
-                tls_verify: false,
-                ca_file: Some(
-                    "/etc/wharfinger/hub/ca.crt",
-                ),
-                client_certificate: Some(
-                    (
-                        "/etc/wharfinger/hub/client.cert",
-                        "/etc/wharfinger/hub/client.key",
-                    ),
-                ),
-                http1_only: true,
-                idle_connections_max: 3,
-                proxies: Proxies {
-                    http: None,
-                    https: None,
-                    none: None,
-                },
-                content: [
-                    Content {
-                        prefix: "library/**",
-                        destination: "",
-                        strip_prefix: false,
-                    },
-                    Content {
-                        prefix: "{a,b}/*",
-                        destination: "/mirror",
-                        strip_prefix: true,
-                    },
-                ],
-                connect_timeout: 1s,
-                response_timeout: 20s,
-                check_timeout: 250ms,
-                manifest_check_interval: 300s,
-                requests_max: 7,
-                rate_max: Some(
-                    30,
-                ),
-                manifest_bytes_max: 1048576,
-                credentials: Helper(
-                    "pass",
-                ),
-                auth_realms: [
-                    "auth.docker.io",
-                ],
-                namespaces: Some(
-                    [
-                        "docker.io",
-                    ],
-                ),
-                fall_through: Never,
-                retries_max: 4,
-                retry_delay: 5s,
-                retry_delay_max: 60s,
-                on_demand_timeout: 10s,
-                cool_down_max: 60s,
-                breaker_failures: 9,
-                breaker_delay: 3s,
-                negative_ttl: 0ns,
-                on_delete: Follow,
-                on_denied: Follow,
-                denied_stale_max: 3600s,
-                stale_age_max: Some(
-                    172800s,
-                ),
-                stale_while_revalidate: 600s,
-                throughput_min: 2048,
-            },
-            Options {
-                name: "plain",
-                urls: [
-                    "https://registry.example",
-                ],
-                on_demand: true,
-                tls_verify: true,
-                ca_file: None,
-                client_certificate: None,
-                http1_only: false,
-                idle_connections_max: 64,
-                proxies: Proxies {
-                    http: None,
-                    https: None,
-                    none: None,
-                },
-                content: [],
-                connect_timeout: 10s,
-                response_timeout: 30s,
-                check_timeout: 3s,
-                manifest_check_interval: 0ns,
-                requests_max: 64,
-                rate_max: None,
-                manifest_bytes_max: 4194304,
-                credentials: File(
-                    "/etc/wharfinger/upstreams.json",
-                ),
-                auth_realms: [],
-                namespaces: None,
-                fall_through: NotFound,
-                retries_max: 2,
-                retry_delay: 1s,
-                retry_delay_max: 1s,
-                on_demand_timeout: 20s,
-                cool_down_max: 900s,
-                breaker_failures: 5,
-                breaker_delay: 10s,
-                negative_ttl: 10s,
-                on_delete: Keep,
-                on_denied: Keep,
-                denied_stale_max: 86400s,
-                stale_age_max: None,
-                stale_while_revalidate: 0ns,
-                throughput_min: 1024,
-            },
-        ],
-        metrics: MetricsOptions {
-            enable: false,
-            path: "/internal/metrics",
-        },
-        log: LogOptions {
-            level: "debug",
-            format: Json,
-        },
-    }
-    "#);
+    insta::assert_debug_snapshot!(loaded.config);
 }

@@ -97,10 +97,7 @@ fn what_has_no_effect_is_warned_of() {
     extensions.trust: not supported yet: extensions.trust
     extensions.events: not supported yet: extensions.events
     extensions.sync.downloadDir: has no effect: what is under way is staged in the store itself
-    extensions.sync.registries[0].pollInterval: not supported yet: extensions.sync.registries[0].pollInterval
     extensions.sync.registries[0].preserveDigest: has no effect: every manifest is stored byte for byte as it comes, so a digest never changes
-    extensions.sync.registries[0].content[0].tags: not supported yet: extensions.sync.registries[0].content[0].tags
-    extensions.sync.registries[0].onDemand: is false, and nothing else makes the server ask this upstream
     ");
 }
 

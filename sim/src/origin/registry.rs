@@ -146,6 +146,12 @@ impl Origin {
         self.inner.faults.install(rule, seed)
     }
 
+    /// Takes away a tag of a repository; its manifest stays. Returns whether it was there.
+    pub fn remove_tag(&self, repository: &str, tag: &str) -> bool {
+        let mut store = locked(self.store());
+        store.repository_or_new(repository).tags.remove(tag).is_some()
+    }
+
     /// Deletes a blob from a repository, as an upstream's garbage collection would; says whether it was there.
     pub fn remove_blob(&self, repository: &str, digest: &Digest) -> bool {
         let mut store = locked(&self.inner.store);

@@ -45,7 +45,8 @@ const fn layer(name: &'static str, imports: &'static [Import]) -> Layer {
 }
 
 /// A repository takes its authorisation as an argument, and knows nothing else of who asks.
-const GRANTS: &[&str] = &["grant", "Grant", "Pull", "Push", "Delete", "Overwrite", "Identity"];
+const GRANTS: &[&str] =
+    &["grant", "Grant", "Pull", "Push", "Delete", "Overwrite", "Identity", "Right", "Refusal"];
 
 /// The configuration resolves what was written into the options of a layer, and calls nothing.
 const OPTIONS: &[&str] = &["options", "Options"];

@@ -65,7 +65,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     pending("storage.maxRepos", ANY_COUNT, "0", "How many repositories there may be; 0 is any number."),
     pending("storage.shared", Kind::Bool, "false", "Whether several processes use this store at once."),
-    pending("storage.minFree", Kind::Word, "", "The free space below which nothing more is cached."),
+    honoured(
+        "storage.minFree",
+        Kind::Percent,
+        "5%",
+        "The share of the disk that is left free for pushes: below it nothing more is cached.",
+    )
+    .limit("what is fetched is passed on to its clients and not kept"),
     pending("storage.retention", Kind::Section, "", "Which tags and manifests are removed, and when."),
     pending("storage.retention.dryRun", Kind::Bool, "false", "Whether it only says what it would remove."),
     pending("storage.retention.delay", ANY_DURATION, "", "How long what is to be removed still stays."),
@@ -139,10 +145,10 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "Keeps so many that were pulled last.",
     ),
-    pending(
+    honoured(
         "storage.subPaths",
         Kind::Map(Names::Any, &Kind::Like("storage")),
         "",
-        "Stores of their own by the first component of repository names.",
+        "Stores of their own by the first component of the names that are pushed here, such as `/team`, each with its own `rootDirectory`; what they do not say is as in `storage`. What is cached of an upstream is in its `storage`.",
     ),
 ];

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, RATE, SECTIONS, TIB, WORDS};
-use crate::config::key::{Key, honoured, inert, later, pending};
+use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, RATE, SECOND, SECTIONS, TIB, WORDS, YEAR};
+use crate::config::key::{Key, honoured, inert, later};
 use crate::config::kind::Kind;
 
 /// A wait for an upstream: not so short that none can answer, not so long that it is no limit.
 const WAIT: Kind = Kind::Duration(Duration::from_millis(1), HOUR);
+/// A wait for something large.
+const WAIT_LONG: Kind = Kind::Duration(SECOND, YEAR);
 
 pub(super) const KEYS: &[Key] = &[
     honoured("extensions.sync.enable", Kind::Bool, "true", "Whether the registries below are asked."),
@@ -80,20 +82,10 @@ pub(super) const KEYS: &[Key] = &[
         "false",
         "Whether what stands before the glob's first `*` is left out here.",
     ),
-    later("extensions.sync.registries[].content[].tags", Kind::Section, "", "Which tags are mirrored."),
-    later("extensions.sync.registries[].content[].tags.regex", Kind::Text, "", "Those that match."),
-    later(
-        "extensions.sync.registries[].content[].tags.excludeRegex",
-        Kind::Text,
-        "",
-        "Not those that match.",
-    ),
-    later(
-        "extensions.sync.registries[].content[].tags.semver",
-        Kind::Bool,
-        "false",
-        "Those that are versions.",
-    ),
+    honoured("extensions.sync.registries[].content[].tags", Kind::Section, "", "Which tags are mirrored; pulls may ask for any."),
+    honoured("extensions.sync.registries[].content[].tags.regex", Kind::Regex, "", "Those that match somewhere."),
+    honoured("extensions.sync.registries[].content[].tags.excludeRegex", Kind::Regex, "", "Not those that match somewhere."),
+    honoured("extensions.sync.registries[].content[].tags.semver", Kind::Bool, "false", "Only those that are versions, such as `v1.26.0`."),
     honoured(
         "extensions.sync.registries[].connectTimeout",
         WAIT,
@@ -150,31 +142,16 @@ pub(super) const KEYS: &[Key] = &[
         "How long before a later repetition at most; the default is `retryDelay`.",
     )
     .limit("no wait is longer, unless the upstream asks for it"),
-    later(
-        "extensions.sync.registries[].pollInterval",
-        ANY_DURATION,
-        "0s",
-        "How often everything is mirrored.",
-    ),
-    pending(
-        "extensions.sync.registries[].onlySigned",
-        Kind::Bool,
-        "false",
-        "Whether what is not signed is left out.",
-    ),
-    later(
-        "extensions.sync.registries[].syncLegacyCosignTags",
-        Kind::Bool,
-        "false",
-        "Whether signatures in tags are mirrored too; zot's default is true.",
-    ),
+    honoured("extensions.sync.registries[].pollInterval", ANY_DURATION, "0s", "How often what `content` names is mirrored; 0 never. An upstream whose prefixes have globs must have a catalog."),
+    honoured("extensions.sync.registries[].onlySigned", Kind::Bool, "false", "Whether only images that have a signature are taken from it; who signed is not looked at."),
+    honoured("extensions.sync.registries[].syncLegacyCosignTags", Kind::Bool, "true", "Whether signatures in tags are mirrored with their image."),
     inert(
         "extensions.sync.registries[].preserveDigest",
         Kind::Bool,
         "Whether Docker's manifests stay what they are.",
         "every manifest is stored byte for byte as it comes, so a digest never changes",
     ),
-    later("extensions.sync.registries[].syncTimeout", ANY_DURATION, "", "How long a whole image may take."),
+    honoured("extensions.sync.registries[].syncTimeout", WAIT_LONG, "3h", "How long one tag may take to be mirrored.").limit("the next tag is mirrored; this one when it is its turn again"),
     honoured("extensions.sync.registries[].reqPerSec", RATE, "", "Requests a second that it is sent; without it, as many as there are.")
         .limit("further ones wait for their turn, as long as for an answer: then the answer is 504"),
     honoured(
@@ -236,12 +213,7 @@ pub(super) const KEYS: &[Key] = &[
         "notFound",
         "After which answers the next upstream is asked; after `any`, an outage of this one lets another one answer for its names.",
     ),
-    pending(
-        "extensions.sync.registries[].fetch",
-        Kind::Choice(&["implied", "explicit"]),
-        "implied",
-        "Whether reading gives the right to cause a fetch.",
-    ),
+    honoured("extensions.sync.registries[].fetch", Kind::Choice(&["implied", "explicit"]), "implied", "Whether who may read may have it asked for what is not here, or must have the right to `fetch`."),
     honoured(
         "extensions.sync.registries[].onUpstreamDenied",
         Kind::Choice(&["keep", "follow"]),
@@ -292,58 +264,28 @@ pub(super) const KEYS: &[Key] = &[
     )
     .limit("the next url is asked at once; after the last, the answer is 503 with `Retry-After`"),
     honoured("extensions.sync.registries[].breakerDelay", WAIT, "10s", "How long it is not asked then, before one request tries."),
-    later("extensions.sync.registries[].cache", Kind::Section, "", "How much of it is kept."),
-    later(
-        "extensions.sync.registries[].cache.maxBytes",
-        Kind::Size(0, u64::MAX),
-        "",
-        "How many bytes are kept.",
-    ),
-    later("extensions.sync.registries[].cache.maxAge", ANY_DURATION, "", "How long after the last pull."),
-    later("extensions.sync.registries[].storage", Kind::Like("storage"), "", "A store of its own."),
+    honoured("extensions.sync.registries[].cache", Kind::Section, "", "How much of it is kept."),
+    honoured("extensions.sync.registries[].cache.maxBytes", Kind::Size(1, u64::MAX), "", "How many bytes are kept; without it, all. What was mirrored is kept beside.").limit("the image that was pulled least recently goes"),
+    honoured("extensions.sync.registries[].cache.maxAge", Kind::Duration(SECOND, YEAR), "", "How long after its last pull a manifest is kept; without it, for ever.").limit("it goes, with the blobs that no other needs"),
+    honoured("extensions.sync.registries[].storage", Kind::Like("storage"), "", "A store of its own, with its own `rootDirectory`; what it does not say is as in `storage`."),
     honoured(
         "extensions.sync.registries[].authRealms",
         WORDS,
         "",
         "Hosts of token services that may be shown its account, beside its own host's and Docker Hub's.",
     ),
-    later("extensions.sync.registries[].platforms", WORDS, "", "The platforms that are mirrored."),
-    later(
-        "extensions.sync.registries[].mirrorDeleteMax",
-        ANY_COUNT,
-        "",
-        "How many tags mirroring may remove at once.",
-    ),
+    honoured("extensions.sync.registries[].platforms", WORDS, "", "The platforms that are mirrored, such as `linux/amd64`; without it, all."),
+    honoured("extensions.sync.registries[].mirrorDeleteMax", ANY_COUNT, "", "How many tags that it has no more may be removed from a repository at once, where `onUpstreamDelete` is `follow`; the default is a tenth of them.").limit("none of them is removed, and the log says so"),
     later(
         "extensions.sync.registries[].overlay",
         Kind::Bool,
         "false",
         "Whether its tags are merged with pushed ones.",
     ),
-    later(
-        "extensions.sync.registries[].trustMembership",
-        Kind::Bool,
-        "false",
-        "Whether its word is enough to serve bytes that are here.",
-    ),
-    later(
-        "extensions.sync.registries[].rangeWait",
-        Kind::Size(0, TIB),
-        "",
-        "How far ahead a range waits for a fill.",
-    ),
-    later(
-        "extensions.sync.registries[].rangeFetchMax",
-        Kind::Size(0, TIB),
-        "",
-        "How much one cold range fetches.",
-    ),
-    later(
-        "extensions.sync.registries[].coldRange",
-        Kind::Choice(&["fetch", "wait"]),
-        "fetch",
-        "Whether a range of a cold blob is fetched by itself.",
-    ),
+    honoured("extensions.sync.registries[].trustMembership", Kind::Bool, "false", "Whether bytes that are here for one repository of it are served for another without asking it; who may read one could then read the other's by digest."),
+    honoured("extensions.sync.registries[].rangeWait", Kind::Size(0, TIB), "8MiB", "How far ahead of what has arrived of a blob a range may begin that waits for it.").limit("it is fetched by itself"),
+    honoured("extensions.sync.registries[].rangeFetchMax", Kind::Size(KIB, TIB), "16MiB", "How much such a range fetches at a time; of one blob at most 4 at once.").limit("the rest is fetched when that has been read; further ones wait for their turn"),
+    honoured("extensions.sync.registries[].coldRange", Kind::Choice(&["fetch", "wait"]), "fetch", "Whether such a range is fetched by itself, or waits for the blob all the same."),
     honoured(
         "extensions.sync.registries[].minThroughput",
         Kind::Size(0, TIB),

@@ -95,6 +95,7 @@ impl FromChecked for Action {
         match String::from_checked(checked)?.as_str() {
             "read" => Some(Self::Read),
             "create" => Some(Self::Create),
+            "fetch" => Some(Self::Fetch),
             "update" => Some(Self::Update),
             "delete" => Some(Self::Delete),
             _ => None,

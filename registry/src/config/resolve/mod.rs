@@ -28,6 +28,7 @@ pub(super) fn resolve(file: View<'_>) -> Resolved {
     server::http(file.at("http"), &mut resolved.config.http);
     server::rates(file.at("http").at("ratelimit"), &mut resolved);
     server::store(file, &mut resolved.config.store);
+    server::stores_by_component(file.at("storage").at("subPaths"), &mut resolved);
     server::metrics(file.at("extensions").at("metrics"), &mut resolved.config.metrics);
     server::log(file.at("log"), &mut resolved.config.log);
     auth::auth(file.at("http"), &mut resolved);
@@ -135,6 +136,12 @@ mod tests {
             "extensions.sync.registries[].content[].destination",
             "extensions.sync.registries[].maxRetryDelay",
             "extensions.sync.registries[].staleMaxAge",
+            "extensions.sync.registries[].storage",
+            "extensions.sync.registries[].cache.maxBytes",
+            "extensions.sync.registries[].cache.maxAge",
+            "extensions.sync.registries[].content[].tags.regex",
+            "extensions.sync.registries[].content[].tags.excludeRegex",
+            "extensions.sync.registries[].mirrorDeleteMax",
         ];
         for key in honoured_values().filter(|key| key.default.is_empty()) {
             let list = matches!(key.kind, Kind::List(_) | Kind::Filled(_));

@@ -55,7 +55,58 @@ pub(super) fn rates(section: View<'_>, resolved: &mut Resolved) {
 
 /// Sets what the file says of the store: `storage`, and `http.missingReferences`.
 pub(super) fn store(file: View<'_>, options: &mut store::options::Options) {
-    let section = file.at("storage");
+    place(file.at("storage"), options);
+    let missing = file.at("http").at("missingReferences");
+    missing.read("image", &mut options.missing_in_image);
+    missing.read("index", &mut options.missing_in_index);
+}
+
+/// Sets what `storage.subPaths` says.
+pub(super) fn stores_by_component(section: View<'_>, resolved: &mut Resolved) {
+    for (name, section) in section.entries() {
+        let path = format!("storage.subPaths[{name:?}]");
+        let component = name.trim_matches('/');
+        if !is_component(component) {
+            let message = "is not the first component of a repository's name, such as \"/team\"";
+            resolved.faults.push(Fault::new(path, message));
+            continue;
+        }
+        if let Some(options) = own_store(section, &path, resolved) {
+            resolved.config.stores_by_component.insert(component.to_owned(), options);
+        }
+    }
+}
+
+/// Returns the options of a store beside the main one, whose settings hold where it has none.
+pub(super) fn own_store(
+    section: View<'_>,
+    path: &str,
+    resolved: &mut Resolved,
+) -> Option<store::options::Options> {
+    if !section.at("rootDirectory").is_written() {
+        resolved.faults.push(Fault::new(
+            format!("{path}.rootDirectory"),
+            "is missing: a store of its own has its own folder",
+        ));
+        return None;
+    }
+    let mut options = resolved.config.store.clone();
+    place(section, &mut options);
+    Some(options)
+}
+
+/// Says whether a text is one component of a repository's name.
+fn is_component(text: &str) -> bool {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.iter().all(|byte| is_alphanumeric(*byte) || matches!(byte, b'.' | b'_' | b'-'))
+        && bytes
+            .first()
+            .zip(bytes.last())
+            .is_some_and(|(first, last)| is_alphanumeric(*first) && is_alphanumeric(*last))
+}
+
+fn place(section: View<'_>, options: &mut store::options::Options) {
     if let Some(root) = section.at("rootDirectory").get::<PathBuf>() {
         options.place = store::options::Place::Folder(root);
     }
@@ -64,9 +115,7 @@ pub(super) fn store(file: View<'_>, options: &mut store::options::Options) {
     section.read("maxUploads", &mut options.uploads_max);
     section.read("memoryCacheBytes", &mut options.memory_cache_bytes_max);
     section.read("verifyOnRead", &mut options.verify_on_read);
-    let missing = file.at("http").at("missingReferences");
-    missing.read("image", &mut options.missing_in_image);
-    missing.read("index", &mut options.missing_in_index);
+    section.read("minFree", &mut options.free_min_percent);
 }
 
 /// Sets what `extensions.metrics` says.

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::Resolved;
+use super::{Resolved, server};
 use crate::config::checked::View;
 use crate::config::error::Fault;
 use crate::config::kind::is_upstream_name;
 use crate::config::origin::Origin;
 use crate::repository::options::UnknownNamespace;
-use crate::upstream::options::{Content, CredentialSource, FallThrough, OnRefusal, Options};
+use crate::upstream::options::{
+    CacheBound, ColdRange, Content, CredentialSource, FallThrough, Fetch, Mirror, OnRefusal, Options, Tags,
+};
 
 /// The file of a `certDir` that holds authorities.
 const CA_FILE: &str = "ca.crt";
@@ -31,7 +34,7 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
         }
         name_faults(registry, &upstream, &path, &mut names, &mut resolved.faults);
         names.entry(upstream.name.clone()).or_insert(index);
-        if !upstream.on_demand {
+        if !upstream.on_demand && upstream.mirror.interval.is_none() {
             resolved.warnings.push(Fault::new(
                 format!("{path}.onDemand"),
                 "is false, and nothing else makes the server ask this upstream",
@@ -42,6 +45,12 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
                 format!("{path}.fallThrough"),
                 "is any: while this upstream is down, another one may answer for its names",
             ));
+        }
+        let own = registry.at("storage");
+        if own.is_written()
+            && let Some(options) = server::own_store(own, &format!("{path}.storage"), resolved)
+        {
+            resolved.config.stores_by_upstream.insert(upstream.name.clone(), options);
         }
         upstreams.push(upstream);
     }
@@ -87,6 +96,8 @@ fn upstream(section: View<'_>) -> Options {
         _ => FallThrough::NotFound,
     };
     attempts(section, &mut options);
+    keeping(section, &mut options);
+    options.mirror = mirror(section);
     answers(section, &mut options);
     options
 }
@@ -118,6 +129,35 @@ fn answers(section: View<'_>, options: &mut Options) {
     section.read("negativeTtl", &mut options.negative_ttl);
 }
 
+/// Reads what is kept, and of whom it may be had.
+fn keeping(section: View<'_>, options: &mut Options) {
+    section.read("rangeWait", &mut options.range_wait);
+    section.read("rangeFetchMax", &mut options.range_fetch_max);
+    if section.at("coldRange").get::<String>().as_deref() == Some("wait") {
+        options.cold_range = ColdRange::Wait;
+    }
+    section.read("trustMembership", &mut options.trust_membership);
+    section.read("onlySigned", &mut options.only_signed);
+    if section.at("fetch").get::<String>().as_deref() == Some("explicit") {
+        options.fetch = Fetch::Explicit;
+    }
+    let cache = section.at("cache");
+    options.cache = CacheBound { bytes_max: cache.at("maxBytes").get(), age_max: cache.at("maxAge").get() };
+}
+
+/// Reads what is mirrored.
+fn mirror(section: View<'_>) -> Mirror {
+    let mut mirror = Mirror::default();
+    let mut interval = Duration::ZERO;
+    section.read("pollInterval", &mut interval);
+    mirror.interval = (!interval.is_zero()).then_some(interval);
+    mirror.platforms = section.at("platforms").list();
+    section.read("syncLegacyCosignTags", &mut mirror.cosign_tags);
+    section.read("syncTimeout", &mut mirror.tag_timeout);
+    mirror.deletions_max = section.at("mirrorDeleteMax").get();
+    mirror
+}
+
 fn default_name(urls: &[String]) -> String {
     urls.first().and_then(|url| Origin::parse(url)).map(|origin| origin.name()).unwrap_or_default()
 }
@@ -128,7 +168,11 @@ fn content(section: View<'_>) -> Option<Content> {
     let (mut destination, mut strip_prefix) = (String::new(), false);
     section.read("destination", &mut destination);
     section.read("stripPrefix", &mut strip_prefix);
-    Some(Content { prefix, destination, strip_prefix })
+    let tags = section.at("tags");
+    let mut semver = false;
+    tags.read("semver", &mut semver);
+    let tags = Tags { regex: tags.at("regex").get(), exclude: tags.at("excludeRegex").get(), semver };
+    Some(Content { prefix, destination, strip_prefix, tags })
 }
 
 /// Reports names that would make two upstreams share a cache, or that cannot name a folder.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
+use super::passing::Passing;
+use super::slice::Slice;
 use super::{Fill, FillStage, Progress, Wait};
-use crate::oci::Digest;
+use crate::oci::{Digest, Hasher};
 use crate::repository::Error;
 use crate::store::{BackendError, ReadAt};
 
@@ -21,7 +23,7 @@ pub struct Filling {
     pub size: Option<u64>,
     fill: Arc<Fill>,
     generation: u32,
-    source: Arc<dyn ReadAt>,
+    source: Option<Arc<dyn ReadAt>>,
 }
 
 /// Why a body of a blob that was being fetched did not come to its end.
@@ -41,7 +43,12 @@ pub enum FillError {
 }
 
 impl Filling {
-    pub(super) fn new(size: Option<u64>, fill: Arc<Fill>, generation: u32, source: Arc<dyn ReadAt>) -> Self {
+    pub(super) fn new(
+        size: Option<u64>,
+        fill: Arc<Fill>,
+        generation: u32,
+        source: Option<Arc<dyn ReadAt>>,
+    ) -> Self {
         Self { size, fill, generation, source }
     }
 
@@ -55,7 +62,7 @@ impl Filling {
         let ended = progress.wait_for(is_over).await.map(|ended| ended.clone());
         let Ok(ended) = ended else { return Err(crate::store::Error::Abandoned.into()) };
         match (ended.stage, ended.source) {
-            (FillStage::Verified, Some(source)) => {
+            (FillStage::Verified, source) => {
                 (self.size, self.generation, self.source) = (Some(ended.written), ended.generation, source);
                 Ok(self)
             }
@@ -75,8 +82,48 @@ impl Filling {
         start: u64,
         end: Option<u64>,
     ) -> Pin<Box<dyn Stream<Item = Result<Bytes, FillError>> + Send>> {
-        let following = Following { at: start, end, filling: self };
+        let following = Following { start, at: start, end, filling: self, own: None, slice: None };
         stream::try_unfold(following, Following::next).boxed()
+    }
+}
+
+impl Filling {
+    /// Waits for bytes after `at`.
+    async fn there(&self, at: u64, end: Option<u64>) -> Result<There, FillError> {
+        if end.is_some_and(|end| at >= end) {
+            return Ok(There::End);
+        }
+        let mut progress = self.fill.progress.clone();
+        let is_telling = |progress: &Progress| {
+            progress.generation != self.generation
+                || progress.stage.is_over()
+                || limit(progress) > at
+                || is_too_late(progress, self.fill.patience)
+        };
+        let seen = progress.wait_for(is_telling).await;
+        let Ok(seen) = seen.map(|seen| seen.clone()) else { return Err(self.failed()) };
+        if seen.generation != self.generation {
+            // What this reader was sent was wrong somewhere: it must not come to an end.
+            return Err(self.failed());
+        }
+        let end = end.map_or(limit(&seen), |end| end.min(limit(&seen)));
+        match seen.stage {
+            _ if end > at => Ok(There::Upto(end, seen.passing)),
+            FillStage::Verified => Ok(There::End),
+            _ => seen.passing.map(There::Elsewhere).ok_or_else(|| self.failed()),
+        }
+    }
+
+    /// Returns the next slice of a reader who goes on alone.
+    async fn slice(&self, at: u64, end: Option<u64>) -> Result<Box<Slice>, FillError> {
+        let slice = self.fill.source.slice(at, end).await;
+        let slice = slice.ok().filter(|slice| Some(slice.size) == self.size);
+        slice.map(Box::new).ok_or_else(|| self.failed())
+    }
+
+    fn failed(&self) -> FillError {
+        let source = &self.fill.source;
+        FillError::Upstream { digest: source.digest, upstream: Arc::clone(source.upstream.name()) }
     }
 }
 
@@ -97,56 +144,113 @@ fn limit(progress: &Progress) -> u64 {
 }
 
 struct Following {
+    start: u64,
     at: u64,
     end: Option<u64>,
     filling: Filling,
+    /// The hash of what was sent, of a reader of the whole of a blob that is not kept: he is told the verdict
+    /// by nobody else once he goes on alone.
+    own: Option<Hasher>,
+    /// What a reader who was left behind goes on with.
+    slice: Option<Box<Slice>>,
+}
+
+/// What there is for a reader.
+enum There {
+    /// Bytes up to this offset, in the file or passed on.
+    Upto(u64, Option<Arc<Passing>>),
+    /// Bytes that only the upstream has.
+    Elsewhere(Arc<Passing>),
+    /// Nothing after what he has.
+    End,
 }
 
 impl Following {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, FillError> {
-        let end = match self.readable().await? {
-            Some(end) => end,
-            None => return Ok(None),
+        if self.slice.is_some() {
+            return self.next_alone().await;
+        }
+        let (end, passing) = match self.filling.there(self.at, self.end).await? {
+            There::Upto(end, passing) => (end, passing),
+            There::Elsewhere(passing) => return self.leave(&passing).await,
+            There::End => return Ok(None),
         };
-        let len = usize::try_from((end - self.at).min(CHUNK_BYTES)).expect("a chunk is small");
-        let bytes = self.filling.source.read_at(self.at, len).await?;
+        let at = self.at;
+        let len = |end: u64| usize::try_from((end - at).min(CHUNK_BYTES)).expect("a chunk is small");
+        let bytes = match passing {
+            Some(passing) if self.at >= passing.kept => {
+                self.begin_own(&passing);
+                match passing.read(self.at, len(end)) {
+                    Some(bytes) => bytes,
+                    None => return self.leave(&passing).await,
+                }
+            }
+            passing => {
+                let end = passing.map_or(end, |passing| passing.kept.min(end));
+                let source = self.filling.source.clone().ok_or_else(|| self.filling.failed())?;
+                source.read_at(at, len(end)).await?
+            }
+        };
+        if let Some(own) = &mut self.own {
+            own.update(&bytes);
+        }
         self.at += bytes.len() as u64;
         Ok(Some((bytes, self)))
     }
 
-    /// Waits for bytes after `at`, and returns where they end; `None` at the end.
-    async fn readable(&self) -> Result<Option<u64>, FillError> {
-        let Filling { fill, generation, .. } = &self.filling;
-        let failed = || FillError::Upstream { digest: fill.digest, upstream: Arc::clone(&fill.upstream) };
-        if self.end.is_some_and(|end| self.at >= end) {
+    /// Begins to hash what is sent, when the reader comes to the end of the file.
+    fn begin_own(&mut self, passing: &Passing) {
+        if self.own.is_none() && self.start == 0 && self.at == passing.kept {
+            self.own = Some(passing.hasher.clone());
+        }
+    }
+
+    /// Goes on alone. Who was sent the whole from its first byte goes on hashing; a part of a blob is one that
+    /// no digest can check.
+    async fn leave(mut self, passing: &Passing) -> Result<Option<(Bytes, Self)>, FillError> {
+        self.begin_own(passing);
+        let is_whole = self.start == 0 && self.end.is_none_or(|end| self.filling.size == Some(end));
+        if is_whole && self.own.is_none() {
+            return Err(self.filling.failed());
+        }
+        self.slice = Some(self.filling.slice(self.at, self.end).await?);
+        Box::pin(self.next_alone()).await
+    }
+
+    /// Returns the next bytes of the reader's own slices; the last ones follow his own verdict.
+    async fn next_alone(mut self) -> Result<Option<(Bytes, Self)>, FillError> {
+        let (Some(size), Some(slice)) = (self.filling.size, &mut self.slice) else {
+            return Err(self.filling.failed());
+        };
+        let end = self.end.map_or(size, |end| end.min(size));
+        if self.at >= end {
             return Ok(None);
         }
-        let mut progress = fill.progress.clone();
-        let is_telling = |progress: &Progress| {
-            progress.generation != *generation
-                || progress.stage.is_over()
-                || limit(progress) > self.at
-                || is_too_late(progress, fill.patience)
+        let piece = match slice.next().await {
+            Some(Ok(piece)) => piece,
+            Some(Err(_)) => return Err(self.filling.failed()),
+            None => {
+                self.slice = Some(self.filling.slice(self.at, Some(end)).await?);
+                return Box::pin(self.next_alone()).await;
+            }
         };
-        let seen = progress.wait_for(is_telling).await;
-        let Ok(seen) = seen.map(|seen| seen.clone()) else { return Err(failed()) };
-        if seen.generation != *generation {
-            // What this reader was sent was wrong somewhere: it must not come to an end.
-            return Err(failed());
+        self.filling.fill.source.count(&piece);
+        self.at += piece.len() as u64;
+        if let Some(own) = &mut self.own {
+            own.update(&piece);
+            let is_right = || own.clone().finish() == self.filling.fill.source.digest;
+            if self.at == size && !is_right() {
+                return Err(self.filling.failed());
+            }
         }
-        let end = self.end.map_or(limit(&seen), |end| end.min(limit(&seen)));
-        match seen.stage {
-            _ if end > self.at => Ok(Some(end)),
-            FillStage::Verified => Ok(None),
-            _ => Err(failed()),
-        }
+        Ok(Some((piece, self)))
     }
 }
 
 impl fmt::Debug for Filling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Filling")
-            .field("digest", &self.fill.digest)
+            .field("digest", &self.fill.source.digest)
             .field("size", &self.size)
             .finish_non_exhaustive()
     }

@@ -7,8 +7,21 @@
 //!
 //! A body that breaks off is resumed where it stopped, at the next url too. Between two attempts the fill
 //! waits; a reader that would wait too long is answered or cut, and the fill goes on without it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `work` | the task: attempts at every url, until the blob is there or the schedule has ended |
+//! | `staged` | what has arrived, and what a restart would find of it |
+//! | `follow` | readers |
+//! | `passing` | what the disk has no room for |
+//! | `slice`, `cold` | parts of a blob that no fill is near |
+//! | `speed` | a body that drips |
 
+mod cold;
 mod follow;
+mod passing;
+mod slice;
+mod speed;
 mod staged;
 mod work;
 
@@ -20,23 +33,39 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use super::Error;
+use super::evict::Arrivals;
+use super::service::cached;
+use super::stores::Stores;
+use crate::oci::range::RangeSpec;
 use crate::oci::{Digest, RepositoryName};
-use crate::store::{ReadAt, Store};
+use crate::store::ReadAt;
+use crate::upstream::options::ColdRange;
 use crate::upstream::{self, Upstream};
 
+pub use cold::Cold;
 pub use follow::{FillError, Filling};
+use passing::Passing;
+use slice::{Source, Turns};
 use work::Work;
 
 /// Blobs up to this size are verified before the status line, so that a bad one is a clean 502.
 pub const VERIFIED_FIRST_BYTES: u64 = 64 * 1024;
 
-/// Fills under way.
-#[derive(Debug)]
+/// Fills under way. Clones share them.
+#[derive(Debug, Clone)]
 pub(super) struct Fills {
-    store: Store,
+    stores: Stores,
     table: Arc<Mutex<HashMap<Key, Arc<Fill>>>>,
     /// Fills that wait for an attempt that no client waits for.
     waiting: Arc<Semaphore>,
+    /// Told when the process ends: what has arrived is then made durable.
+    closing: watch::Sender<bool>,
+    /// Turns at slices of blobs.
+    turns: Turns,
+    /// Told when something was stored.
+    stored: Arc<Notify>,
+    /// What was.
+    arrivals: Arc<Arrivals>,
 }
 
 /// A fill belongs to a repository, since being allowed to fetch a digest from one says nothing of
@@ -46,8 +75,7 @@ type Key = (Arc<str>, RepositoryName, Digest);
 /// One fetch of one blob.
 #[derive(Debug)]
 pub struct Fill {
-    upstream: Arc<str>,
-    digest: Digest,
+    source: Source,
     /// How long after its request a reader may still wait for an attempt to begin.
     patience: Duration,
     progress: watch::Receiver<Progress>,
@@ -72,6 +100,8 @@ struct Progress {
     /// The size, when the upstream has announced it.
     size: Option<u64>,
     source: Option<Arc<dyn ReadAt>>,
+    /// What is passed on without being kept, after the bytes of `source`.
+    passing: Option<Arc<Passing>>,
 }
 
 #[derive(Debug, Clone)]
@@ -117,8 +147,32 @@ impl Progress {
 
 impl Fills {
     /// Makes the table of fills, of which so many may wait in the background.
-    pub(super) fn new(store: Store, waiting_max: usize) -> Self {
-        Self { store, table: Arc::default(), waiting: Arc::new(Semaphore::new(waiting_max)) }
+    pub(super) fn new(stores: Stores, arrivals: Arc<Arrivals>, waiting_max: usize) -> Self {
+        Self {
+            stores,
+            table: Arc::default(),
+            waiting: Arc::new(Semaphore::new(waiting_max)),
+            closing: watch::Sender::new(false),
+            turns: Turns::default(),
+            stored: Arc::default(),
+            arrivals,
+        }
+    }
+
+    /// Waits until a fill has stored something.
+    pub(super) async fn stored(&self) {
+        self.stored.notified().await;
+    }
+
+    /// Ends all fills, and makes durable what has arrived, so that the next process goes on from it; waits
+    /// no longer than `patience`.
+    pub(super) async fn close(&self, patience: Duration) {
+        self.closing.send_replace(true);
+        let all: Vec<Arc<Fill>> = self.table().values().map(Arc::clone).collect();
+        let ends = futures_util::future::join_all(all.iter().map(|fill| fill.ended()));
+        if tokio::time::timeout(patience, ends).await.is_err() {
+            tracing::warn!("some fetches could not be put down in time; they begin again");
+        }
     }
 
     /// Joins the fill of a blob, or begins it.
@@ -138,12 +192,12 @@ impl Fills {
             written_at: Instant::now(),
             size: None,
             source: None,
+            passing: None,
         };
         let (sender, progress) = watch::channel(begun);
         let (wanted, asked_at) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Instant::now())));
         let fill = Arc::new(Fill {
-            upstream: Arc::clone(upstream.name()),
-            digest: *digest,
+            source: self.source(upstream, name, digest),
             patience: upstream.options().on_demand_timeout,
             progress,
             wanted: Arc::clone(&wanted),
@@ -152,7 +206,8 @@ impl Fills {
         table.insert(key.clone(), Arc::clone(&fill));
         let landing = Landing { table: Arc::clone(&self.table), key };
         let work = Work {
-            store: self.store.clone(),
+            store: self.stores.of_upstream(upstream.name()).clone(),
+            repository: cached(upstream, name),
             upstream: Arc::clone(upstream),
             name: name.clone(),
             digest: *digest,
@@ -160,13 +215,72 @@ impl Fills {
             wanted,
             asked_at,
             waiting: Arc::clone(&self.waiting),
+            closing: self.closing.subscribe(),
+            arrivals: Arc::clone(&self.arrivals),
         };
+        let stored = Arc::clone(&self.stored);
         tokio::spawn(async move {
             work.run().await;
             // Held until the blob is visible in the store, or else the next reader fetches again.
             drop(landing);
+            stored.notify_waiters();
         });
         fill
+    }
+
+    fn source(&self, upstream: &Arc<Upstream>, name: &RepositoryName, digest: &Digest) -> Source {
+        let key = (Arc::clone(upstream.name()), name.clone(), *digest);
+        let turns = self.turns.of(&key);
+        Source { upstream: Arc::clone(upstream), name: name.clone(), digest: *digest, turns }
+    }
+
+    /// Returns a part of a blob that is not here, unless its fill is near, or what the fill brings is to be
+    /// waited for; then `None`.
+    ///
+    /// *Errors:* that the upstream does not have it, or refuses; for anything else a fill has more patience.
+    pub(super) async fn cold(
+        &self,
+        upstream: &Arc<Upstream>,
+        name: &RepositoryName,
+        digest: &Digest,
+        part: RangeSpec,
+    ) -> Result<Option<Cold>, upstream::Error> {
+        let source = self.source(upstream, name, digest);
+        let definite = |error: &upstream::Error| {
+            matches!(error, upstream::Error::NotFound { .. } | upstream::Error::Denied { .. })
+        };
+        let (start, end, mut size) = match part {
+            RangeSpec::From(start) => (start, None, None),
+            RangeSpec::FromTo(start, last) => (start, last.checked_add(1), None),
+            RangeSpec::Last(count) => match upstream.blob_size(name, digest).await {
+                Ok(size) => (size.saturating_sub(count), Some(size), Some(size)),
+                Err(error) if definite(&error) => return Err(error),
+                Err(_) => return Ok(None),
+            },
+        };
+        if upstream.options().cold_range == ColdRange::Wait || self.is_near(&source, start) {
+            return Ok(None);
+        }
+        let first = match source.slice(start, end).await {
+            Ok(slice) => Some(slice),
+            Err(error) if definite(&error) => return Err(error),
+            // It begins after the end: how large the blob is, is to be told.
+            Err(upstream::Error::Status { status: 416, .. }) if size.is_none() => {
+                size = upstream.blob_size(name, digest).await.ok();
+                None
+            }
+            Err(_) => return Ok(None),
+        };
+        let Some(size) = size.or(first.as_ref().map(|slice| slice.size)) else { return Ok(None) };
+        Ok(Some(Cold::new(size, self.clone(), source, first)))
+    }
+
+    /// Says whether a reader from this offset had better follow the fill, which is begun if there is none.
+    fn is_near(&self, source: &Source, at: u64) -> bool {
+        let wait = source.upstream.options().range_wait;
+        let key = (Arc::clone(source.upstream.name()), source.name.clone(), source.digest);
+        let written = self.table().get(&key).map_or(0, |fill| fill.progress.borrow().written);
+        at <= written.saturating_add(wait)
     }
 
     /// Returns the fill of a blob for another repository of its upstream, unless there is one for this.
@@ -235,8 +349,8 @@ impl Fill {
             (FillStage::Failed(error) | FillStage::Waiting(Wait { error, .. }), _) => {
                 Err(Error::Upstream((*error).clone()))
             }
-            (FillStage::Verified, Some(source)) => Ok(filling(Some(progress.written), source)),
-            (FillStage::Receiving, Some(source)) => Ok(filling(progress.size, source)),
+            (FillStage::Verified, source) => Ok(filling(Some(progress.written), source)),
+            (FillStage::Receiving, source) => Ok(filling(progress.size, source)),
             _ => Err(crate::store::Error::Abandoned.into()),
         }
     }

@@ -9,23 +9,27 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
-use super::staged::Staged;
+use super::speed::Speed;
+use super::staged::{Staged, TakenIn};
 use super::{FillStage, Progress, Wait};
 use crate::oci::{Digest, RepositoryName};
 use crate::repository::Error;
 use crate::repository::attempts::{count_retry, next_wait};
-use crate::repository::service::cached;
-use crate::store::Store;
+use crate::repository::evict::Arrivals;
+use crate::store::{RepositoryKey, Store};
 use crate::upstream::error::{Phase, Wrong};
 use crate::upstream::{self, Fault, RemoteBlob, Upstream, Worst};
 
 /// Pieces of an upstream's body that are written together; each is at most one read of a socket.
 const PIECES_AT_ONCE: usize = 16;
-/// Over which time a body's speed is measured: a drip never trips the limit for a single piece.
-const THROUGHPUT_WINDOW: Duration = Duration::from_secs(30);
+
+/// How a fill has ended whose blob the disk had no room for.
+const PASSED_ON: &str = "passed_on";
 
 pub(super) struct Work {
     pub(super) store: Store,
+    /// The repository in which the blob is cached.
+    pub(super) repository: RepositoryKey,
     pub(super) upstream: Arc<Upstream>,
     pub(super) name: RepositoryName,
     pub(super) digest: Digest,
@@ -34,6 +38,8 @@ pub(super) struct Work {
     /// When the blob was last asked for.
     pub(super) asked_at: Arc<Mutex<Instant>>,
     pub(super) waiting: Arc<Semaphore>,
+    pub(super) closing: watch::Receiver<bool>,
+    pub(super) arrivals: Arc<Arrivals>,
 }
 
 /// What is known between two attempts.
@@ -55,16 +61,21 @@ impl Work {
             return;
         }
         let (mut known, begun) = (Known::default(), Instant::now());
-        let outcome = match self.persist(&mut known).await {
-            Ok(()) => {
+        self.take_up(&mut known).await;
+        let outcome = match self.persist_while_open(&mut known).await {
+            Some(Ok(())) => {
                 self.progress.send_modify(|progress| progress.stage = FillStage::Verified);
                 self.commit(&mut known).await
             }
-            Err(error) => self.fail(error),
+            Some(Err(error)) => self.fail(error),
+            None => {
+                self.progress.send_modify(|progress| progress.stage = FillStage::Broken);
+                "put_down"
+            }
         };
         let received = known.staged.as_ref().map_or(0, Staged::len);
         if let Some(staged) = known.staged.take() {
-            staged.discard().await;
+            self.put_down(staged, known.announced, outcome).await;
         }
         tracing::info!(upstream.name = %self.upstream.name(), repo.name = %self.name, blob.digest = %self.digest,
             blob.bytes = received.max(self.progress.borrow().written), fill.outcome = outcome,
@@ -72,6 +83,48 @@ impl Work {
         metrics::counter!("wharfinger_fills_total",
             "upstream" => self.upstream.name().to_string(), "outcome" => outcome)
         .increment(1);
+    }
+
+    /// Goes on with what an earlier fill, perhaps of an earlier process, has left.
+    async fn take_up(&self, known: &mut Known) {
+        match Staged::take_up(&self.store, &self.repository, &self.digest).await {
+            Ok(Some((staged, size))) => {
+                metrics::counter!("wharfinger_fills_taken_up_total",
+                    "upstream" => self.upstream.name().to_string())
+                .increment(1);
+                (known.staged, known.announced) = (Some(staged), size);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(blob.digest = %self.digest, error = &error as &dyn std::error::Error,
+                "what was fetched before could not be read; it is fetched again");
+            }
+        }
+    }
+
+    /// Keeps what has arrived for the next fill of the blob, unless nothing of it can be of use.
+    async fn put_down(&self, mut staged: Staged, size: Option<u64>, outcome: &'static str) {
+        // All of it under a wrong length is as wrong as another body.
+        let is_part = staged.len() > 0 && staged.digest() != self.digest;
+        let is_of_use = is_part && !self.is_passing() && !matches!(outcome, "not_stored" | "storage_error");
+        if !is_of_use {
+            return staged.discard().await;
+        }
+        if let Err(error) = staged.park(size).await {
+            tracing::warn!(blob.digest = %self.digest, error = &error as &dyn std::error::Error,
+                "what was fetched so far could not be kept");
+            staged.discard().await;
+        }
+    }
+
+    /// Makes attempts while the process runs; `None` when it ends.
+    async fn persist_while_open(&self, known: &mut Known) -> Option<Result<(), Error>> {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|is_closing| *is_closing) => None,
+            outcome = self.persist(known) => Some(outcome),
+        }
     }
 
     fn fail(&self, error: Error) -> &'static str {
@@ -93,7 +146,7 @@ impl Work {
     }
 
     async fn is_stored(&self) -> bool {
-        let stored = self.store.open_blob(&cached(&self.upstream, &self.name), &self.digest).await;
+        let stored = self.store.open_blob(&self.repository, &self.digest).await;
         let Ok(Some(content)) = stored else { return false };
         self.progress.send_modify(|progress| {
             progress.size = Some(content.size());
@@ -114,6 +167,10 @@ impl Work {
                 Err(Error::Upstream(error)) => error,
                 Err(error) => return Err(error),
             };
+            if self.is_passing() {
+                // Nothing to go on from is kept; who reads goes on alone.
+                return Err(error.into());
+            }
             failed += 1;
             let Some(wait) = next_wait(&error, failed, options) else { return Err(error.into()) };
             count_retry(self.upstream.name());
@@ -173,7 +230,7 @@ impl Work {
             }
             match self.ask_url(index, known).await {
                 Ok(()) => return Ok(()),
-                Err(Error::Upstream(error)) => worst.add(&self.upstream, error),
+                Err(Error::Upstream(error)) if !self.is_passing() => worst.add(&self.upstream, error),
                 Err(error) => return Err(error),
             }
         }
@@ -189,7 +246,7 @@ impl Work {
         loop {
             match self.receive_from(index, known).await {
                 Ok(()) => return Ok(()),
-                Err(error) if !is_wrong(&error) => return Err(error),
+                Err(error) if self.is_passing() || !is_wrong(&error) => return Err(error),
                 Err(error) => {
                     let was_alone = known.staged.as_ref().is_none_or(|staged| staged.sources.len() <= 1);
                     self.begin_anew(known).await;
@@ -230,6 +287,9 @@ impl Work {
         let (staged, size) = self.staged(known, index, remote.size).await?;
         let skip = staged.len() - remote.start;
         self.receive(RemoteBlob { size, ..remote }, skip, staged).await?;
+        if self.is_passing() {
+            return Ok(());
+        }
         match size {
             Some(size) if staged.len() < size => Err(self.broken()),
             Some(size) if staged.len() > size => Err(self.wrong(Wrong::Length)),
@@ -248,9 +308,8 @@ impl Work {
     ) -> Result<(&'k mut Staged, Option<u64>), Error> {
         let staged = match known.staged.take() {
             Some(staged) => staged,
-            None => Staged::open(&self.store, self.digest.algorithm()).await?,
+            None => Staged::begin(&self.store, &self.repository, &self.digest).await?,
         };
-        debug_assert_eq!(staged.algorithm(), self.digest.algorithm(), "the hash is that of the digest");
         let is_other = known.announced.is_some() && size.is_some() && known.announced != size;
         let staged = known.staged.insert(staged);
         staged.sources.insert(index);
@@ -269,7 +328,7 @@ impl Work {
             progress.generation = known.generation;
             progress.written = staged.len();
             progress.size = size;
-            progress.source = Some(staged.stage().reader());
+            progress.source = staged.reader();
         });
         Ok((staged, size))
     }
@@ -304,10 +363,13 @@ impl Work {
                 return Err(self.wrong(Wrong::Length));
             }
             if len > 0 {
-                staged.take_in(good).await?;
-                metrics::counter!("wharfinger_fills_bytes_total",
-                    "upstream" => self.upstream.name().to_string())
-                .increment(len);
+                self.count(len);
+                if staged.take_in(good.clone(), size).await? == TakenIn::NoRoom {
+                    let rest = futures_util::stream::iter(good.into_iter().map(Ok))
+                        .chain(futures_util::stream::iter(fault.map(Err)))
+                        .chain(body.flat_map(futures_util::stream::iter));
+                    return self.pass_on(rest.boxed(), staged, size).await;
+                }
                 self.progress.send_modify(|progress| {
                     progress.written = staged.len();
                     progress.written_at = Instant::now();
@@ -324,25 +386,40 @@ impl Work {
         Ok(())
     }
 
-    fn wrong(&self, reason: Wrong) -> Error {
+    fn is_passing(&self) -> bool {
+        self.progress.borrow().passing.is_some()
+    }
+
+    fn count(&self, bytes: u64) {
+        metrics::counter!("wharfinger_fills_bytes_total", "upstream" => self.upstream.name().to_string())
+            .increment(bytes);
+    }
+
+    pub(super) fn wrong(&self, reason: Wrong) -> Error {
         upstream::Error::wrong(self.upstream.label(), reason).into()
     }
 
-    fn broken(&self) -> Error {
+    pub(super) fn broken(&self) -> Error {
         let upstream = Arc::clone(self.upstream.label());
         upstream::Error::Unreachable { upstream, fault: Fault::Incomplete }.into()
     }
 
-    fn slow(&self) -> Error {
+    pub(super) fn slow(&self) -> Error {
         upstream::Error::Timeout { upstream: Arc::clone(self.upstream.label()), phase: Phase::Body }.into()
     }
 
     /// Stores what was verified; readers have it all, so a failure costs another fetch.
     async fn commit(&self, known: &mut Known) -> &'static str {
+        if self.is_passing() {
+            return PASSED_ON;
+        }
         let Some(staged) = known.staged.take() else { return "not_stored" };
-        let repository = cached(&self.upstream, &self.name);
-        match self.store.commit_blob(staged.into_stage(), &repository, &self.digest).await {
-            Ok(()) => "stored",
+        let len = staged.len();
+        match staged.commit(&self.repository, &self.digest).await {
+            Ok(()) => {
+                self.arrivals.add(self.upstream.name(), len);
+                "stored"
+            }
             Err(error) => {
                 tracing::error!(repo.name = %self.name, blob.digest = %self.digest,
                     error = &error as &dyn std::error::Error, "a fetched blob could not be stored");
@@ -374,41 +451,9 @@ fn skipped(pieces: Vec<Bytes>, skip: &mut u64) -> Vec<Bytes> {
     rest
 }
 
-/// Watches that a body does not drip.
-struct Speed {
-    least: u64,
-    seen: u64,
-    until: Instant,
-}
-
-impl Speed {
-    fn new(bytes_a_second: u64) -> Self {
-        let least = bytes_a_second.saturating_mul(THROUGHPUT_WINDOW.as_secs());
-        Self { least, seen: 0, until: Instant::now() + THROUGHPUT_WINDOW }
-    }
-
-    fn count(&mut self, bytes: u64) {
-        self.seen = self.seen.saturating_add(bytes);
-    }
-
-    /// Waits for something, while the body is fast enough.
-    ///
-    /// *Errors:* too little came in a whole window.
-    async fn watch<T>(&mut self, something: impl Future<Output = T>) -> Result<T, ()> {
-        tokio::pin!(something);
-        loop {
-            match tokio::time::timeout_at(self.until, &mut something).await {
-                Ok(something) => return Ok(something),
-                Err(_) if self.seen < self.least => return Err(()),
-                Err(_) => (self.seen, self.until) = (0, Instant::now() + THROUGHPUT_WINDOW),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    //! Goal: what was received is not received twice, and a drip is a failure. Method: tables, paused time.
+    //! Goal: what was received is not received twice. Method: a table.
 
     use super::*;
 
@@ -422,20 +467,5 @@ mod tests {
             let rest = skipped(pieces, &mut remaining).concat();
             assert_eq!((String::from_utf8(rest).unwrap().as_str(), remaining), (expect, left), "{skip}");
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_drip_is_too_slow_and_a_pause_is_not() {
-        let drip = async |bytes: u64, every: u64, pieces: u32| {
-            let mut speed = Speed::new(1024);
-            for _ in 0..pieces {
-                speed.watch(tokio::time::sleep(Duration::from_secs(every))).await?;
-                speed.count(bytes);
-            }
-            Ok::<(), ()>(())
-        };
-        assert_eq!(drip(1, 10, 10).await, Err(()));
-        assert_eq!(drip(40 * 1024, 29, 10).await, Ok(()));
-        assert_eq!(drip(1024, 1, 100).await, Ok(()));
     }
 }

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use wharfinger::backend::disk::{Disk, DiskFile, Stat};
+use wharfinger::backend::disk::{Disk, DiskFile, Space, Stat};
 
 use super::cut::cut_everywhere;
 use super::recovery::all_are_wanted;
@@ -123,6 +123,10 @@ impl Disk for WrongDisk {
 
     fn entries(&self, path: &str) -> io::Result<Vec<String>> {
         self.below.entries(path)
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        self.below.space()
     }
 
     fn stat(&self, path: &str) -> io::Result<Stat> {

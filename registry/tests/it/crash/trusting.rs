@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use wharfinger::backend::disk::{Disk, DiskFile, Stat};
+use wharfinger::backend::disk::{Disk, DiskFile, Space, Stat};
 use wharfinger::backend::fs::FsBackend;
 use wharfinger::backend::{Backend, Content, Error, Key, Outcome, Stage, When};
 
@@ -60,6 +60,10 @@ impl Backend for Unsettled {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         self.0.sweep(key).await
+    }
+
+    async fn space(&self) -> Result<Option<Space>, Error> {
+        self.0.space().await
     }
 }
 
@@ -130,6 +134,10 @@ impl Disk for Trusting {
 
     fn entries(&self, path: &str) -> io::Result<Vec<String>> {
         self.below.entries(path)
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        self.below.space()
     }
 
     fn stat(&self, path: &str) -> io::Result<Stat> {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use wharfinger::backend::disk::{Disk, DiskFile, Stat};
+use wharfinger::backend::disk::{Disk, DiskFile, Space, Stat};
 use wharfinger::backend::memory::MemoryDisk;
 
 /// The disk. Clones share it.
@@ -227,6 +227,10 @@ impl Disk for Turns {
         let entries = self.0.below.entries(path);
         self.give_turn();
         entries
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        self.0.below.space()
     }
 
     fn stat(&self, path: &str) -> io::Result<Stat> {

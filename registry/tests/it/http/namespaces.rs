@@ -9,7 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 use wharfinger::clock::Clock;
-use wharfinger::upstream::options::{Content, Options};
+use wharfinger::upstream::options::{Content, Options, Tags};
 use wharfinger::upstream::transport::{Request, Response};
 use wharfinger::upstream::{Fault, Routes, Transport, Upstream};
 
@@ -45,7 +45,12 @@ impl Transport for Origin {
 async fn with_upstream(prefix: &str) -> (Client, Arc<Origin>) {
     let origin = Arc::new(Origin::default());
     let options = Options {
-        content: vec![Content { prefix: prefix.to_owned(), destination: String::new(), strip_prefix: false }],
+        content: vec![Content {
+            prefix: prefix.to_owned(),
+            destination: String::new(),
+            strip_prefix: false,
+            tags: Tags::default(),
+        }],
         name: "example".to_owned(),
         urls: vec![format!("https://{HOST}")],
         on_demand: true,

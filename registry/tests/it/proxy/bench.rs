@@ -107,13 +107,18 @@ pub(crate) fn upstream(name: &str, urls: &[&str]) -> Options {
 
 /// Opens a registry in memory in front of upstreams.
 pub(crate) async fn registry(upstreams: Vec<Options>, clock: &Clock) -> Client {
+    Registry { routes: routes(upstreams, clock), clock: clock.clone(), ..Registry::default() }.open().await
+}
+
+/// Makes the routes to upstreams.
+pub(crate) fn routes(upstreams: Vec<Options>, clock: &Clock) -> Routes {
     let mut routes = Routes::default();
     for options in upstreams {
         let transport = Arc::new(ReqwestTransport::new(&options).unwrap());
         let upstream = Arc::new(Upstream::new(options.clone(), transport, clock.clone()));
         routes.add(upstream, &options).unwrap();
     }
-    Registry { routes, clock: clock.clone(), ..Registry::default() }.open().await
+    routes
 }
 
 /// Returns the path of a blob of [`REPO`].

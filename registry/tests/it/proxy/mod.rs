@@ -21,16 +21,31 @@
 //! | `statuses` | what the client is told of each upstream failure |
 //! | `routing` | which upstream, if any, is asked |
 //! | `accounts` | upstreams that ask who is there |
+//! | `cold` | ranges of blobs that are not here |
+//! | `parked` | fetches that go on after a restart |
+//! | `full` | disks that have no room |
+//! | `bounds` | what is cached goes when there is too much |
+//! | `purge` | what is cached goes when somebody wants it |
+//! | `stores` | stores of their own |
+//! | `mirror` | what is fetched before anybody asks, and only what is signed |
+//! | `names` | canonical names, and the right to have an upstream asked |
 //! | `sharing` | one blob in several repositories of an upstream |
 //! | `secrets` | what an upstream gets to see |
 
 mod accounts;
 mod adopt;
 mod bench;
+mod bounds;
+mod cold;
+mod full;
 mod lists;
+mod mirror;
+mod names;
 mod outage;
+mod parked;
 mod policies;
 mod pull;
+mod purge;
 mod resume;
 mod retries;
 mod routing;
@@ -38,6 +53,7 @@ mod scripted;
 mod secrets;
 mod sharing;
 mod statuses;
+mod stores;
 mod stream;
 mod wrong_blobs;
 mod wrong_manifests;

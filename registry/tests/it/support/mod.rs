@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -17,13 +18,17 @@ use wharfinger::clock::Clock;
 use wharfinger::http::App;
 use wharfinger::http::options::Options;
 use wharfinger::oci::{Algorithm, Hasher};
-use wharfinger::repository::Repositories;
+use wharfinger::repository::{Repositories, Stores};
 use wharfinger::store::{self, Store};
 use wharfinger::upstream::Routes;
 
 /// Everything a registry in this process is made of; the defaults are those of `serve --memory`.
 pub(crate) struct Registry {
     pub(crate) disk: Arc<dyn Disk>,
+    /// Disks of stores of their own, by the first component of hosted names.
+    pub(crate) disks_by_component: Vec<(String, Arc<dyn Disk>)>,
+    /// The same by the upstream's name.
+    pub(crate) disks_by_upstream: Vec<(String, Arc<dyn Disk>)>,
     pub(crate) http: Options,
     pub(crate) store: store::options::Options,
     pub(crate) auth: auth::options::Options,
@@ -36,6 +41,8 @@ impl Default for Registry {
     fn default() -> Self {
         Self {
             disk: Arc::new(MemoryDisk::new()),
+            disks_by_component: Vec::new(),
+            disks_by_upstream: Vec::new(),
             http: Options::default(),
             store: store::options::Options::default(),
             auth: auth::options::Options::default(),
@@ -49,11 +56,29 @@ impl Default for Registry {
 impl Registry {
     /// Opens it.
     pub(crate) async fn open(self) -> Client {
-        let backend = FsBackend::open(self.disk, Durability::Synced).await.unwrap();
-        let store = Store::open(Arc::new(backend), self.store, self.clock.clone()).await.unwrap();
-        let repositories = Repositories::new(store, self.routes, self.repositories, self.clock);
-        Client(App::new(repositories, Access::new(self.auth).unwrap(), self.http))
+        self.open_both().await.0
     }
+
+    /// Opens it, and returns its repositories beside its client, for what no client can ask for.
+    pub(crate) async fn open_both(self) -> (Client, Repositories) {
+        let main = open_store(self.disk, &self.store, &self.clock).await;
+        let (mut by_component, mut by_upstream) = (HashMap::new(), HashMap::new());
+        for (component, disk) in self.disks_by_component {
+            by_component.insert(component, open_store(disk, &self.store, &self.clock).await);
+        }
+        for (upstream, disk) in self.disks_by_upstream {
+            by_upstream.insert(upstream, open_store(disk, &self.store, &self.clock).await);
+        }
+        let stores = Stores::new(main, by_component, by_upstream);
+        let repositories = Repositories::new(stores, self.routes, self.repositories, self.clock);
+        let client = Client(App::new(repositories.clone(), Access::new(self.auth).unwrap(), self.http));
+        (client, repositories)
+    }
+}
+
+async fn open_store(disk: Arc<dyn Disk>, options: &store::options::Options, clock: &Clock) -> Store {
+    let backend = FsBackend::open(disk, Durability::Synced).await.unwrap();
+    Store::open(Arc::new(backend), options.clone(), clock.clone()).await.unwrap()
 }
 
 /// Sends requests to a registry in this process, through its real dispatch.

@@ -1,0 +1,331 @@
+//! Keeping what is cached of an upstream within its bound (`cache`).
+//!
+//! The unit is a manifest, the one least recently pulled first; its blobs go when no cached manifest of their
+//! repository needs them. Bytes that several repositories share count once for their upstream. What was pushed
+//! is never touched, nor what was mirrored; what is being read is read to its end.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Repositories;
+use super::service::cached;
+use crate::clock::Timestamp;
+use crate::oci::{Digest, RepositoryName};
+use crate::store::cached::{Cached, CachedManifest};
+use crate::store::{self, RepositoryKey};
+use crate::upstream::Upstream;
+use crate::upstream::options::CacheBound;
+
+/// How full a cache is after bytes had to go, in percent of its bound: so that not every fetch makes some go.
+const FULL_AFTERWARDS_PERCENT: u64 = 90;
+/// How often the age of what is cached is looked at, at most and at least.
+const AGE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+const AGE_INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// Bytes that have come into each cache since it was last looked through.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals(Mutex<HashMap<Arc<str>, u64>>);
+
+impl Arrivals {
+    pub(super) fn add(&self, upstream: &Arc<str>, bytes: u64) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *table.entry(Arc::clone(upstream)).or_default() += bytes;
+    }
+
+    fn take(&self, upstream: &str) -> u64 {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.get_mut(upstream).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+/// What is to go of one repository.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Going {
+    manifests: Vec<Digest>,
+    blobs: Vec<Digest>,
+}
+
+impl Repositories {
+    /// Keeps every cache within its bound, for as long as it is awaited.
+    pub async fn keep_within_bounds(&self) {
+        let bounded: Vec<Arc<Upstream>> =
+            self.0.routes.all().filter(|it| it.options().cache.is_bound()).cloned().collect();
+        let ages = bounded.iter().filter_map(|it| it.options().cache.age_max);
+        let interval =
+            ages.min().map_or(AGE_INTERVAL_MAX, |age| (age / 10).clamp(AGE_INTERVAL_MIN, AGE_INTERVAL_MAX));
+        // What is known of each cache's size; nothing at first.
+        let mut sizes: HashMap<Arc<str>, u64> = HashMap::new();
+        let mut looked_at = tokio::time::Instant::now();
+        while !bounded.is_empty() {
+            let is_due = looked_at.elapsed() >= interval;
+            if is_due {
+                looked_at = tokio::time::Instant::now();
+            }
+            for upstream in &bounded {
+                let (name, bound) = (upstream.name(), upstream.options().cache);
+                let size = sizes.get(name).map(|size| size + self.0.arrivals.take(name));
+                let is_over = size.is_none_or(|size| bound.bytes_max.is_some_and(|max| size > max));
+                if is_over || (is_due && bound.age_max.is_some()) {
+                    let evicted = self.evict(upstream).await;
+                    match evicted {
+                        Ok(left) => drop(sizes.insert(Arc::clone(name), left)),
+                        Err(error) => tracing::warn!(upstream.name = %name,
+                            error = &error as &dyn std::error::Error, "a cache could not be looked through"),
+                    }
+                } else if let Some(size) = size {
+                    sizes.insert(Arc::clone(name), size);
+                }
+            }
+            tokio::select! {
+                () = self.0.fills.stored() => {}
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    /// Brings the cache of an upstream within its bound, and returns how many bytes it has then.
+    ///
+    /// *Errors:* those of the store; some may have gone.
+    pub async fn evict(&self, upstream: &Upstream) -> Result<u64, store::Error> {
+        let (name, store) = (upstream.name(), self.0.stores.of_upstream(upstream.name()));
+        let mut all = HashMap::new();
+        for repository in store.cached_repositories(name).await? {
+            let mut content = store.cached(&cached(upstream, &repository)).await?;
+            for manifest in &mut content.manifests {
+                let pulled = self.0.pulls.find(&(Arc::clone(name), repository.clone(), manifest.digest));
+                manifest.used_at = pulled.map_or(manifest.used_at, |at| at.max(manifest.used_at));
+            }
+            all.insert(repository, content);
+        }
+        let going = plan(&all, upstream.options().cache, self.0.clock.now());
+        for (repository, going) in &going {
+            self.remove(&cached(upstream, repository), going).await?;
+            take_out(all.get_mut(repository), going);
+            metrics::counter!("wharfinger_cache_evictions_total", "upstream" => name.to_string())
+                .increment(going.manifests.len() as u64);
+        }
+        self.collect(upstream, going.values(), &all).await?;
+        let left = size(&all);
+        metrics::gauge!("wharfinger_cache_bytes", "upstream" => name.to_string())
+            .set(f64::from(u32::try_from(left / 1024).unwrap_or(u32::MAX)) * 1024.0);
+        Ok(left)
+    }
+
+    /// Removes everything that is cached of a repository of an upstream; says whether there was anything.
+    pub(super) async fn purge(
+        &self,
+        upstream: &Upstream,
+        repository: &RepositoryName,
+    ) -> Result<bool, store::Error> {
+        let (key, store) = (cached(upstream, repository), self.0.stores.of_upstream(upstream.name()));
+        let content = store.cached(&key).await?;
+        let going = Going {
+            manifests: content.manifests.iter().map(|manifest| manifest.digest).collect(),
+            blobs: content.blobs.keys().copied().collect(),
+        };
+        for tag in store.tags(&key).await?.iter().filter_map(|tag| crate::oci::Tag::parse(tag).ok()) {
+            store.remove_cached_tag(&key, &tag).await?;
+        }
+        self.remove(&key, &going).await?;
+        self.collect_gone(upstream, &[going]).await?;
+        Ok(!content.manifests.is_empty() || !content.blobs.is_empty())
+    }
+
+    /// Takes blobs that no cached manifest of the repository needs out of it, and removes what nothing links.
+    pub(super) async fn trim(
+        &self,
+        upstream: &Upstream,
+        repository: &RepositoryName,
+        also: Vec<Digest>,
+    ) -> Result<(), store::Error> {
+        let (key, store) = (cached(upstream, repository), self.0.stores.of_upstream(upstream.name()));
+        let content = store.cached(&key).await?;
+        let blobs = unneeded(&content, &HashSet::new());
+        let going = Going { manifests: Vec::new(), blobs };
+        self.remove(&key, &going).await?;
+        self.collect_gone(upstream, &[going, Going { manifests: also, blobs: Vec::new() }]).await
+    }
+
+    async fn remove(&self, repository: &RepositoryKey, going: &Going) -> Result<(), store::Error> {
+        let store = self.0.stores.of(repository);
+        for digest in &going.manifests {
+            store.remove_cached_manifest(repository, digest).await?;
+        }
+        store.remove_cached_blobs(repository, going.blobs.iter().copied()).await
+    }
+
+    async fn collect_gone(&self, upstream: &Upstream, gone: &[Going]) -> Result<(), store::Error> {
+        let store = self.0.stores.of_upstream(upstream.name());
+        let mut left = HashMap::new();
+        for repository in store.cached_repositories(upstream.name()).await? {
+            let content = store.cached(&cached(upstream, &repository)).await?;
+            left.insert(repository, content);
+        }
+        self.collect(upstream, gone.iter(), &left).await
+    }
+
+    /// Removes the content of what has gone that nothing links any more.
+    async fn collect<'a>(
+        &self,
+        upstream: &Upstream,
+        gone: impl Iterator<Item = &'a Going> + Send,
+        left: &HashMap<RepositoryName, Cached>,
+    ) -> Result<(), store::Error> {
+        let store = self.0.stores.of_upstream(upstream.name());
+        let is_left = |digest: &Digest| left.values().any(|content| content.blobs.contains_key(digest));
+        let mut digests = Vec::new();
+        for going in gone {
+            for digest in going.blobs.iter().filter(|digest| !is_left(digest)) {
+                store.forget_held(upstream.name(), digest).await?;
+            }
+            digests.extend(going.manifests.iter().chain(&going.blobs));
+        }
+        let freed = store.collect(digests).await?;
+        if freed > 0 {
+            tracing::info!(upstream.name = %upstream.name(), bytes.freed = freed, "cached content was removed");
+        }
+        Ok(())
+    }
+
+    /// Notes that a cached manifest was pulled, where that decides what goes first.
+    pub(super) fn note_pull(&self, upstream: &Upstream, name: &RepositoryName, digest: Digest) {
+        if !upstream.options().cache.is_bound() {
+            return;
+        }
+        let now = self.0.clock.now();
+        let key = (Arc::clone(upstream.name()), name.clone(), digest);
+        if self.0.pulls.set(key, now) {
+            let (stores, repository) = (self.0.stores.clone(), cached(upstream, name));
+            tokio::spawn(async move {
+                if let Err(error) = stores.of(&repository).note_pull(&repository, &digest, now).await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "when a manifest was pulled could not be written down; a restart makes it older"
+                    );
+                }
+            });
+        }
+    }
+}
+
+/// Returns how many bytes a cache has, each digest once.
+fn size(all: &HashMap<RepositoryName, Cached>) -> u64 {
+    let mut sizes: HashMap<Digest, u64> = HashMap::new();
+    for content in all.values() {
+        sizes.extend(content.blobs.iter().map(|(digest, size)| (*digest, *size)));
+        sizes.extend(content.manifests.iter().map(|manifest| (manifest.digest, manifest.size)));
+    }
+    sizes.values().sum()
+}
+
+/// Returns the blobs that no manifest needs, but for those that go.
+fn unneeded(content: &Cached, going: &HashSet<Digest>) -> Vec<Digest> {
+    let staying = content.manifests.iter().filter(|manifest| !going.contains(&manifest.digest));
+    let needed: HashSet<&Digest> = staying.flat_map(|manifest| &manifest.references).collect();
+    content.blobs.keys().filter(|digest| !needed.contains(digest)).copied().collect()
+}
+
+/// Decides what goes.
+fn plan(
+    all: &HashMap<RepositoryName, Cached>,
+    bound: CacheBound,
+    now: Timestamp,
+) -> HashMap<RepositoryName, Going> {
+    let mut oldest: Vec<(&RepositoryName, &CachedManifest)> = all
+        .iter()
+        .flat_map(|(name, content)| content.manifests.iter().map(move |manifest| (name, manifest)))
+        .filter(|(_, manifest)| !manifest.is_mirrored)
+        .collect();
+    oldest.sort_by_key(|(name, manifest)| (manifest.used_at, *name, manifest.digest));
+    let is_too_old =
+        |it: &CachedManifest| bound.age_max.is_some_and(|age_max| now.since(it.used_at) > age_max);
+    let mut ledger = Ledger::new(all);
+    let max = bound.bytes_max.unwrap_or(u64::MAX);
+    let is_full = ledger.bytes > max;
+    let enough = max / 100 * FULL_AFTERWARDS_PERCENT;
+    if is_full {
+        for name in all.keys() {
+            ledger.drop_unneeded(name);
+        }
+    }
+    for (name, manifest) in oldest {
+        if is_too_old(manifest) || (is_full && ledger.bytes > enough) {
+            ledger.drop_manifest(name, manifest);
+        }
+    }
+    ledger.going
+}
+
+/// What is left of a cache while it is decided what goes.
+struct Ledger<'a> {
+    all: &'a HashMap<RepositoryName, Cached>,
+    going: HashMap<RepositoryName, Going>,
+    /// How often each digest is there, and its size.
+    held: HashMap<Digest, (usize, u64)>,
+    /// How many of a repository's manifests need a blob.
+    needed: HashMap<(&'a RepositoryName, Digest), usize>,
+    bytes: u64,
+}
+
+impl<'a> Ledger<'a> {
+    fn new(all: &'a HashMap<RepositoryName, Cached>) -> Self {
+        let (mut held, mut needed): (HashMap<Digest, (usize, u64)>, HashMap<_, usize>) = Default::default();
+        for (name, content) in all {
+            let manifests = content.manifests.iter().map(|manifest| (manifest.digest, manifest.size));
+            for (digest, size) in content.blobs.iter().map(|(digest, size)| (*digest, *size)).chain(manifests)
+            {
+                held.entry(digest).or_insert((0, size)).0 += 1;
+            }
+            for reference in content.manifests.iter().flat_map(|manifest| &manifest.references) {
+                *needed.entry((name, *reference)).or_default() += 1;
+            }
+        }
+        Self { all, going: HashMap::new(), held, needed, bytes: size(all) }
+    }
+
+    fn drop_manifest(&mut self, name: &'a RepositoryName, manifest: &CachedManifest) {
+        self.going.entry(name.clone()).or_default().manifests.push(manifest.digest);
+        self.release(&manifest.digest);
+        for reference in &manifest.references {
+            let count = self.needed.entry((name, *reference)).or_default();
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.drop_blob(name, reference);
+            }
+        }
+    }
+
+    fn drop_unneeded(&mut self, name: &'a RepositoryName) {
+        for digest in unneeded(&self.all[name], &HashSet::new()) {
+            self.drop_blob(name, &digest);
+        }
+    }
+
+    fn drop_blob(&mut self, name: &'a RepositoryName, digest: &Digest) {
+        let is_here = self.all[name].blobs.contains_key(digest);
+        let going = self.going.entry(name.clone()).or_default();
+        if is_here && !going.blobs.contains(digest) {
+            going.blobs.push(*digest);
+            self.release(digest);
+        }
+    }
+
+    fn release(&mut self, digest: &Digest) {
+        if let Some((count, size)) = self.held.get_mut(digest) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.bytes = self.bytes.saturating_sub(*size);
+            }
+        }
+    }
+}
+
+fn take_out(content: Option<&mut Cached>, going: &Going) {
+    let Some(content) = content else { return };
+    content.manifests.retain(|manifest| !going.manifests.contains(&manifest.digest));
+    content.blobs.retain(|digest, _| !going.blobs.contains(digest));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! Mirroring: what an upstream has is fetched every so often (`pollInterval`), before anybody asks for it.
+//!
+//! It goes through the same fills and questions as pulls do, so what is here is not fetched again, and a run
+//! that was broken off goes on where it stopped. One tag that cannot be had does not keep the others. What was
+//! mirrored is exempt from the cache's bound.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::attempts::Question;
+use super::blobs::PulledBlob;
+use super::service::cached;
+use super::{Error, Repositories};
+use crate::oci::{Descriptor, Digest, Manifest, Reference, Tag};
+use crate::store::manifests::StoredManifest;
+use crate::upstream::lists::TAGS_MAX;
+use crate::upstream::mirror::{TagFilter, cosign_tags};
+use crate::upstream::options::OnRefusal;
+use crate::upstream::{self, Asking, Candidate, Upstream};
+
+/// How deep indexes and referrers may stand in one another.
+const DEPTH_MAX: usize = 8;
+/// Blobs of one manifest fetched at once.
+const BLOBS_AT_ONCE: usize = 4;
+/// How often a tag is tried again after the upstream asked to be left alone.
+const RESTS_MAX: usize = 3;
+/// How long it is left alone when it does not say.
+const REST: Duration = Duration::from_secs(5);
+
+/// What a run has done.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Mirrored {
+    /// Repositories looked at.
+    pub repositories: usize,
+    /// Tags that are here whole.
+    pub tags: usize,
+    /// Tags that could not be had.
+    pub failed: usize,
+    /// Tags that the upstream has no more, and that were removed.
+    pub removed: usize,
+}
+
+impl Repositories {
+    /// Mirrors every upstream that is to be, for as long as it is awaited.
+    pub async fn keep_mirrored(&self) {
+        let polled = self.0.routes.all().filter(|it| it.options().mirror.interval.is_some());
+        futures_util::future::join_all(polled.map(|upstream| self.keep_one_mirrored(upstream))).await;
+    }
+
+    async fn keep_one_mirrored(&self, upstream: &Arc<Upstream>) {
+        let Some(interval) = upstream.options().mirror.interval else { return };
+        loop {
+            let next = tokio::time::Instant::now() + interval;
+            let outcome = match self.mirror(upstream).await {
+                Ok(done) => {
+                    tracing::info!(upstream.name = %upstream.name(), mirror.repositories = done.repositories,
+                        mirror.tags = done.tags, mirror.failed = done.failed, mirror.removed = done.removed,
+                        "an upstream was mirrored");
+                    if done.failed == 0 { "whole" } else { "in_part" }
+                }
+                Err(error) => {
+                    tracing::warn!(upstream.name = %upstream.name(),
+                        error = &error as &dyn std::error::Error, "an upstream could not be mirrored");
+                    "failed"
+                }
+            };
+            metrics::counter!("wharfinger_mirror_runs_total",
+                "upstream" => upstream.name().to_string(), "outcome" => outcome)
+            .increment(1);
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    /// Mirrors an upstream once.
+    ///
+    /// *Errors:* it has no catalog, and needs one. A repository or tag that cannot be had is counted.
+    pub async fn mirror(&self, upstream: &Arc<Upstream>) -> Result<Mirrored, Error> {
+        let names = match self.0.routes.exact_names(upstream) {
+            Some(names) => names,
+            None => upstream.catalog().await?,
+        };
+        let mut done = Mirrored::default();
+        for name in names {
+            let Some(filter) = self.0.routes.tags_of(upstream, &name) else { continue };
+            let candidate =
+                Candidate { upstream: Arc::clone(upstream), name: name.clone(), asking: Asking::Allowed };
+            done.repositories += 1;
+            match self.mirror_repository(&candidate, filter).await {
+                Ok((tags, failed, removed)) => {
+                    done.tags += tags;
+                    done.failed += failed;
+                    done.removed += removed;
+                    tracing::info!(upstream.name = %upstream.name(), repo.name = %name, mirror.tags = tags,
+                        mirror.failed = failed, mirror.removed = removed, "a repository was mirrored");
+                }
+                Err(error) => {
+                    done.failed += 1;
+                    tracing::warn!(upstream.name = %upstream.name(), repo.name = %name,
+                        error = &error as &dyn std::error::Error, "a repository could not be mirrored");
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Mirrors the tags of a repository that are wanted; returns how many are here whole, could not be had,
+    /// and were removed.
+    async fn mirror_repository(
+        &self,
+        candidate: &Candidate,
+        filter: &TagFilter,
+    ) -> Result<(usize, usize, usize), Error> {
+        let Candidate { upstream, name, .. } = candidate;
+        let there = upstream.tags(name).await?;
+        let (mut mirrored, mut failed) = (0, 0);
+        for tag in there.iter().filter(|tag| filter.wants(tag)).filter_map(|tag| Tag::parse(tag).ok()) {
+            let outcome = match self.mirror_patiently(candidate, &tag, &there).await {
+                Ok(()) => {
+                    mirrored += 1;
+                    "mirrored"
+                }
+                Err(error) => {
+                    failed += 1;
+                    tracing::warn!(upstream.name = %upstream.name(), repo.name = %name, repo.tag = %tag,
+                        error = &error as &dyn std::error::Error, "a tag could not be mirrored");
+                    "failed"
+                }
+            };
+            metrics::counter!("wharfinger_mirror_tags_total",
+                "upstream" => upstream.name().to_string(), "outcome" => outcome)
+            .increment(1);
+        }
+        let removed = self.remove_vanished(candidate, filter, &there).await?;
+        Ok((mirrored, failed, removed))
+    }
+
+    /// Mirrors a tag, again when the upstream has asked to be left alone for a while.
+    async fn mirror_patiently(
+        &self,
+        candidate: &Candidate,
+        tag: &Tag,
+        there: &[String],
+    ) -> Result<(), Error> {
+        let options = candidate.upstream.options();
+        let mut rests = 0;
+        loop {
+            let mirroring = self.mirror_tag(candidate, tag, there);
+            let outcome = tokio::time::timeout(options.mirror.tag_timeout, mirroring).await;
+            let late = || upstream::Error::Timeout {
+                upstream: Arc::clone(candidate.upstream.label()),
+                phase: upstream::Phase::Body,
+            };
+            match outcome.unwrap_or_else(|_| Err(late().into())) {
+                Err(Error::Upstream(
+                    error @ (upstream::Error::RateLimited { .. } | upstream::Error::Paused { .. }),
+                )) if rests < RESTS_MAX => {
+                    rests += 1;
+                    let rest = error.retry_after().unwrap_or(REST).min(options.cool_down_max);
+                    tokio::time::sleep(rest).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn mirror_tag(&self, candidate: &Candidate, tag: &Tag, there: &[String]) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        let manifest = self.current(candidate, Reference::Tag(tag.clone())).await?;
+        let digest = manifest.digest;
+        self.mirror_tree(candidate, manifest, DEPTH_MAX, &mut seen).await?;
+        if !candidate.upstream.options().mirror.cosign_tags {
+            return Ok(());
+        }
+        for beside in cosign_tags(&digest).filter(|tag| there.iter().any(|it| it == tag.as_str())) {
+            let manifest = self.current(candidate, Reference::Tag(beside)).await?;
+            self.mirror_tree(candidate, manifest, DEPTH_MAX, &mut seen).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns a manifest as the upstream has it now.
+    async fn current(&self, of: &Candidate, reference: Reference) -> Result<Arc<StoredManifest>, Error> {
+        let repository = cached(&of.upstream, &of.name);
+        // What cannot be read is fetched again, which heals it.
+        let copy = self.at(&repository).manifest(&repository, &reference).await.ok().flatten();
+        match (copy, &reference) {
+            (Some(copy), Reference::Digest(_)) => Ok(copy),
+            (copy, _) => Ok(self.ask_for_manifest(Question::new(of, reference, copy)).await?.0),
+        }
+    }
+
+    /// Mirrors what a manifest refers to, and what refers to it.
+    async fn mirror_tree(
+        &self,
+        candidate: &Candidate,
+        root: Arc<StoredManifest>,
+        depth: usize,
+        seen: &mut HashSet<Digest>,
+    ) -> Result<(), Error> {
+        let Candidate { upstream, name, .. } = candidate;
+        let mut waiting = vec![(root, depth)];
+        while let Some((stored, depth)) = waiting.pop() {
+            if depth == 0 || !seen.insert(stored.digest) {
+                continue;
+            }
+            let manifest = Manifest::parse(&stored.bytes, Some(&stored.media_type))?;
+            let is_wanted = |it: &&Descriptor| upstream.options().mirror.wants(it.platform.as_ref());
+            let (manifests, blobs): (Vec<_>, Vec<_>) = (manifest.references.iter())
+                .filter(is_wanted)
+                .partition(|it| it.media_type.manifest_kind().is_some());
+            let is_here = |it: &&Descriptor| !it.media_type.is_non_distributable() && it.urls.is_empty();
+            let blobs: Vec<Digest> = blobs.into_iter().filter(is_here).map(|it| it.digest).collect();
+            let mut fetches = Vec::with_capacity(blobs.len());
+            for digest in blobs {
+                fetches.push(self.mirror_blob(candidate, digest));
+            }
+            stream::iter(fetches).buffer_unordered(BLOBS_AT_ONCE).try_collect::<()>().await?;
+            let about = upstream.referrers(name, &stored.digest).await?;
+            let digests = manifests.iter().map(|it| it.digest).chain(about.iter().map(|it| it.digest));
+            for digest in digests.collect::<BTreeSet<_>>() {
+                waiting.push((self.current(candidate, Reference::Digest(digest)).await?, depth - 1));
+            }
+            let repository = cached(upstream, name);
+            self.at(&repository).note_mirrored(&repository, &stored.digest).await?;
+        }
+        Ok(())
+    }
+
+    async fn mirror_blob(&self, candidate: &Candidate, digest: Digest) -> Result<(), Error> {
+        let Candidate { upstream, name, .. } = candidate;
+        let repository = cached(upstream, name);
+        if self.at(&repository).has_blob(&repository, &digest).await? {
+            return Ok(());
+        }
+        if let Some(PulledBlob::Stored(_)) = self.shared(candidate, &digest).await? {
+            return Ok(());
+        }
+        self.0.fills.join(upstream, name, &digest).stored().await
+    }
+
+    /// Removes tags that the upstream has no more, where that is wanted, the list is whole, and they are not
+    /// suspiciously many.
+    async fn remove_vanished(
+        &self,
+        candidate: &Candidate,
+        filter: &TagFilter,
+        there: &[String],
+    ) -> Result<usize, Error> {
+        let Candidate { upstream, name, .. } = candidate;
+        if upstream.options().on_delete != OnRefusal::Follow || there.len() >= TAGS_MAX {
+            return Ok(0);
+        }
+        let (repository, there) = (cached(upstream, name), there.iter().collect::<HashSet<_>>());
+        let here = self.at(&repository).tags(&repository).await?;
+        let vanished: Vec<Tag> = here
+            .iter()
+            .filter(|tag| filter.wants(tag) && !there.contains(tag))
+            .filter_map(|tag| Tag::parse(tag).ok())
+            .collect();
+        let max = upstream.options().mirror.deletions_max.unwrap_or(here.len() as u64 / 10);
+        if vanished.len() as u64 > max {
+            tracing::warn!(upstream.name = %upstream.name(), repo.name = %name, mirror.vanished = vanished.len(),
+                "the upstream has so many tags no more that none of them is removed; mirrorDeleteMax allows it");
+            return Ok(0);
+        }
+        for tag in &vanished {
+            self.at(&repository).remove_cached_tag(&repository, tag).await?;
+        }
+        Ok(vanished.len())
+    }
+}

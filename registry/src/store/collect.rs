@@ -1,0 +1,75 @@
+//! Removing content that nothing links any more.
+//!
+//! What is looked at is the tree itself, hosted and cached, with every repository that has a folder: a blob
+//! that was pushed before any manifest is linked, though its repository is in no list.
+
+use std::collections::HashSet;
+
+use super::claims::Claim;
+use super::{Error, Store, layout};
+use crate::backend::Key;
+use crate::oci::{Algorithm, Digest};
+
+impl Store {
+    /// Removes those of the digests that nothing links, and returns how many bytes that gave back.
+    ///
+    /// Content that is open is read to its end.
+    ///
+    /// *Cancellation:* leaves some of them.
+    pub async fn collect(&self, candidates: Vec<Digest>) -> Result<u64, Error> {
+        if candidates.is_empty() {
+            return Ok(0);
+        }
+        let _one_at_a_time = self.0.collecting.lock().await;
+        let removal = self.0.linking.remove();
+        let mut wanted: HashSet<Digest> = candidates.into_iter().collect();
+        self.take_out_linked(&mut wanted).await?;
+        let mut freed = 0;
+        for digest in wanted {
+            let _alone = self.0.claims.exclude(Claim::Content(digest)).await;
+            if removal.has_met(&digest) {
+                continue;
+            }
+            let key = layout::blob(&digest);
+            let size = self.0.backend.size(&key).await?;
+            self.0.backend.sweep(&key).await?;
+            freed += size.unwrap_or_default();
+        }
+        Ok(freed)
+    }
+
+    /// Takes out of a set what a repository of any space links.
+    async fn take_out_linked(&self, digests: &mut HashSet<Digest>) -> Result<(), Error> {
+        let mut folders = vec![layout::repositories()];
+        for upstream in self.0.backend.list(&layout::upstreams()).await? {
+            folders.push(layout::repositories_of(&upstream));
+        }
+        while let Some(folder) = folders.pop() {
+            if digests.is_empty() {
+                return Ok(());
+            }
+            for name in self.0.backend.list(&folder).await? {
+                match name.as_str() {
+                    layout::BLOBS | layout::MANIFESTS => {
+                        self.take_out_links(&folder.child(&name), digests).await?;
+                    }
+                    // No component of a name begins with it.
+                    name if name.starts_with('_') => {}
+                    name => folders.push(folder.child(name)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_out_links(&self, links: &Key, digests: &mut HashSet<Digest>) -> Result<(), Error> {
+        for algorithm in Algorithm::ALL {
+            for hex in self.0.backend.list(&links.child(&algorithm.to_string())).await? {
+                if let Ok(digest) = Digest::from_hex(algorithm, &hex) {
+                    digests.remove(&digest);
+                }
+            }
+        }
+        Ok(())
+    }
+}
