@@ -17,6 +17,7 @@ mod container;
 mod containerd;
 mod curl;
 mod deploy;
+mod derived;
 mod docker;
 mod podman;
 mod proxy;

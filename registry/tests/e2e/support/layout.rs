@@ -129,6 +129,13 @@ impl Layout {
         self.manifest()["config"]["digest"].as_str().unwrap().to_owned()
     }
 
+    /// Returns the digests of the layers of the image that is named.
+    pub(crate) fn layers(&self) -> Vec<String> {
+        let manifest = self.manifest();
+        let layers = manifest["layers"].as_array().unwrap().iter();
+        layers.map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
+    }
+
     fn manifest(&self) -> Value {
         let digest = self.root().0;
         let file = self.folder.join("blobs/sha256").join(digest.strip_prefix("sha256:").unwrap());

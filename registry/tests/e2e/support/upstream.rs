@@ -35,6 +35,11 @@ impl Upstream {
         self.0.origin()
     }
 
+    /// Refuses connections from now on, and cuts those that are open.
+    pub(crate) async fn stop(&self) {
+        self.0.stop().await;
+    }
+
     /// Pushes what a layout names, byte for byte.
     pub(crate) async fn push(&self, layout: &Layout, tag: &str, name: &str) {
         Command::new("skopeo")
