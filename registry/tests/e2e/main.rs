@@ -23,6 +23,7 @@ mod outage;
 mod podman;
 mod proxy;
 mod replays;
+mod routing;
 mod skopeo;
 mod storm;
 mod support;
