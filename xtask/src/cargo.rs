@@ -18,7 +18,7 @@ use crate::tally::Tally;
 const SELECTION: [&str; 3] = ["--workspace", "--features", "wharfinger/e2e"];
 
 /// The variable that tells tests which wharfinger to start.
-const PROGRAM_VARIABLE: &str = "WHARFINGER_BIN";
+pub(crate) const PROGRAM_VARIABLE: &str = "WHARFINGER_BIN";
 
 /// The checkout: where it is, and what cargo says it holds.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ const fn package(name: &'static str, trace: &'static str) -> Package {
 /// What the tests use.
 pub(crate) const FOR_TESTS: &[Package] = &[
     package("docker.io", "dockerd"),
+    package("containerd", "ctr"),
     package("skopeo", "skopeo"),
     package("podman", "podman"),
     package("buildah", "buildah"),

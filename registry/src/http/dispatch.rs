@@ -74,17 +74,18 @@ impl Call<'_> {
         Ok(self.app.0.access.grant(&self.identity, name)?)
     }
 
-    /// Returns the registry that the client means, if an upstream stands for it.
+    /// Returns the registry that the client means, whether or not an upstream stands for it: one that
+    /// states its namespaces is not asked about others.
     ///
     /// *Spec:* `spec.md#proxying`.
     pub(super) fn namespace(&self) -> Result<Option<&str>, Error> {
-        let namespace = self.query.one("ns")?;
-        Ok(namespace.filter(|namespace| self.app.0.repositories.is_claimed(namespace)))
+        Ok(self.query.one("ns")?.filter(|namespace| !namespace.is_empty()))
     }
 
-    /// Tells the client which registry the answer is from.
+    /// Tells the client which registry the answer is from, if an upstream stands for it.
     pub(super) fn name_namespace(&self, response: &mut Response<Body>) -> Result<(), Error> {
         if let Some(namespace) = self.namespace()?
+            && self.app.0.repositories.is_claimed(namespace)
             && let Ok(value) = http::HeaderValue::from_str(namespace)
         {
             response.headers_mut().insert(headers::OCI_NAMESPACE, value);

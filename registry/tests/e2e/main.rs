@@ -1,6 +1,6 @@
 //! Real clients and real servers against the wharfinger program: `cargo xtask e2e`.
 //!
-//! *Goal*: what docker, skopeo, podman, buildah and curl do works, and what CNCF distribution serves can
+//! *Goal*: what docker, containerd, skopeo, podman, buildah and curl do works, and what CNCF distribution serves can
 //! be pulled through, on this machine, with the program that users run.
 //!
 //! *Method*: each test starts a server of its own on a free port with a folder of its own; whatever a
@@ -14,11 +14,16 @@
 
 mod buildah;
 mod container;
+mod containerd;
 mod curl;
 mod deploy;
+mod derived;
 mod docker;
+mod outage;
 mod podman;
 mod proxy;
 mod replays;
+mod routing;
 mod skopeo;
+mod storm;
 mod support;

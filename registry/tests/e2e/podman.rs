@@ -1,23 +1,8 @@
 //! podman: push and pull with storages of the test's own.
 
-use std::path::Path;
-
-use crate::support::command::Command;
+use crate::support::podman::podman;
 use crate::support::server::Server;
 use crate::support::{layout, random, skip};
-
-/// Returns a podman command whose storage is in `folder`.
-fn podman(folder: &Path) -> Command {
-    Command::new("podman")
-        .env("HOME", folder)
-        .arg("--root")
-        .arg(folder.join("storage"))
-        .arg("--runroot")
-        .arg(folder.join("run"))
-        .arg("--tmpdir")
-        .arg(folder.join("tmp"))
-        .args(["--storage-driver", "vfs"])
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn podman_pushes_and_pulls() {

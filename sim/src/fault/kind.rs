@@ -41,6 +41,11 @@ pub enum Fault {
         /// Milliseconds after each piece.
         ms: u64,
     },
+    /// Sends the body as a link of this rate would; little of what came late is made up for.
+    Pace {
+        /// Bytes in a second.
+        bytes_per_second: u64,
+    },
     /// Closes the connection cleanly (FIN) in the middle of the body.
     Truncate {
         /// Where: exactly this many body bytes are sent.
@@ -144,6 +149,7 @@ impl Fault {
             Self::StallHeaders => "stall_headers",
             Self::StallBody { .. } => "stall_body",
             Self::Drip { .. } => "drip",
+            Self::Pace { .. } => "pace",
             Self::Truncate { .. } => "truncate",
             Self::Reset { .. } => "reset",
             Self::Corrupt { .. } => "corrupt",

@@ -151,6 +151,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Responses<R, W> {
             if let Some(pause) = wire.drip_pause() {
                 tokio::time::sleep(pause).await;
             }
+            if let Some(due) = wire.pace_due(piece.len() as u64) {
+                tokio::time::sleep_until(due).await;
+            }
         }
         Ok(None)
     }

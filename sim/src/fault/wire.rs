@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{Fault, Hit};
+
+/// How far a paced body may run ahead of its rate, to make up for a timer that fired late.
+const PACE_BURST: Duration = Duration::from_millis(5);
 
 /// How a connection ends before its response does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +25,36 @@ pub(super) struct Wire<'a> {
     stalls: Vec<(u64, Option<Duration>, &'a Hit)>,
     corruptions: Vec<(u64, &'a Hit)>,
     drip: Option<(u64, Duration, &'a Hit)>,
+    pace: Option<(Pace, &'a Hit)>,
+}
+
+/// A bucket of tokens, told by the time at which it will be full again.
+#[derive(Debug)]
+struct Pace {
+    bytes_per_second: u64,
+    /// When what was sent so far would be through.
+    through: Instant,
+}
+
+impl Pace {
+    fn of(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1), through: Instant::now() }
+    }
+
+    /// Counts `sent` bytes, and returns when the link has carried them.
+    fn carry(&mut self, sent: u64, now: Instant) -> Instant {
+        let earliest = now.checked_sub(PACE_BURST).unwrap_or(now);
+        let took = Duration::from_secs_f64(sent as f64 / self.bytes_per_second as f64);
+        self.through = self.through.max(earliest) + took;
+        self.through
+    }
 }
 
 impl<'a> Wire<'a> {
     /// Sorts out the byte faults for a body of `length` bytes. Of several cuts the earliest counts.
     pub(super) fn of(hits: &'a [Hit], length: u64) -> Self {
-        let mut wire = Self { cut: None, stalls: Vec::new(), corruptions: Vec::new(), drip: None };
+        let mut wire =
+            Self { cut: None, stalls: Vec::new(), corruptions: Vec::new(), drip: None, pace: None };
         for hit in hits {
             match hit.fault() {
                 Fault::Truncate { at } => wire.cut_at(at.of(length), Cut::Fin, hit),
@@ -37,6 +66,7 @@ impl<'a> Wire<'a> {
                 Fault::Drip { bytes, ms } => {
                     wire.drip = Some(((*bytes).max(1), Duration::from_millis(*ms), hit));
                 }
+                Fault::Pace { bytes_per_second } => wire.pace = Some((Pace::of(*bytes_per_second), hit)),
                 _ => {}
             }
         }
@@ -87,9 +117,32 @@ impl<'a> Wire<'a> {
         Some(pause)
     }
 
+    /// Returns until when a paced body waits after a piece of `sent` bytes, and counts it.
+    pub(super) fn pace_due(&mut self, sent: u64) -> Option<Instant> {
+        let (pace, hit) = self.pace.as_mut()?;
+        hit.fire();
+        Some(pace.carry(sent, Instant::now()))
+    }
+
     fn cut_at(&mut self, at: u64, cut: Cut, hit: &'a Hit) {
         if self.cut.is_none_or(|(earlier, ..)| at < earlier) {
             self.cut = Some((at, cut, hit));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_makes_up_for_little() {
+        let begun = Instant::now();
+        let mut pace = Pace { bytes_per_second: 1_000_000, through: begun };
+        let after = |ms| begun + Duration::from_millis(ms);
+        assert_eq!(pace.carry(10_000, begun), after(10));
+        // Late by less than a burst, which is made up for; then by more.
+        assert_eq!(pace.carry(10_000, after(12)), after(20));
+        assert_eq!(pace.carry(10_000, after(100)), after(105));
     }
 }

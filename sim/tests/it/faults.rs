@@ -134,6 +134,7 @@ async fn latency_and_pauses_take_their_time() {
         Fault::Latency { ms: 120 },
         Fault::StallBody { at: At::Percent(50), ms: Some(120) },
         Fault::Drip { bytes: 50_000, ms: 30 },
+        Fault::Pace { bytes_per_second: 1_600_000 },
     ] {
         let start = Instant::now();
         let raw = bench.suffer(fault.clone()).await;

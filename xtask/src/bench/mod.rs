@@ -1,9 +1,11 @@
-//! `cargo xtask bench`: criterion's benches, then the registry beside something on the same machine.
+//! `cargo xtask bench`: criterion's benches, then the registry beside something on the same machine, then
+//! cold pulls beside direct ones.
 //!
 //! Speed is a ratio within one run, never a test: runs alternate (ours, theirs, ours, …), the median of
 //! each side counts, and a missed aim is a line in the table, not a failure.
 
 mod beside;
+mod cold_pull;
 mod content;
 mod http;
 mod load;
@@ -35,9 +37,20 @@ pub(crate) struct Args {
     /// Takes a minute instead of several; the figures scatter more.
     #[arg(long)]
     quick: bool,
-    /// Leaves out criterion's benches.
-    #[arg(long)]
-    only_beside: bool,
+    /// Measures one part only.
+    #[arg(long, value_name = "PART")]
+    only: Option<Part>,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Criterion's benches.
+    Criterion,
+    /// Pulls and pushes beside nginx, openssl and dd.
+    Beside,
+    /// Cold pulls through the registry beside direct ones.
+    ColdPull,
 }
 
 /// How long and how often is measured.
@@ -47,20 +60,32 @@ struct Effort {
     duration: Duration,
 }
 
-/// Runs both parts, prints the table and writes it to `target/reports/bench.md`.
+/// Runs the parts, prints their tables and writes them to `target/reports/`.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    if !args.only_beside {
+    let has = |part| args.only.is_none_or(|only| only == part);
+    if has(Part::Criterion) {
         let mut bench = workspace.cargo();
-        bench.args(["bench", "--package", "benches"]);
+        bench.args(["bench", "--package", "benches", "--bench", "registry"]);
         if args.quick {
             bench.args(["--", "--quick"]);
         }
         cargo::run(&mut bench)?;
     }
+    if has(Part::Beside) {
+        run_beside(workspace, args.quick)?;
+    }
+    if has(Part::ColdPull) {
+        cold_pull::run(workspace, args.quick)?;
+    }
+    Ok(())
+}
+
+/// Runs the comparison with other programs.
+fn run_beside(workspace: &Workspace, quick: bool) -> Result<()> {
     for name in packages::ensure(packages::FOR_BENCH) {
         println!("missing {name}: what is measured with it is left out, or measured by plain threads");
     }
-    let effort = if args.quick {
+    let effort = if quick {
         Effort { rounds: 2, duration: Duration::from_secs(2) }
     } else {
         Effort { rounds: 5, duration: Duration::from_secs(5) }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::command::Command;
@@ -28,6 +29,12 @@ impl Engine {
     /// It chooses the storage driver that works here. If it cannot run on this machine, as without root
     /// or in a sandbox, the test is skipped.
     pub(crate) async fn start(test: &str) -> Option<Self> {
+        // An empty file: the machine's own settings are not ours.
+        Self::with(test, &json!({})).await
+    }
+
+    /// Starts it with a configuration, as [`Engine::start`] does.
+    pub(crate) async fn with(test: &str, config: &Value) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("wharfinger-engine-").tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("client")).unwrap();
@@ -40,8 +47,7 @@ impl Engine {
         command.arg("--containerd-namespace").arg(namespace);
         command.arg("--containerd-plugins-namespace").arg(format!("{}-plugins", namespace.display()));
         command.arg("--host").arg(format!("unix://{}", at("engine.sock").display()));
-        // An empty file: the machine's own settings are not ours.
-        fs::write(at("daemon.json"), "{}").unwrap();
+        fs::write(at("daemon.json"), config.to_string()).unwrap();
         command.arg("--config-file").arg(at("daemon.json"));
         let daemon = Daemon::start("dockerd", &mut command, folder.path());
         let mut engine = Self { daemon: Some(daemon), folder };
@@ -70,10 +76,15 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.daemon = None;
         // dockerd leaves mounts behind, after a clean end too; the folder cannot go while they are there.
-        for place in mounts_below(self.folder.path()).iter().rev() {
-            // A mount that stays makes the folder stay: nothing else depends on it.
-            let _ = Process::new("umount").arg(place).output();
-        }
+        unmount_below(self.folder.path());
+    }
+}
+
+/// Unmounts whatever is mounted below a folder.
+pub(crate) fn unmount_below(folder: &Path) {
+    for place in mounts_below(folder).iter().rev() {
+        // A mount that stays makes the folder stay: nothing else depends on it.
+        let _ = Process::new("umount").arg(place).output();
     }
 }
 

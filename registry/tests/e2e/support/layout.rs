@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -56,6 +57,16 @@ impl Layout {
         }
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
         self.name(tag, self.blob(INDEX, index.to_string().as_bytes()))
+    }
+
+    /// Makes one with an image of one platform named `tag`, and returns the digest of its manifest. One
+    /// layer is large enough to be streamed, one is not.
+    pub(crate) async fn several_layers(&self, tag: &str, seed: u64) -> String {
+        let mut layers = Vec::new();
+        for (part, len) in [3_000_000, 700_000, 4_000].into_iter().enumerate() {
+            layers.push(self.layer(seed * 100 + part as u64, len, Packing::Gzip).await);
+        }
+        self.name(tag, self.image("amd64", &layers))
     }
 
     /// Makes an image of layers from [`Layout::layer`], and returns its descriptor.
@@ -113,23 +124,50 @@ impl Layout {
         (text("digest"), text("mediaType"))
     }
 
+    /// Returns the digest of the configuration of the image that is named: what docker calls its id.
+    pub(crate) fn image_id(&self) -> String {
+        self.manifest()["config"]["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// Returns the digests of the layers of the image that is named.
+    pub(crate) fn layers(&self) -> Vec<String> {
+        let manifest = self.manifest();
+        let layers = manifest["layers"].as_array().unwrap().iter();
+        layers.map(|layer| layer["digest"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn manifest(&self) -> Value {
+        let digest = self.root().0;
+        let file = self.folder.join("blobs/sha256").join(digest.strip_prefix("sha256:").unwrap());
+        serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+    }
+
     /// Returns the size of each blob by its digest; each must have the digest of its name.
     pub(crate) fn blobs(&self) -> BTreeMap<String, usize> {
-        let entries = fs::read_dir(self.folder.join("blobs/sha256")).unwrap();
-        let blobs = entries.map(|entry| {
-            let entry = entry.unwrap();
-            let digest = format!("sha256:{}", entry.file_name().to_str().unwrap());
-            let bytes = fs::read(entry.path()).unwrap();
-            assert_eq!(sha256(&bytes), digest, "{}", self.folder.display());
-            (digest, bytes.len())
-        });
-        blobs.collect()
+        read_blobs(&self.folder.join("blobs/sha256"))
     }
 
     /// Returns what skopeo calls the image of this tag.
     pub(crate) fn reference(&self, tag: &str) -> String {
         format!("oci:{}:{tag}", self.folder.display())
     }
+}
+
+/// Returns the size of each file of a folder by the digest that is its name; each must have that digest.
+pub(crate) fn read_blobs(folder: &Path) -> BTreeMap<String, usize> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return BTreeMap::new(),
+        Err(error) => panic!("{}: {error}", folder.display()),
+    };
+    let blobs = entries.map(|entry| {
+        let entry = entry.unwrap();
+        let digest = format!("sha256:{}", entry.file_name().to_str().unwrap());
+        let bytes = fs::read(entry.path()).unwrap();
+        assert_eq!(sha256(&bytes), digest, "{}", folder.display());
+        (digest, bytes.len())
+    });
+    blobs.collect()
 }
 
 /// Packs a folder with the file `hello`, always into the same bytes, beside that file.

@@ -289,3 +289,24 @@ async fn an_unclaimed_namespace_means_nothing() {
     assert_eq!(answer.header("docker-content-digest"), hosted);
     assert_eq!(two.counts(), (3, 0));
 }
+
+#[tokio::test]
+async fn p10_an_upstream_that_states_its_namespaces_is_not_asked_about_others() {
+    let (first, second) = (serve(&Origin::new()).await, serve(&Origin::new()).await);
+    let mut stated = upstream("first", &[&first.url()]);
+    stated.namespaces = Some(vec!["registry.example".to_owned()]);
+    let upstreams = vec![stated, upstream("second", &[&second.url()])];
+    let two = Two { client: registry(upstreams, &Clock::system()).await, first, second };
+    for (running, seed) in [(&two.first, 1), (&two.second, 2)] {
+        image(running.origin(), REPO, "v1", &[10], seed);
+    }
+    for (query, counts) in [("?ns=other.example", (0, 1)), ("?ns=registry.example", (1, 1)), ("", (2, 1))] {
+        let answer = two.client.get(&format!("{}{query}", manifest_path("v1"))).await;
+        assert_eq!(answer.status, 200, "{query}");
+        assert_eq!(two.counts(), counts, "{query}");
+    }
+    let own = two.client.push_image("own/app", "v1", b"hosted").await.1;
+    let answer = two.client.get("/v2/own/app/manifests/v1?ns=other.example").await;
+    assert_eq!(answer.header("docker-content-digest"), own);
+    assert_eq!(two.counts(), (2, 1));
+}
