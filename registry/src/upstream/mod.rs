@@ -15,9 +15,12 @@
 //! | `lists` | tags and referrers, page after page |
 //! | `token` | Bearer tokens, and whom they are fetched from |
 //! | `credentials` | whose account an upstream is asked with |
+//! | `oauth2` | accounts that are temporary tokens |
+//! | `assertion` | what such tokens are given for |
 //! | `flight` | one question that many wait for |
 //! | `route` | which upstreams answer for a name |
 
+pub mod assertion;
 pub mod client;
 pub mod credentials;
 pub mod error;
@@ -25,6 +28,7 @@ mod exchange;
 pub mod flight;
 pub mod health;
 mod lists;
+pub mod oauth2;
 pub mod options;
 mod pace;
 pub mod reqwest_transport;

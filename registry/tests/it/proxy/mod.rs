@@ -21,6 +21,7 @@
 //! | `statuses` | what the client is told of each upstream failure |
 //! | `routing` | which upstream, if any, is asked |
 //! | `accounts` | upstreams that ask who is there |
+//! | `tokens` | accounts that are temporary tokens |
 //! | `sharing` | one blob in several repositories of an upstream |
 //! | `secrets` | what an upstream gets to see |
 
@@ -39,5 +40,6 @@ mod secrets;
 mod sharing;
 mod statuses;
 mod stream;
+mod tokens;
 mod wrong_blobs;
 mod wrong_manifests;
