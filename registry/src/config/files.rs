@@ -4,7 +4,7 @@
 use super::env::is_on_path;
 use super::error::Fault;
 use super::load::Loaded;
-use crate::upstream::options::{CredentialSource, Options, helper_program};
+use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
 
 /// Warns of files that are not there.
 pub(super) fn look(loaded: &mut Loaded) {
@@ -22,12 +22,7 @@ pub(super) fn look(loaded: &mut Loaded) {
         warnings.push(Fault::new("extensions.sync.credentialsFile", gone));
     }
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
-        if let CredentialSource::Helper(name) = &upstream.credentials
-            && !is_on_path(&helper_program(name))
-        {
-            let key = format!("extensions.sync.registries[{index}].credentialHelper");
-            warnings.push(Fault::new(key, format!("there is no program {}", helper_program(name))));
-        }
+        credentials(&format!("extensions.sync.registries[{index}]"), &upstream.credentials, warnings);
         let key = format!("extensions.sync.registries[{index}].certDir");
         let Some(path) = upstream.ca_file.clone() else { continue };
         if !path.is_file() {
@@ -50,6 +45,31 @@ pub(super) fn look(loaded: &mut Loaded) {
         if !has_certificate(upstream) {
             upstream.client_certificate = None;
         }
+    }
+}
+
+/// Warns of programs and files by which an account is to be had, and which are not there.
+fn credentials(path: &str, source: &CredentialSource, warnings: &mut Vec<Fault>) {
+    match source {
+        CredentialSource::Helper(name) if !is_on_path(&helper_program(name)) => {
+            let message = format!(
+                "there is no program {} on the PATH yet, and without it this upstream cannot be asked",
+                helper_program(name)
+            );
+            warnings.push(Fault::new(format!("{path}.credentialHelper"), message));
+        }
+        CredentialSource::Oauth2(oauth2) => {
+            let (key, file) = match &oauth2.assertion {
+                Assertion::Ready(file) => ("assertionFile", file),
+                Assertion::Signed(file) => ("signingFile", file),
+            };
+            let secret = oauth2.client_secret_file.iter().map(|file| ("clientSecretFile", file));
+            for (key, _) in [(key, file)].into_iter().chain(secret).filter(|(_, file)| !file.is_file()) {
+                let gone = "there is no such file yet, and without it this upstream cannot be asked";
+                warnings.push(Fault::new(format!("{path}.oauth2CredentialHelper.{key}"), gone));
+            }
+        }
+        CredentialSource::Nobody | CredentialSource::File(_) | CredentialSource::Helper(_) => {}
     }
 }
 

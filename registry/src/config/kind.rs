@@ -55,6 +55,8 @@ pub(super) enum Kind {
     Address,
     /// Scheme, host and port of another registry.
     Origin,
+    /// A url over HTTP, with a path.
+    Url,
     /// A glob over repository names.
     Glob,
     /// One of these words.
@@ -112,6 +114,7 @@ impl Kind {
             Self::Port => "a port from 0 to 65535".to_owned(),
             Self::Address => "an IP address".to_owned(),
             Self::Origin => "http(s)://host[:port]".to_owned(),
+            Self::Url => "http(s)://host[:port]/path, without an account or a fragment".to_owned(),
             Self::Glob => format!("a glob over repository names of at most {GLOB_BYTES_MAX} bytes"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Endpoint => {
@@ -120,8 +123,7 @@ impl Kind {
             }
             Self::Quotable => "printable ASCII without \" and \\".to_owned(),
             Self::Helper => {
-                "the name of a program docker-credential-NAME: a-z, 0-9 and -; oauth2 is not supported yet"
-                    .to_owned()
+                "oauth2, or the name of a program docker-credential-NAME: a-z, 0-9 and -".to_owned()
             }
             Self::UpstreamName => format!(
                 "a name of letters, digits and . _ : - that starts with neither . nor _ and has at most {NAME_BYTES_MAX} bytes"
@@ -160,7 +162,7 @@ impl Kind {
             Self::Delay(_) => "seconds or duration",
             Self::Port => "port",
             Self::Address => "IP address",
-            Self::Origin => "url",
+            Self::Origin | Self::Url => "url",
             Self::Glob => "glob",
             Self::Choice(words) => return words.join(", "),
             Self::Endpoint => "path of a url",
@@ -191,6 +193,7 @@ impl Kind {
             },
             Self::Address => text.parse::<IpAddr>().ok().map(|address| Checked::Text(address.to_string())),
             Self::Origin => Origin::parse(text).map(|origin| Checked::Text(origin.url())),
+            Self::Url => owned(is_url(text)),
             Self::Glob => owned(compiles(text)),
             Self::Choice(words) => words
                 .iter()
@@ -218,7 +221,7 @@ impl Kind {
     /// Returns whether a fault may quote what was written: what is meant to be a word of a known
     /// set gives nothing away, where free text might be a secret in the wrong place.
     pub(super) fn is_quoted(&self) -> bool {
-        !matches!(self, Self::Text | Self::Word | Self::Origin)
+        !matches!(self, Self::Text | Self::Word | Self::Origin | Self::Url)
     }
 
     fn read_number(&self, number: u64) -> Option<Checked> {
@@ -245,7 +248,7 @@ impl Kind {
 fn is_helper(text: &str) -> bool {
     let is_plain =
         text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    is_plain && !text.is_empty() && text.len() <= NAME_BYTES_MAX && text != "oauth2"
+    is_plain && !text.is_empty() && text.len() <= NAME_BYTES_MAX
 }
 
 /// Returns whether `text` can be the name of an upstream, and with it of a folder.
@@ -259,6 +262,14 @@ pub(super) fn is_upstream_name(text: &str) -> bool {
 fn digits(text: &str) -> Option<u64> {
     // `u64::from_str` would also take a plus.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// Says whether a text is a url with a path: an origin, and what stands behind it.
+fn is_url(text: &str) -> bool {
+    let Some(host) = text.find("://").map(|at| at + "://".len()) else { return false };
+    let path = text[host..].find(['/', '?']).map_or(text.len(), |at| host + at);
+    Origin::parse(&text[..path]).is_some()
+        && text[path..].bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 fn compiles(glob: &str) -> bool {
@@ -352,7 +363,21 @@ mod tests {
             &["", "/", "metrics", "/v2", "/v2/x", "/a//b", "/a/", "/livez", "/{x}", "/a?b"],
         );
         check(Kind::Quotable, &["", "My registry"], &["a\"b", "a\\b", "a\nb", "größe"]);
-        check(Kind::Helper, &["ecr", "gcp", "osxkeychain", "my-own"], &["", "oauth2", "a/b", "A", "a b"]);
+        check(Kind::Helper, &["ecr", "gcp", "oauth2", "osxkeychain", "my-own"], &["", "a/b", "A", "a b"]);
+        check(
+            Kind::Url,
+            &["https://a/token", "http://a:80", "https://a?x=y", "HTTPS://[::1]:1/a/b?c=%20"],
+            &[
+                "",
+                "a/token",
+                "https://",
+                "https:///x",
+                "https://u:p@a/x",
+                "https://a/x#y",
+                "https://a/ü",
+                "ftp://a/",
+            ],
+        );
         check(
             Kind::UpstreamName,
             &["gcr.io", "a_b:5000", "-a", ":1"],

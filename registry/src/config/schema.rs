@@ -89,6 +89,7 @@ fn single_schema(kind: &Kind) -> Map<String, Value> {
         Kind::Duration(least, _) if least.is_zero() => number(0, 0, DURATION_PATTERN),
         Kind::Duration(..) => text(DURATION_PATTERN),
         Kind::Origin => text("^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+/?$"),
+        Kind::Url => text("^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+[^#]*$"),
         Kind::Choice(words) => object(json!({
             "type": "string",
             "anyOf": [{ "enum": words }, { "pattern": ENV_PATTERN }],

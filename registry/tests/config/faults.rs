@@ -124,6 +124,28 @@ fn keys_are_looked_at_together() {
 }
 
 #[test]
+fn accounts_of_upstreams() {
+    let faults = parsed(&fixture("credentials.yaml")).expect_err("the file has faults");
+    assert!(!format!("{faults:?}").contains("hunter2"), "P11: {faults}");
+    insta::assert_snapshot!(lines(&faults.faults), @r#"
+    extensions.sync.registries[3].oauth2CredentialHelper.grantType: "password" is not one of client_credentials, urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:token-exchange
+    extensions.sync.registries[3].oauth2CredentialHelper.tokenURL: is missing
+    extensions.sync.registries[4].oauth2CredentialHelper.tokenURL: what is written is not http(s)://host[:port]/path, without an account or a fragment
+    extensions.sync.registries[4].oauth2CredentialHelper.assertionFile: an empty string is not a path
+    extensions.sync.registries[7].credentialHelper: "../pass" is not oauth2, or the name of a program docker-credential-NAME: a-z, 0-9 and -
+    extensions.sync.registries[8].credentialHelper: "Pass" is not oauth2, or the name of a program docker-credential-NAME: a-z, 0-9 and -
+    extensions.sync.registries[0].oauth2CredentialHelper: is missing: the credential helper oauth2 needs its tokenURL, and one of assertionFile and signingFile
+    extensions.sync.registries[1].oauth2CredentialHelper: names neither assertionFile nor signingFile, and one of them has to prove who asks
+    extensions.sync.registries[2].oauth2CredentialHelper.signingFile: stands beside assertionFile; an assertion comes from one of them, remove the other
+    "#);
+    insta::assert_snapshot!(lines(&faults.warnings), @"
+    extensions.sync.registries[5].oauth2CredentialHelper.tokenURL: is http: whoever is on the way can read the assertion, the secret and the token
+    extensions.sync.registries[5].oauth2CredentialHelper.subjectTokenType: is not sent: grantType is not urn:ietf:params:oauth:grant-type:token-exchange
+    extensions.sync.registries[6].oauth2CredentialHelper: is not used: credentialHelper is not oauth2
+    ");
+}
+
+#[test]
 fn a_syntax_error_has_a_place() {
     let expect = "line 4, column 5: while parsing a flow mapping, did not find expected ',' or '}'";
     assert_eq!(faults("syntax.json"), expect);

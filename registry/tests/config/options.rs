@@ -47,6 +47,14 @@ fn every_option_has_a_key() {
         stale_age_max, stale_while_revalidate, throughput_min, credentials, auth_realms,
         client_certificate, http1_only, idle_connections_max, rate_max, proxies,
     });
+    let upstream::options::CredentialSource::Oauth2(exchanged) = &upstreams[2].credentials else {
+        panic!("the third upstream has tokens: {:?}", upstreams[2].credentials);
+    };
+    let usual_tokens = upstream::options::Oauth2::default();
+    all_differ!(upstream::options::Oauth2, &**exchanged, usual_tokens, {
+        token_url, assertion, grant, client_id, client_secret_file, scopes, username, audience,
+        subject_token_type, requested_token_type,
+    });
     all_differ!(repository::options::Options, repositories, usual.repositories, {
         unknown_namespace, background_fills_max,
     });
@@ -277,6 +285,132 @@ fn the_whole_file_means_what_it_says() {
                 manifest_bytes_max: 4194304,
                 credentials: File(
                     "/etc/wharfinger/upstreams.json",
+                ),
+                auth_realms: [],
+                namespaces: None,
+                fall_through: NotFound,
+                retries_max: 2,
+                retry_delay: 1s,
+                retry_delay_max: 1s,
+                on_demand_timeout: 20s,
+                cool_down_max: 900s,
+                breaker_failures: 5,
+                breaker_delay: 10s,
+                negative_ttl: 10s,
+                on_delete: Keep,
+                on_denied: Keep,
+                denied_stale_max: 86400s,
+                stale_age_max: None,
+                stale_while_revalidate: 0ns,
+                throughput_min: 1024,
+            },
+            Options {
+                name: "exchanged",
+                urls: [
+                    "https://exchanged.example",
+                ],
+                on_demand: true,
+                tls_verify: true,
+                ca_file: None,
+                client_certificate: None,
+                http1_only: false,
+                idle_connections_max: 64,
+                proxies: Proxies {
+                    http: None,
+                    https: None,
+                    none: None,
+                },
+                content: [],
+                connect_timeout: 10s,
+                response_timeout: 30s,
+                check_timeout: 3s,
+                manifest_check_interval: 0ns,
+                requests_max: 64,
+                rate_max: None,
+                manifest_bytes_max: 4194304,
+                credentials: Oauth2(
+                    Oauth2 {
+                        token_url: "https://sts.example/token",
+                        assertion: Ready(
+                            "/run/secrets/token",
+                        ),
+                        grant: TokenExchange,
+                        client_id: Some(
+                            "wharfinger",
+                        ),
+                        client_secret_file: Some(
+                            "/run/secrets/client",
+                        ),
+                        scopes: [
+                            "pull",
+                        ],
+                        username: "oauth2accesstoken",
+                        audience: Some(
+                            "registry",
+                        ),
+                        subject_token_type: "urn:ietf:params:oauth:token-type:id_token",
+                        requested_token_type: Some(
+                            "urn:ietf:params:oauth:token-type:access_token",
+                        ),
+                    },
+                ),
+                auth_realms: [],
+                namespaces: None,
+                fall_through: NotFound,
+                retries_max: 2,
+                retry_delay: 1s,
+                retry_delay_max: 1s,
+                on_demand_timeout: 20s,
+                cool_down_max: 900s,
+                breaker_failures: 5,
+                breaker_delay: 10s,
+                negative_ttl: 10s,
+                on_delete: Keep,
+                on_denied: Keep,
+                denied_stale_max: 86400s,
+                stale_age_max: None,
+                stale_while_revalidate: 0ns,
+                throughput_min: 1024,
+            },
+            Options {
+                name: "signed",
+                urls: [
+                    "https://signed.example",
+                ],
+                on_demand: true,
+                tls_verify: true,
+                ca_file: None,
+                client_certificate: None,
+                http1_only: false,
+                idle_connections_max: 64,
+                proxies: Proxies {
+                    http: None,
+                    https: None,
+                    none: None,
+                },
+                content: [],
+                connect_timeout: 10s,
+                response_timeout: 30s,
+                check_timeout: 3s,
+                manifest_check_interval: 0ns,
+                requests_max: 64,
+                rate_max: None,
+                manifest_bytes_max: 4194304,
+                credentials: Oauth2(
+                    Oauth2 {
+                        token_url: "https://sts.example/token",
+                        assertion: Signed(
+                            "/run/secrets/signing.json",
+                        ),
+                        grant: ClientCredentials,
+                        client_id: None,
+                        client_secret_file: None,
+                        scopes: [],
+                        username: "<token>",
+                        audience: None,
+                        subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+                        requested_token_type: None,
+                    },
                 ),
                 auth_realms: [],
                 namespaces: None,

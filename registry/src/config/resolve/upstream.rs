@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Resolved;
+use super::{Resolved, credentials};
 use crate::config::checked::View;
 use crate::config::error::Fault;
 use crate::config::kind::is_upstream_name;
 use crate::config::origin::Origin;
 use crate::repository::options::UnknownNamespace;
-use crate::upstream::options::{Content, CredentialSource, FallThrough, OnRefusal, Options};
+use crate::upstream::options::{Content, FallThrough, OnRefusal, Options};
 
 /// The file of a `certDir` that holds authorities.
 const CA_FILE: &str = "ca.crt";
@@ -24,11 +24,7 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
     for (index, registry) in section.at("registries").items().enumerate() {
         let path = format!("extensions.sync.registries[{index}]");
         let mut upstream = upstream(registry);
-        if let Some(helper) = registry.at("credentialHelper").get() {
-            upstream.credentials = CredentialSource::Helper(helper);
-        } else if let Some(file) = section.at("credentialsFile").get() {
-            upstream.credentials = CredentialSource::File(file);
-        }
+        upstream.credentials = credentials::source(section, registry, &path, resolved);
         name_faults(registry, &upstream, &path, &mut names, &mut resolved.faults);
         names.entry(upstream.name.clone()).or_insert(index);
         if !upstream.on_demand {
@@ -40,7 +36,7 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
         if upstream.fall_through == FallThrough::Any {
             resolved.warnings.push(Fault::new(
                 format!("{path}.fallThrough"),
-                "is any: while this upstream is down, another one may answer for its names",
+                "is any: while this upstream is down, another one may answer for its names; notFound moves on only where it has none",
             ));
         }
         upstreams.push(upstream);
