@@ -52,6 +52,11 @@ pub(super) fn is_on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// Says whether a text is completed with what the environment says.
+pub(super) fn is_expanded(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
 /// Returns `text` with every `${env:NAME}` replaced by what `lookup` says of it.
 ///
 /// What a variable holds is taken as it is: it is not searched for further names.
@@ -61,7 +66,7 @@ pub(super) fn expand<'text>(
     text: &'text str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Cow<'text, str>, EnvError> {
-    if !text.contains(OPEN) {
+    if !is_expanded(text) {
         return Ok(Cow::Borrowed(text));
     }
     let mut expanded = String::with_capacity(text.len());

@@ -9,6 +9,7 @@ use super::checked::Checked;
 use super::origin::Origin;
 use super::raw::Raw;
 use super::{duration, size};
+use crate::upstream::options::pattern::{self, PATTERN_BYTES_MAX};
 
 /// The longest glob, in bytes: names have at most 255, and alternatives add to that.
 const GLOB_BYTES_MAX: usize = 1_024;
@@ -59,6 +60,8 @@ pub(super) enum Kind {
     Url,
     /// A glob over repository names.
     Glob,
+    /// A regular expression over tags.
+    Regex,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A path of this server, outside its API.
@@ -115,6 +118,7 @@ impl Kind {
             Self::Address => "an IP address".to_owned(),
             Self::Origin => "http(s)://host[:port]".to_owned(),
             Self::Url => "http(s)://host[:port]/path, without an account or a fragment".to_owned(),
+            Self::Regex => format!("a regular expression over tags of at most {PATTERN_BYTES_MAX} bytes"),
             Self::Glob => format!("a glob over repository names of at most {GLOB_BYTES_MAX} bytes"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Endpoint => {
@@ -164,6 +168,7 @@ impl Kind {
             Self::Address => "IP address",
             Self::Origin | Self::Url => "url",
             Self::Glob => "glob",
+            Self::Regex => "regular expression",
             Self::Choice(words) => return words.join(", "),
             Self::Endpoint => "path of a url",
             Self::UpstreamName | Self::Helper => "name",
@@ -194,7 +199,8 @@ impl Kind {
             Self::Address => text.parse::<IpAddr>().ok().map(|address| Checked::Text(address.to_string())),
             Self::Origin => Origin::parse(text).map(|origin| Checked::Text(origin.url())),
             Self::Url => owned(is_url(text)),
-            Self::Glob => owned(compiles(text)),
+            Self::Glob => owned(glob_fault(text).is_none()),
+            Self::Regex => owned(pattern::compile(text).is_ok()),
             Self::Choice(words) => words
                 .iter()
                 .find(|word| word.eq_ignore_ascii_case(text))
@@ -222,6 +228,15 @@ impl Kind {
     /// set gives nothing away, where free text might be a secret in the wrong place.
     pub(super) fn is_quoted(&self) -> bool {
         !matches!(self, Self::Text | Self::Word | Self::Origin | Self::Url)
+    }
+
+    /// Returns why a text is none of this kind, where there is more to say than what it should be.
+    pub(super) fn cause(&self, text: &str) -> Option<String> {
+        match self {
+            Self::Glob => glob_fault(text),
+            Self::Regex => pattern::compile(text).err().map(|error| error.to_string()),
+            _ => None,
+        }
     }
 
     fn read_number(&self, number: u64) -> Option<Checked> {
@@ -272,16 +287,19 @@ fn is_url(text: &str) -> bool {
         && text[path..].bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
-fn compiles(glob: &str) -> bool {
+/// Returns why a text is no glob; nothing more is said of one that is empty or too long.
+fn glob_fault(text: &str) -> Option<String> {
     // A slash in front is dropped from a prefix, and must leave something to match.
-    if matches!(glob, "" | "/") || glob.len() > GLOB_BYTES_MAX {
-        return false;
+    if matches!(text, "" | "/") {
+        return Some("it matches nothing".to_owned());
     }
+    if text.len() > GLOB_BYTES_MAX {
+        return Some("it is longer".to_owned());
+    }
+    let built = GlobBuilder::new(text).literal_separator(true).build();
     // A `GlobSet` reports a pattern that is too large, where `Glob::compile_matcher` panics.
-    GlobBuilder::new(glob)
-        .literal_separator(true)
-        .build()
-        .is_ok_and(|glob| GlobSetBuilder::new().add(glob).build().is_ok())
+    let built = built.and_then(|glob| GlobSetBuilder::new().add(glob).build());
+    built.err().map(|error| error.kind().to_string().replace(['\n', '\r'], " "))
 }
 
 fn is_endpoint(path: &str) -> bool {
@@ -300,7 +318,7 @@ fn is_endpoint(path: &str) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::Kind;
+    use super::{Kind, PATTERN_BYTES_MAX};
     use crate::config::checked::Checked;
     use crate::config::raw::Raw;
 
@@ -378,6 +396,12 @@ mod tests {
                 "ftp://a/",
             ],
         );
+        check(
+            Kind::Regex,
+            &["^v1\\..*$", "(?i)rc", "a|b", "\\d+", ".*"],
+            &["", "(", "[z-a]", "a{999999999}", "(?=x)", "(?:a{1000}){1000}"],
+        );
+        assert_eq!(text(Kind::Regex, &"a".repeat(PATTERN_BYTES_MAX + 1)), None);
         check(
             Kind::UpstreamName,
             &["gcr.io", "a_b:5000", "-a", ":1"],

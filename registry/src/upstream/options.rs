@@ -1,5 +1,7 @@
 //! What one upstream can be told.
 
+pub mod pattern;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;

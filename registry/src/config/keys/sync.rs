@@ -82,10 +82,10 @@ pub(super) const KEYS: &[Key] = &[
         "Whether what stands before the glob's first `*` is left out here.",
     ),
     later("extensions.sync.registries[].content[].tags", Kind::Section, "", "Which tags are mirrored."),
-    later("extensions.sync.registries[].content[].tags.regex", Kind::Text, "", "Those that match."),
+    later("extensions.sync.registries[].content[].tags.regex", Kind::Regex, "", "Those that match."),
     later(
         "extensions.sync.registries[].content[].tags.excludeRegex",
-        Kind::Text,
+        Kind::Regex,
         "",
         "Not those that match.",
     ),
