@@ -1,50 +1,39 @@
-//! The files that a configuration names: what is not there is a warning, since it may come before
-//! it is needed.
+//! The files that a configuration names. What the server cannot start with is a fault; what may come before
+//! it is needed, and is not there, is a warning.
 
+use std::path::Path;
+
+use super::certificates;
 use super::env::is_on_path;
-use super::error::Fault;
-use super::load::Loaded;
+use super::error::{Fault, Faults};
+use super::options::Config;
 use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
 
-/// Warns of files that are not there.
-pub(super) fn look(loaded: &mut Loaded) {
-    let Loaded { config, warnings } = loaded;
+/// Looks at the files that `config` names, adds what is wrong and worth knowing to `found`, and leaves out of
+/// `config` what is not there and need not be.
+pub(super) fn look(config: &mut Config, found: &mut Faults) {
+    let Faults { faults, warnings } = found;
     if config.auth.htpasswd.as_ref().is_some_and(|path| !path.is_file()) {
         warnings
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
     }
-    let files = config.upstreams.iter().filter_map(|upstream| match &upstream.credentials {
+    accounts(config, warnings);
+    for (index, upstream) in config.upstreams.iter_mut().enumerate() {
+        let path = format!("extensions.sync.registries[{index}]");
+        credentials(&path, &upstream.credentials, warnings);
+        certificate_folder(&format!("{path}.certDir"), upstream, faults, warnings);
+    }
+}
+
+/// Warns of a file of accounts that is not there, or holds none.
+fn accounts(config: &Config, warnings: &mut Vec<Fault>) {
+    let mut files = config.upstreams.iter().filter_map(|upstream| match &upstream.credentials {
         CredentialSource::File(path) => Some(path),
         _ => None,
     });
-    if files.into_iter().any(|path| !path.is_file()) {
+    if files.any(|path| !path.is_file()) {
         let gone = "there is no such file yet, and without it no upstream can be asked that it is for";
         warnings.push(Fault::new("extensions.sync.credentialsFile", gone));
-    }
-    for (index, upstream) in config.upstreams.iter_mut().enumerate() {
-        credentials(&format!("extensions.sync.registries[{index}]"), &upstream.credentials, warnings);
-        let key = format!("extensions.sync.registries[{index}].certDir");
-        let Some(path) = upstream.ca_file.clone() else { continue };
-        if !path.is_file() {
-            // A folder that holds a client certificate alone is no fault, and trusting fewer
-            // authorities lets nobody in.
-            upstream.ca_file = None;
-            if !has_certificate(upstream) {
-                let gone = "there is no ca.crt, so only the system's authorities are trusted";
-                warnings.push(Fault::new(&key, gone));
-            }
-        }
-        if let Some((certificate, secret)) = &upstream.client_certificate
-            && certificate.is_file() != secret.is_file()
-        {
-            warnings.push(Fault::new(
-                &key,
-                "client.cert and client.key only work together, and one is not there",
-            ));
-        }
-        if !has_certificate(upstream) {
-            upstream.client_certificate = None;
-        }
     }
 }
 
@@ -73,7 +62,39 @@ fn credentials(path: &str, source: &CredentialSource, warnings: &mut Vec<Fault>)
     }
 }
 
-fn has_certificate(upstream: &Options) -> bool {
-    let files = upstream.client_certificate.as_ref();
-    files.is_some_and(|(certificate, key)| certificate.is_file() && key.is_file())
+/// Checks the files of a `certDir`, with which the client of the upstream is made at the start.
+fn certificate_folder(key: &str, upstream: &mut Options, faults: &mut Vec<Fault>, warnings: &mut Vec<Fault>) {
+    let Some((authorities, (certificate, secret))) =
+        upstream.ca_file.clone().zip(upstream.client_certificate.clone())
+    else {
+        return;
+    };
+    let folder = authorities.parent().unwrap_or(Path::new(""));
+    let mut fault = |message: String| faults.push(Fault::new(key, message));
+    if !folder.is_dir() {
+        return fault(
+            "there is no such folder; create it with ca.crt, or with client.cert and client.key, or leave the key out"
+                .to_owned(),
+        );
+    }
+    let (has_authorities, has_certificate, has_secret) =
+        (authorities.exists(), certificate.exists(), secret.exists());
+    if has_authorities {
+        certificates::authorities(&authorities).into_iter().for_each(&mut fault);
+    }
+    match (has_certificate, has_secret) {
+        (true, true) => certificates::identity(&certificate, &secret).into_iter().for_each(&mut fault),
+        (true, false) => fault("there is client.cert but no client.key; they only work together".to_owned()),
+        (false, true) => fault("there is client.key but no client.cert; they only work together".to_owned()),
+        (false, false) => upstream.client_certificate = None,
+    }
+    if !has_authorities {
+        // A folder that holds a client certificate alone is no fault, and trusting fewer authorities lets
+        // nobody in.
+        upstream.ca_file = None;
+        if !has_certificate {
+            let gone = "there is no ca.crt, so only the system's authorities are trusted";
+            warnings.push(Fault::new(key, gone));
+        }
+    }
 }

@@ -9,6 +9,7 @@
 //! It must not start anything, and it reads nothing but the named files and, in [`env`] alone, the
 //! environment.
 
+mod certificates;
 mod check;
 mod checked;
 mod distance;
