@@ -4,6 +4,7 @@
 //! in the file. What a variable holds goes into the options and never into a fault.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use crate::upstream::options::Proxies;
 
@@ -50,6 +51,11 @@ pub(super) fn proxies(lookup: &dyn Fn(&str) -> Option<String>) -> Proxies {
 pub(super) fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Returns a path from the root on; as it is where there is no working directory.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Says whether a text is completed with what the environment says.

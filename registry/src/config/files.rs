@@ -1,13 +1,22 @@
 //! The files that a configuration names. What the server cannot start with is a fault; what may come before
 //! it is needed, and is not there, is a warning.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::certificates;
-use super::env::is_on_path;
+use super::env::{self, is_on_path};
 use super::error::{Fault, Faults};
 use super::options::Config;
+use super::reach;
+use super::resolve::stores::{self, Place};
+use crate::store;
 use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
+
+/// How much of a file of accounts is read, in bytes: what the server reads of it.
+const ACCOUNTS_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Looks at the files that `config` names, adds what is wrong and worth knowing to `found`, and leaves out of
 /// `config` what is not there and need not be.
@@ -17,24 +26,54 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         warnings
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
     }
-    accounts(config, warnings);
+    faults.extend(stores::faults(&places(config)));
+    let hosts = accounts(config, warnings);
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
         let path = format!("extensions.sync.registries[{index}]");
         credentials(&path, &upstream.credentials, warnings);
         certificate_folder(&format!("{path}.certDir"), upstream, faults, warnings);
     }
+    // A file of accounts is for some hosts, and says nothing of the others.
+    let has_account = |upstream: &Options| match (&upstream.credentials, &hosts) {
+        (CredentialSource::File(_), Some(hosts)) => {
+            reach::hosts(upstream).any(|host| hosts.iter().any(|it| it == host))
+        }
+        (source, _) => *source != CredentialSource::Nobody,
+    };
+    warnings.extend(reach::warnings(config, &has_account));
 }
 
-/// Warns of a file of accounts that is not there, or holds none.
-fn accounts(config: &Config, warnings: &mut Vec<Fault>) {
-    let mut files = config.upstreams.iter().filter_map(|upstream| match &upstream.credentials {
+/// Returns the hosts of the file of accounts, if there is one that can be read.
+fn accounts(config: &Config, warnings: &mut Vec<Fault>) -> Option<Vec<String>> {
+    let path = config.upstreams.iter().find_map(|upstream| match &upstream.credentials {
         CredentialSource::File(path) => Some(path),
         _ => None,
-    });
-    if files.any(|path| !path.is_file()) {
+    })?;
+    let key = "extensions.sync.credentialsFile";
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(ACCOUNTS_BYTES_MAX).read_to_end(&mut text));
+    if read.is_err() {
         let gone = "there is no such file yet, and without it no upstream can be asked that it is for";
-        warnings.push(Fault::new("extensions.sync.credentialsFile", gone));
+        warnings.push(Fault::new(key, gone));
+        return None;
     }
+    // What stands at a host is of no matter here; the server wants a user and a password.
+    let hosts = serde_json::from_slice::<BTreeMap<String, serde_json::Map<_, _>>>(&text).ok();
+    if hosts.is_none() {
+        let form =
+            "is no JSON object of accounts by host, and until it is no upstream can be asked that it is for";
+        warnings.push(Fault::new(key, form));
+    }
+    Some(hosts?.into_keys().collect())
+}
+
+/// Returns where the stores are. A relative path starts at the working directory, as when it is opened.
+fn places(config: &Config) -> Vec<Place> {
+    let mut places = Vec::new();
+    if let store::options::Place::Folder(folder) = &config.store.place {
+        places.push(Place { key: "storage.rootDirectory".to_owned(), folder: env::absolute(folder) });
+    }
+    places
 }
 
 /// Warns of programs and files by which an account is to be had, and which are not there.

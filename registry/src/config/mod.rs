@@ -25,6 +25,7 @@ mod load;
 mod options;
 mod origin;
 mod raw;
+mod reach;
 mod resolve;
 mod schema;
 mod size;

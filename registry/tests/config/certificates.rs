@@ -129,3 +129,25 @@ fn what_may_come_before_it_is_needed_is_a_warning() {
     extensions.sync.registries[2].oauth2CredentialHelper.signingFile: there is no such file yet, and without it this upstream cannot be asked
     ");
 }
+
+#[test]
+fn upstreams_with_accounts_that_anybody_may_read_are_named() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let accounts = folder.path().join("accounts.json");
+    let file = folder.path().join("config.yaml");
+    let check = |content: &str, access: &str| {
+        std::fs::write(&accounts, content).expect("a file can be written");
+        let text = format!(
+            "http: {{ accessControl: {{ repositories: {access} }} }}\n\
+             extensions: {{ sync: {{ credentialsFile: {}, registries: [\n\
+             {{ urls: [https://a:5000], onDemand: true }}, {{ urls: [https://b], onDemand: true }}] }} }}\n",
+            accounts.display()
+        );
+        std::fs::write(&file, text).expect("a file can be written");
+        lines(&load(&file).expect("it has no fault").warnings)
+    };
+    let own = r#"{"a:5000": {"username": "u", "password": "hunter2"}}"#;
+    insta::assert_snapshot!(check(own, "{ '**': { anonymousPolicy: [read] } }"), @r#"extensions.sync.registries[0]: is asked with an account, and whoever comes without one may read what it has (http.accessControl.repositories["**"].anonymousPolicy); if that is not meant, give its names a policy without anonymousPolicy"#);
+    assert_eq!(check(own, "{}"), "");
+    insta::assert_snapshot!(check("{\"hunter2\"", "{}"), @"extensions.sync.credentialsFile: is no JSON object of accounts by host, and until it is no upstream can be asked that it is for");
+}

@@ -5,7 +5,9 @@
 
 mod auth;
 mod credentials;
+mod mirroring;
 mod server;
+pub(super) mod stores;
 mod upstream;
 
 use super::checked::View;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Resolved, credentials};
+use super::{Resolved, credentials, mirroring};
 use crate::config::checked::View;
 use crate::config::error::Fault;
 use crate::config::kind::is_upstream_name;
@@ -25,6 +25,7 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
         let path = format!("extensions.sync.registries[{index}]");
         let mut upstream = upstream(registry);
         upstream.credentials = credentials::source(section, registry, &path, resolved);
+        mirroring::warn(registry, &path, &mut resolved.warnings);
         name_faults(registry, &upstream, &path, &mut names, &mut resolved.faults);
         names.entry(upstream.name.clone()).or_insert(index);
         if !upstream.on_demand {
