@@ -328,8 +328,16 @@ async fn a_refused_token_is_exchanged_again_unless_it_is_new() {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+/// Listens until it is dropped.
+struct Listening {
+    _default: tracing::subscriber::DefaultGuard,
+    /// With a single subscriber in the process, whether a line is written at all would be decided by whichever
+    /// thread comes to it first, and that may be another test's, which listens to nothing.
+    _other: tracing::Dispatch,
+}
+
 impl Log {
-    fn listen() -> (Self, tracing::subscriber::DefaultGuard) {
+    fn listen() -> (Self, Listening) {
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -337,7 +345,8 @@ impl Log {
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+        let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+        (log, Listening { _default: tracing::subscriber::set_default(subscriber), _other })
     }
 
     fn text(&self) -> String {

@@ -124,14 +124,7 @@ async fn a_token_that_is_refused_is_exchanged_once_unless_it_is_new() {
 
 #[tokio::test]
 async fn p11_an_endpoint_that_gives_none_is_an_honest_error_without_a_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _listening) = Log::listen();
     for (response, why) in [
         (
             ResponseTemplate::new(400)
@@ -206,7 +199,27 @@ async fn p11_what_proves_who_we_are_goes_to_the_endpoint_alone() {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+/// Listens until it is dropped.
+struct Listening {
+    _default: tracing::subscriber::DefaultGuard,
+    /// With a single subscriber in the process, whether a line is written at all would be decided by whichever
+    /// thread comes to it first, and that may be another test's, which listens to nothing.
+    _other: tracing::Dispatch,
+}
+
 impl Log {
+    fn listen() -> (Self, Listening) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+        (log, Listening { _default: tracing::subscriber::set_default(subscriber), _other })
+    }
+
     fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
