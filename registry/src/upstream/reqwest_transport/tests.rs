@@ -5,6 +5,7 @@
 //! Method: a table against servers that follow a script, in the same current-thread runtime, where a
 //! paused clock is exact. A mock on another thread would answer after the clock has jumped.
 
+mod http2;
 mod server;
 mod tls;
 

@@ -22,6 +22,7 @@
 //! | `routing` | which upstream, if any, is asked |
 //! | `accounts` | upstreams that ask who is there |
 //! | `tokens` | accounts that are temporary tokens |
+//! | `redirects` | upstreams that send us elsewhere |
 //! | `sharing` | one blob in several repositories of an upstream |
 //! | `secrets` | what an upstream gets to see |
 
@@ -32,6 +33,7 @@ mod lists;
 mod outage;
 mod policies;
 mod pull;
+mod redirects;
 mod resume;
 mod retries;
 mod routing;
