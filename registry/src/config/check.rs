@@ -156,7 +156,8 @@ impl<'run> Check<'run> {
                 continue;
             }
             if names == Names::Globs && Kind::Glob.read_text(name).is_none() {
-                self.fault(&place, format!("is not {}", Kind::Glob.expected()));
+                let cause = Kind::Glob.cause(name).map(|cause| format!(": {cause}")).unwrap_or_default();
+                self.fault(&place, format!("is not {}{cause}", Kind::Glob.expected()));
             }
             let value = self.value(node, of, raw, &place, classes);
             checked.push((name.clone(), value));
@@ -194,7 +195,13 @@ impl<'run> Check<'run> {
             (Kind::Rate(_), _) => "; leave the limit out where there is to be none",
             _ => "",
         };
-        self.fault(path, format!("{described} is not {}{hint}", kind.expected()));
+        let cause = match raw {
+            // A cause may quote, and what the environment holds is not to be quoted.
+            Raw::Text(written) if !env::is_expanded(written) => kind.cause(written),
+            _ => None,
+        };
+        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.fault(path, format!("{described} is not {}{hint}{cause}", kind.expected()));
         Checked::Faulty
     }
 

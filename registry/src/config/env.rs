@@ -4,6 +4,7 @@
 //! in the file. What a variable holds goes into the options and never into a fault.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use crate::upstream::options::Proxies;
 
@@ -52,6 +53,16 @@ pub(super) fn is_on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// Returns a path from the root on; as it is where there is no working directory.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Says whether a text is completed with what the environment says.
+pub(super) fn is_expanded(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
 /// Returns `text` with every `${env:NAME}` replaced by what `lookup` says of it.
 ///
 /// What a variable holds is taken as it is: it is not searched for further names.
@@ -61,7 +72,7 @@ pub(super) fn expand<'text>(
     text: &'text str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Cow<'text, str>, EnvError> {
-    if !text.contains(OPEN) {
+    if !is_expanded(text) {
         return Ok(Cow::Borrowed(text));
     }
     let mut expanded = String::with_capacity(text.len());

@@ -1,59 +1,148 @@
-//! The files that a configuration names: what is not there is a warning, since it may come before
-//! it is needed.
+//! The files that a configuration names. What the server cannot start with is a fault; what may come before
+//! it is needed, and is not there, is a warning.
 
-use super::env::is_on_path;
-use super::error::Fault;
-use super::load::Loaded;
-use crate::upstream::options::{CredentialSource, Options, helper_program};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
-/// Warns of files that are not there.
-pub(super) fn look(loaded: &mut Loaded) {
-    let Loaded { config, warnings } = loaded;
+use super::certificates;
+use super::env::{self, is_on_path};
+use super::error::{Fault, Faults};
+use super::options::Config;
+use super::reach;
+use super::resolve::stores::{self, Place};
+use crate::store;
+use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
+
+/// How much of a file of accounts is read, in bytes: what the server reads of it.
+const ACCOUNTS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Looks at the files that `config` names, adds what is wrong and worth knowing to `found`, and leaves out of
+/// `config` what is not there and need not be.
+pub(super) fn look(config: &mut Config, found: &mut Faults) {
+    let Faults { faults, warnings } = found;
     if config.auth.htpasswd.as_ref().is_some_and(|path| !path.is_file()) {
         warnings
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
     }
-    let files = config.upstreams.iter().filter_map(|upstream| match &upstream.credentials {
+    faults.extend(stores::faults(&places(config)));
+    let hosts = accounts(config, warnings);
+    for (index, upstream) in config.upstreams.iter_mut().enumerate() {
+        let path = format!("extensions.sync.registries[{index}]");
+        credentials(&path, &upstream.credentials, warnings);
+        certificate_folder(&format!("{path}.certDir"), upstream, faults, warnings);
+    }
+    // A file of accounts is for some hosts, and says nothing of the others.
+    let has_account = |upstream: &Options| match (&upstream.credentials, &hosts) {
+        (CredentialSource::File(_), Some(hosts)) => {
+            reach::hosts(upstream).any(|host| hosts.iter().any(|it| it == host))
+        }
+        (source, _) => *source != CredentialSource::Nobody,
+    };
+    warnings.extend(reach::warnings(config, &has_account));
+}
+
+/// Returns the hosts of the file of accounts, if there is one that can be read.
+fn accounts(config: &Config, warnings: &mut Vec<Fault>) -> Option<Vec<String>> {
+    let path = config.upstreams.iter().find_map(|upstream| match &upstream.credentials {
         CredentialSource::File(path) => Some(path),
         _ => None,
-    });
-    if files.into_iter().any(|path| !path.is_file()) {
+    })?;
+    let key = "extensions.sync.credentialsFile";
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(ACCOUNTS_BYTES_MAX).read_to_end(&mut text));
+    if read.is_err() {
         let gone = "there is no such file yet, and without it no upstream can be asked that it is for";
-        warnings.push(Fault::new("extensions.sync.credentialsFile", gone));
+        warnings.push(Fault::new(key, gone));
+        return None;
     }
-    for (index, upstream) in config.upstreams.iter_mut().enumerate() {
-        if let CredentialSource::Helper(name) = &upstream.credentials
-            && !is_on_path(&helper_program(name))
-        {
-            let key = format!("extensions.sync.registries[{index}].credentialHelper");
-            warnings.push(Fault::new(key, format!("there is no program {}", helper_program(name))));
+    // What stands at a host is of no matter here; the server wants a user and a password.
+    let hosts = serde_json::from_slice::<BTreeMap<String, serde_json::Map<_, _>>>(&text).ok();
+    if hosts.is_none() {
+        let form =
+            "is no JSON object of accounts by host, and until it is no upstream can be asked that it is for";
+        warnings.push(Fault::new(key, form));
+    }
+    Some(hosts?.into_keys().collect())
+}
+
+/// Returns where the stores are. A relative path starts at the working directory, as when it is opened.
+fn places(config: &Config) -> Vec<Place> {
+    let main = ("storage".to_owned(), &config.store);
+    let by_component = config.stores_by_component.iter();
+    let by_component = by_component.map(|(name, store)| (format!("storage.subPaths[{name:?}]"), store));
+    let by_upstream = config.upstreams.iter().enumerate().filter_map(|(index, upstream)| {
+        let store = config.stores_by_upstream.get(&upstream.name)?;
+        Some((format!("extensions.sync.registries[{index}].storage"), store))
+    });
+    let place = |(key, store): (String, &store::options::Options)| match &store.place {
+        store::options::Place::Folder(folder) => {
+            Some(Place { key: format!("{key}.rootDirectory"), folder: env::absolute(folder) })
         }
-        let key = format!("extensions.sync.registries[{index}].certDir");
-        let Some(path) = upstream.ca_file.clone() else { continue };
-        if !path.is_file() {
-            // A folder that holds a client certificate alone is no fault, and trusting fewer
-            // authorities lets nobody in.
-            upstream.ca_file = None;
-            if !has_certificate(upstream) {
-                let gone = "there is no ca.crt, so only the system's authorities are trusted";
-                warnings.push(Fault::new(&key, gone));
+        store::options::Place::Memory => None,
+    };
+    std::iter::once(main).chain(by_component).chain(by_upstream).filter_map(place).collect()
+}
+
+/// Warns of programs and files by which an account is to be had, and which are not there.
+fn credentials(path: &str, source: &CredentialSource, warnings: &mut Vec<Fault>) {
+    match source {
+        CredentialSource::Helper(name) if !is_on_path(&helper_program(name)) => {
+            let message = format!(
+                "there is no program {} on the PATH yet, and without it this upstream cannot be asked",
+                helper_program(name)
+            );
+            warnings.push(Fault::new(format!("{path}.credentialHelper"), message));
+        }
+        CredentialSource::Oauth2(oauth2) => {
+            let (key, file) = match &oauth2.assertion {
+                Assertion::Ready(file) => ("assertionFile", file),
+                Assertion::Signed(file) => ("signingFile", file),
+            };
+            let secret = oauth2.client_secret_file.iter().map(|file| ("clientSecretFile", file));
+            for (key, _) in [(key, file)].into_iter().chain(secret).filter(|(_, file)| !file.is_file()) {
+                let gone = "there is no such file yet, and without it this upstream cannot be asked";
+                warnings.push(Fault::new(format!("{path}.oauth2CredentialHelper.{key}"), gone));
             }
         }
-        if let Some((certificate, secret)) = &upstream.client_certificate
-            && certificate.is_file() != secret.is_file()
-        {
-            warnings.push(Fault::new(
-                &key,
-                "client.cert and client.key only work together, and one is not there",
-            ));
-        }
-        if !has_certificate(upstream) {
-            upstream.client_certificate = None;
-        }
+        CredentialSource::Nobody | CredentialSource::File(_) | CredentialSource::Helper(_) => {}
     }
 }
 
-fn has_certificate(upstream: &Options) -> bool {
-    let files = upstream.client_certificate.as_ref();
-    files.is_some_and(|(certificate, key)| certificate.is_file() && key.is_file())
+/// Checks the files of a `certDir`, with which the client of the upstream is made at the start.
+fn certificate_folder(key: &str, upstream: &mut Options, faults: &mut Vec<Fault>, warnings: &mut Vec<Fault>) {
+    let Some((authorities, (certificate, secret))) =
+        upstream.ca_file.clone().zip(upstream.client_certificate.clone())
+    else {
+        return;
+    };
+    let folder = authorities.parent().unwrap_or(Path::new(""));
+    let mut fault = |message: String| faults.push(Fault::new(key, message));
+    if !folder.is_dir() {
+        return fault(
+            "there is no such folder; create it with ca.crt, or with client.cert and client.key, or leave the key out"
+                .to_owned(),
+        );
+    }
+    let (has_authorities, has_certificate, has_secret) =
+        (authorities.exists(), certificate.exists(), secret.exists());
+    if has_authorities {
+        certificates::authorities(&authorities).into_iter().for_each(&mut fault);
+    }
+    match (has_certificate, has_secret) {
+        (true, true) => certificates::identity(&certificate, &secret).into_iter().for_each(&mut fault),
+        (true, false) => fault("there is client.cert but no client.key; they only work together".to_owned()),
+        (false, true) => fault("there is client.key but no client.cert; they only work together".to_owned()),
+        (false, false) => upstream.client_certificate = None,
+    }
+    if !has_authorities {
+        // A folder that holds a client certificate alone is no fault, and trusting fewer authorities lets
+        // nobody in.
+        upstream.ca_file = None;
+        if !has_certificate {
+            let gone = "there is no ca.crt, so only the system's authorities are trusted";
+            warnings.push(Fault::new(key, gone));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::checked::Checked;
 use super::origin::Origin;
 use super::raw::Raw;
 use super::{duration, size};
+use crate::upstream::options::pattern::{self, PATTERN_BYTES_MAX};
 
 /// The longest glob, in bytes: names have at most 255, and alternatives add to that.
 const GLOB_BYTES_MAX: usize = 1_024;
@@ -57,6 +58,8 @@ pub(super) enum Kind {
     Address,
     /// Scheme, host and port of another registry.
     Origin,
+    /// A url over HTTP, with a path.
+    Url,
     /// A glob over repository names.
     Glob,
     /// A regular expression over tags.
@@ -117,8 +120,9 @@ impl Kind {
             Self::Port => "a port from 0 to 65535".to_owned(),
             Self::Address => "an IP address".to_owned(),
             Self::Origin => "http(s)://host[:port]".to_owned(),
+            Self::Url => "http(s)://host[:port]/path, without an account or a fragment".to_owned(),
+            Self::Regex => format!("a regular expression over tags of at most {PATTERN_BYTES_MAX} bytes"),
             Self::Glob => format!("a glob over repository names of at most {GLOB_BYTES_MAX} bytes"),
-            Self::Regex => format!("a regular expression of at most {GLOB_BYTES_MAX} bytes"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Endpoint => {
                 "a path such as \"/metrics\" of letters, digits and . _ - /, not of the API or the probes"
@@ -126,8 +130,7 @@ impl Kind {
             }
             Self::Quotable => "printable ASCII without \" and \\".to_owned(),
             Self::Helper => {
-                "the name of a program docker-credential-NAME: a-z, 0-9 and -; oauth2 is not supported yet"
-                    .to_owned()
+                "oauth2, or the name of a program docker-credential-NAME: a-z, 0-9 and -".to_owned()
             }
             Self::UpstreamName => format!(
                 "a name of letters, digits and . _ : - that starts with neither . nor _ and has at most {NAME_BYTES_MAX} bytes"
@@ -168,7 +171,7 @@ impl Kind {
             Self::Percent => "share",
             Self::Port => "port",
             Self::Address => "IP address",
-            Self::Origin => "url",
+            Self::Origin | Self::Url => "url",
             Self::Glob => "glob",
             Self::Regex => "regular expression",
             Self::Choice(words) => return words.join(", "),
@@ -201,10 +204,9 @@ impl Kind {
             },
             Self::Address => text.parse::<IpAddr>().ok().map(|address| Checked::Text(address.to_string())),
             Self::Origin => Origin::parse(text).map(|origin| Checked::Text(origin.url())),
-            Self::Glob => owned(compiles(text)),
-            Self::Regex => {
-                owned(text.len() <= GLOB_BYTES_MAX && crate::upstream::options::compile(text).is_ok())
-            }
+            Self::Url => owned(is_url(text)),
+            Self::Glob => owned(glob_fault(text).is_none()),
+            Self::Regex => owned(pattern::compile(text).is_ok()),
             Self::Choice(words) => words
                 .iter()
                 .find(|word| word.eq_ignore_ascii_case(text))
@@ -233,7 +235,16 @@ impl Kind {
     /// Returns whether a fault may quote what was written: what is meant to be a word of a known
     /// set gives nothing away, where free text might be a secret in the wrong place.
     pub(super) fn is_quoted(&self) -> bool {
-        !matches!(self, Self::Text | Self::Word | Self::Origin)
+        !matches!(self, Self::Text | Self::Word | Self::Origin | Self::Url)
+    }
+
+    /// Returns why a text is none of this kind, where there is more to say than what it should be.
+    pub(super) fn cause(&self, text: &str) -> Option<String> {
+        match self {
+            Self::Glob => glob_fault(text),
+            Self::Regex => pattern::compile(text).err().map(|error| error.to_string()),
+            _ => None,
+        }
     }
 
     fn read_number(&self, number: u64) -> Option<Checked> {
@@ -261,7 +272,7 @@ impl Kind {
 fn is_helper(text: &str) -> bool {
     let is_plain =
         text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    is_plain && !text.is_empty() && text.len() <= NAME_BYTES_MAX && text != "oauth2"
+    is_plain && !text.is_empty() && text.len() <= NAME_BYTES_MAX
 }
 
 /// Returns whether `text` can be the name of an upstream, and with it of a folder.
@@ -277,16 +288,27 @@ fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-fn compiles(glob: &str) -> bool {
+/// Says whether a text is a url with a path: an origin, and what stands behind it.
+fn is_url(text: &str) -> bool {
+    let Some(host) = text.find("://").map(|at| at + "://".len()) else { return false };
+    let path = text[host..].find(['/', '?']).map_or(text.len(), |at| host + at);
+    Origin::parse(&text[..path]).is_some()
+        && text[path..].bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+/// Returns why a text is no glob; nothing more is said of one that is empty or too long.
+fn glob_fault(text: &str) -> Option<String> {
     // A slash in front is dropped from a prefix, and must leave something to match.
-    if matches!(glob, "" | "/") || glob.len() > GLOB_BYTES_MAX {
-        return false;
+    if matches!(text, "" | "/") {
+        return Some("it matches nothing".to_owned());
     }
+    if text.len() > GLOB_BYTES_MAX {
+        return Some("it is longer".to_owned());
+    }
+    let built = GlobBuilder::new(text).literal_separator(true).build();
     // A `GlobSet` reports a pattern that is too large, where `Glob::compile_matcher` panics.
-    GlobBuilder::new(glob)
-        .literal_separator(true)
-        .build()
-        .is_ok_and(|glob| GlobSetBuilder::new().add(glob).build().is_ok())
+    let built = built.and_then(|glob| GlobSetBuilder::new().add(glob).build());
+    built.err().map(|error| error.kind().to_string().replace(['\n', '\r'], " "))
 }
 
 fn is_endpoint(path: &str) -> bool {
@@ -305,7 +327,7 @@ fn is_endpoint(path: &str) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::Kind;
+    use super::{Kind, PATTERN_BYTES_MAX};
     use crate::config::checked::Checked;
     use crate::config::raw::Raw;
 
@@ -368,7 +390,27 @@ mod tests {
             &["", "/", "metrics", "/v2", "/v2/x", "/a//b", "/a/", "/livez", "/{x}", "/a?b"],
         );
         check(Kind::Quotable, &["", "My registry"], &["a\"b", "a\\b", "a\nb", "größe"]);
-        check(Kind::Helper, &["ecr", "gcp", "osxkeychain", "my-own"], &["", "oauth2", "a/b", "A", "a b"]);
+        check(Kind::Helper, &["ecr", "gcp", "oauth2", "osxkeychain", "my-own"], &["", "a/b", "A", "a b"]);
+        check(
+            Kind::Url,
+            &["https://a/token", "http://a:80", "https://a?x=y", "HTTPS://[::1]:1/a/b?c=%20"],
+            &[
+                "",
+                "a/token",
+                "https://",
+                "https:///x",
+                "https://u:p@a/x",
+                "https://a/x#y",
+                "https://a/ü",
+                "ftp://a/",
+            ],
+        );
+        check(
+            Kind::Regex,
+            &["^v1\\..*$", "(?i)rc", "a|b", "\\d+", ".*"],
+            &["", "(", "[z-a]", "a{999999999}", "(?=x)", "(?:a{1000}){1000}"],
+        );
+        assert_eq!(text(Kind::Regex, &"a".repeat(PATTERN_BYTES_MAX + 1)), None);
         check(
             Kind::UpstreamName,
             &["gcr.io", "a_b:5000", "-a", ":1"],

@@ -30,9 +30,9 @@ pub struct Loaded {
 /// *Errors*: everything that is wrong with the file at once, or why it cannot be read or parsed.
 pub fn load(path: &Path) -> Result<Loaded, Faults> {
     let text = read(path)?;
-    let mut loaded = parse(&text, &env::process)?;
-    files::look(&mut loaded);
-    Ok(loaded)
+    let (mut config, mut found) = examine(&raw::read(&text)?, &env::process);
+    files::look(&mut config, &mut found);
+    finish(config, found)
 }
 
 /// Reads `text`, a file's content, and asks `env` for the environment. Touches no file.
@@ -46,6 +46,12 @@ pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
 ///
 /// *Errors*: everything that is wrong with it at once.
 pub(super) fn interpret(raw: &Raw, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Faults> {
+    let (config, found) = examine(raw, env);
+    finish(config, found)
+}
+
+/// Returns what can be understood of `raw`, and everything that is wrong with it.
+fn examine(raw: &Raw, env: &dyn Fn(&str) -> Option<String>) -> (Config, Faults) {
     let mut check = Check::new(env);
     let checked = check.file(raw);
     let mut resolved = resolve::resolve(View::new(&checked));
@@ -56,11 +62,11 @@ pub(super) fn interpret(raw: &Raw, env: &dyn Fn(&str) -> Option<String>) -> Resu
     let mut warnings = check.warnings;
     faults.extend(resolved.faults);
     warnings.extend(resolved.warnings);
-    if faults.is_empty() {
-        Ok(Loaded { config: resolved.config, warnings })
-    } else {
-        Err(Faults { faults, warnings })
-    }
+    (resolved.config, Faults { faults, warnings })
+}
+
+fn finish(config: Config, found: Faults) -> Result<Loaded, Faults> {
+    if found.faults.is_empty() { Ok(Loaded { config, warnings: found.warnings }) } else { Err(found) }
 }
 
 fn read(path: &Path) -> Result<String, Faults> {

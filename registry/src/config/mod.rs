@@ -9,6 +9,7 @@
 //! It must not start anything, and it reads nothing but the named files and, in [`env`] alone, the
 //! environment.
 
+mod certificates;
 mod check;
 mod checked;
 mod distance;
@@ -24,6 +25,7 @@ mod load;
 mod options;
 mod origin;
 mod raw;
+mod reach;
 mod resolve;
 mod schema;
 mod size;

@@ -89,6 +89,7 @@ fn single_schema(kind: &Kind) -> Map<String, Value> {
         Kind::Duration(least, _) if least.is_zero() => number(0, 0, DURATION_PATTERN),
         Kind::Duration(..) => text(DURATION_PATTERN),
         Kind::Origin => text("^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+/?$"),
+        Kind::Url => text("^[Hh][Tt][Tt][Pp][Ss]?://[^/@?#]+[^#]*$"),
         Kind::Choice(words) => object(json!({
             "type": "string",
             "anyOf": [{ "enum": words }, { "pattern": ENV_PATTERN }],
@@ -97,7 +98,7 @@ fn single_schema(kind: &Kind) -> Map<String, Value> {
         Kind::Helper => text("^[a-z0-9-]+$"),
         Kind::UpstreamName => text("^[A-Za-z0-9:-][A-Za-z0-9._:-]*$"),
         Kind::Quotable => text(r#"^[ !#-\[\]-~]*$"#),
-        Kind::Word | Kind::Path | Kind::Address | Kind::Glob => {
+        Kind::Word | Kind::Path | Kind::Address | Kind::Glob | Kind::Regex => {
             object(json!({ "type": "string", "minLength": 1 }))
         }
         _ => object(json!({ "type": "string" })),

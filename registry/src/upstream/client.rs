@@ -123,7 +123,7 @@ impl Upstream {
             urls: options.urls.iter().map(url).collect(),
             tokens: Tokens::default(),
             token_flights: Flights::default(),
-            credentials: Credentials::new(options.credentials.clone()),
+            credentials: Credentials::new(&options, &transport, &clock),
             transport,
             clock,
             options,

@@ -1,14 +1,15 @@
-//! Whose account an upstream is asked with: zot's file of accounts by host, or a docker credential helper.
+//! Whose account an upstream is asked with: zot's file of accounts by host, a docker credential helper, or
+//! temporary tokens ([`super::oauth2`]).
 //!
-//! An account belongs to a host. It goes to that host, and to a token service only where that is bound to it
-//! ([`super::token`]); never along a redirect, never into a log (P11).
+//! An account belongs to a host, and a token to the urls of one upstream. It goes there, and to a token service
+//! only where that is bound to it ([`super::token`]); never along a redirect, never into a log (P11).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -19,7 +20,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::options::{CredentialSource, helper_program};
+use super::Transport;
+use super::oauth2::{Oauth2Error, TokenEndpoint};
+use super::options::{CredentialSource, Options, helper_program};
+use crate::clock::Clock;
 
 /// The largest file of accounts, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -41,6 +45,11 @@ impl Account {
     /// Makes an account.
     pub fn new(username: impl Into<String>, password: impl Into<String>) -> Self {
         Self { username: username.into(), password: password.into() }
+    }
+
+    /// Says whether this is its password.
+    pub(super) fn has_password(&self, password: &str) -> bool {
+        self.password == password
     }
 
     /// Returns the value of `Authorization`, which no log shows.
@@ -83,18 +92,46 @@ pub enum CredentialError {
         /// What happened.
         reason: String,
     },
+    /// There is no token; it has been logged.
+    #[error(transparent)]
+    Oauth2(#[from] Oauth2Error),
+}
+
+impl CredentialError {
+    /// Says whether it may be better a little later, without anybody's doing.
+    pub(super) const fn is_passing(&self) -> bool {
+        matches!(self, Self::Oauth2(error) if error.is_passing())
+    }
+}
+
+#[derive(Debug)]
+enum Source {
+    Nobody,
+    File(PathBuf),
+    Helper(String),
+    Tokens(TokenEndpoint),
 }
 
 /// The accounts of one upstream.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    source: CredentialSource,
+    source: Source,
     file: Mutex<Option<(SystemTime, BTreeMap<String, Account>)>>,
     helper: Mutex<BTreeMap<String, (Account, Instant)>>,
 }
 
 impl Credentials {
-    pub(super) fn new(source: CredentialSource) -> Self {
+    /// Makes the accounts that an upstream's options name; nothing is read or asked yet.
+    pub(super) fn new(options: &Options, transport: &Arc<dyn Transport>, clock: &Clock) -> Self {
+        let source = match options.credentials.clone() {
+            CredentialSource::Nobody => Source::Nobody,
+            CredentialSource::File(path) => Source::File(path),
+            CredentialSource::Helper(name) => Source::Helper(name),
+            CredentialSource::Oauth2(oauth2) => {
+                let (transport, timeout) = (Arc::clone(transport), options.response_timeout);
+                Source::Tokens(TokenEndpoint::new(&options.name, *oauth2, transport, clock.clone(), timeout))
+            }
+        };
         Self { source, file: Mutex::default(), helper: Mutex::default() }
     }
 
@@ -103,10 +140,16 @@ impl Credentials {
     /// *Errors:* [`CredentialError`]; none is no error.
     pub(super) async fn of(&self, host: &str) -> Result<Option<Account>, CredentialError> {
         match &self.source {
-            CredentialSource::Nobody => Ok(None),
-            CredentialSource::File(path) => self.of_file(path, host).await,
-            CredentialSource::Helper(name) => self.of_helper(name, host).await.map(Some),
+            Source::Nobody => Ok(None),
+            Source::File(path) => self.of_file(path, host).await,
+            Source::Helper(name) => self.of_helper(name, host).await.map(Some),
+            Source::Tokens(endpoint) => Ok(Some(endpoint.account().await?)),
         }
+    }
+
+    /// Takes note that an account was refused; says whether another one may be had at once.
+    pub(super) fn forget(&self, refused: &Account) -> bool {
+        matches!(&self.source, Source::Tokens(endpoint) if endpoint.forget(refused))
     }
 
     /// Reads the file again when it has changed, as it does when a secret is renewed.
@@ -190,12 +233,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::upstream::reqwest_transport::ReqwestTransport;
 
     #[tokio::test]
     async fn a_file_is_read_by_host_and_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials.json");
-        let credentials = Credentials::new(CredentialSource::File(path.clone()));
+        let options = Options { credentials: CredentialSource::File(path.clone()), ..Options::default() };
+        let transport: Arc<dyn Transport> = Arc::new(ReqwestTransport::new(&options).unwrap());
+        let credentials = Credentials::new(&options, &transport, &Clock::system());
         assert!(matches!(credentials.of("a").await, Err(CredentialError::Read { .. })));
         let write = |text: &str, seconds: u64| {
             std::fs::write(&path, text).unwrap();

@@ -106,6 +106,9 @@ pub enum Wrong {
     /// There should be an account, and cannot be had.
     #[error("this registry's account for it cannot be had; its operator finds why in the log")]
     Credentials,
+    /// The account is a token, and its endpoint has none to give just now.
+    #[error("this registry's account for it cannot be had for now; its operator finds why in the log")]
+    TokenEndpoint,
     /// The token service did not give a token.
     #[error("its token service gave no token")]
     Token,
@@ -183,6 +186,7 @@ impl Error {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::RateLimited { .. } | Self::Timeout { .. } | Self::Paused { .. } => true,
+            Self::Wrong { reason: Wrong::TokenEndpoint, .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 500..=599),
             Self::Unreachable { fault, .. } => {
                 matches!(fault, Fault::Connect | Fault::Dns | Fault::Reset | Fault::Incomplete)

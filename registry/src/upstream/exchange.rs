@@ -13,7 +13,7 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::client::Url;
-use super::credentials::Account;
+use super::credentials::{Account, CredentialError};
 use super::error::{Phase, Wrong};
 use super::health::Sign;
 use super::options::CredentialSource;
@@ -82,8 +82,10 @@ impl Upstream {
         let values = response.headers.get_all(WWW_AUTHENTICATE).iter();
         let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
         let Some(wanted) = Wanted::parse(&values) else { return self.judge(response) };
-        if let Some(Login::Token(refused)) = &login {
-            self.tokens.forget(&url.base, name.as_str(), refused);
+        match &login {
+            Some(Login::Token(refused)) => self.tokens.forget(&url.base, name.as_str(), refused),
+            Some(Login::Account(refused)) => _ = self.credentials.forget(refused),
+            None => {}
         }
         let again = self.login(url, name, &wanted).await?;
         let remembered = match wanted {
@@ -117,7 +119,7 @@ impl Upstream {
         wanted: &Wanted,
     ) -> Result<Option<Login>, Error> {
         match wanted {
-            Wanted::Basic => Ok(self.account(url).await?.map(Login::Account)),
+            Wanted::Basic => Ok(self.account(&url.base).await?.map(Login::Account)),
             Wanted::Bearer(challenge) => {
                 if let Some(token) = self.tokens.find(&url.base, name.as_str(), &self.clock) {
                     return Ok(Some(Login::Token(token)));
@@ -129,7 +131,7 @@ impl Upstream {
                     return Ok(None);
                 };
                 let account = if challenge.is_bound(&url.base, realms) {
-                    self.account(url).await?
+                    self.account(&url.base).await?
                 } else {
                     if self.options().credentials != CredentialSource::Nobody {
                         tracing::warn!(upstream.name = %self.name(), upstream.realm = challenge.host(),
@@ -140,7 +142,7 @@ impl Upstream {
                 // Once for all layers of an image, which are asked for at the same time.
                 let key = (url.base.clone(), name.as_str().to_owned());
                 let (this, base, name) = (Arc::clone(self), url.base.clone(), name.clone());
-                let asking = async move { this.fetch_token(&base, &name, realm, account).await };
+                let asking = async move { this.fetch_token_once_more(&base, &name, realm, account).await };
                 let no_token = || Error::wrong(self.label(), Wrong::Token);
                 let token = self.token_flights.ask(key, asking).await.ok_or_else(no_token)??;
                 Ok(Some(Login::Token(token)))
@@ -148,26 +150,46 @@ impl Upstream {
         }
     }
 
-    async fn account(&self, url: &Url) -> Result<Option<Account>, Error> {
-        let host = url.base.split_once("://").map_or(url.base.as_str(), |(_, host)| host);
+    async fn account(&self, url: &str) -> Result<Option<Account>, Error> {
+        let host = url.split_once("://").map_or(url, |(_, host)| host);
         let account = self.credentials.of(host.trim_end_matches('/')).await;
         account.map_err(|error| {
-            tracing::error!(upstream.name = %self.name(), error = &error as &dyn std::error::Error,
-                "an upstream cannot be asked with its account");
-            Error::wrong(self.label(), Wrong::Credentials)
+            // An exchange of tokens that many wait for is logged once, where it fails.
+            if !matches!(error, CredentialError::Oauth2(_)) {
+                tracing::error!(upstream.name = %self.name(), error = &error as &dyn std::error::Error,
+                    "an upstream cannot be asked with its account");
+            }
+            let reason = if error.is_passing() { Wrong::TokenEndpoint } else { Wrong::Credentials };
+            Error::wrong(self.label(), reason)
         })
+    }
+
+    /// Fetches a token; where the account is refused and can be renewed, once more with the new one.
+    async fn fetch_token_once_more(
+        &self,
+        url: &str,
+        name: &RepositoryName,
+        realm: String,
+        account: Option<Account>,
+    ) -> Result<String, Error> {
+        let fetched = self.fetch_token(url, name, realm.clone(), account.clone()).await;
+        match account {
+            Some(refused)
+                if matches!(fetched, Err(Error::Denied { .. })) && self.credentials.forget(&refused) =>
+            {
+                let renewed = self.account(url).await?;
+                self.fetch_token(url, name, realm, renewed).await
+            }
+            _ => fetched,
+        }
     }
 
     /// Sends a request, following redirects without credentials (P11).
     async fn follow(&self, method: &Method, url: &str, headers: HeaderMap) -> Result<Response, Error> {
         let (mut url, mut headers) = (url.to_owned(), headers);
         for _ in 0..=REDIRECTS_MAX {
-            let request = Request {
-                method: method.clone(),
-                url: url.clone(),
-                headers: headers.clone(),
-                timeout: self.options().response_timeout,
-            };
+            let timeout = self.options().response_timeout;
+            let request = Request::new(method.clone(), url.clone(), headers.clone(), timeout);
             let sent = self.transport.send(request).await;
             let response = sent.map_err(|fault| Error::fault(self.label(), fault))?;
             if !response.status.is_redirection() {
@@ -195,7 +217,7 @@ impl Upstream {
             headers.insert(AUTHORIZATION, basic);
         }
         let timeout = self.options().response_timeout;
-        let request = Request { method: Method::GET, url: realm, headers, timeout };
+        let request = Request::new(Method::GET, realm, headers, timeout);
         let sent = self.transport.send(request).await;
         let response = sent.map_err(|fault| Error::fault(self.label(), fault))?;
         let no_token = || Error::wrong(self.label(), Wrong::Token);
@@ -259,9 +281,10 @@ impl Upstream {
 /// Returns what an exchange showed of the url; nothing when it was not asked.
 fn sign(outcome: &Result<Response, Error>) -> Option<Sign> {
     Some(match outcome {
-        Err(Error::Timeout { phase: Phase::Turn, .. } | Error::Wrong { reason: Wrong::Credentials, .. }) => {
-            return None;
-        }
+        Err(
+            Error::Timeout { phase: Phase::Turn, .. }
+            | Error::Wrong { reason: Wrong::Credentials | Wrong::TokenEndpoint, .. },
+        ) => return None,
         Err(Error::RateLimited { retry_after, .. }) => {
             Sign::Busy { wait: retry_after.unwrap_or_default(), is_failing: false }
         }
@@ -276,7 +299,7 @@ fn sign(outcome: &Result<Response, Error>) -> Option<Sign> {
 /// Reads a `Retry-After`: seconds, or the date at which to come again.
 ///
 /// *Spec:* RFC 9110 §10.2.3.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

@@ -15,10 +15,13 @@
 //! | `lists` | tags and referrers, page after page |
 //! | `token` | Bearer tokens, and whom they are fetched from |
 //! | `credentials` | whose account an upstream is asked with |
+//! | `oauth2` | accounts that are temporary tokens |
+//! | `assertion` | what such tokens are given for |
 //! | `flight` | one question that many wait for |
 //! | `mirror` | which repositories, tags and platforms are mirrored |
 //! | `route` | which upstreams answer for a name |
 
+pub mod assertion;
 pub mod client;
 pub mod credentials;
 pub mod error;
@@ -27,6 +30,7 @@ pub mod flight;
 pub mod health;
 pub mod lists;
 pub mod mirror;
+pub mod oauth2;
 pub mod options;
 mod pace;
 pub mod reqwest_transport;

@@ -1,10 +1,10 @@
 //! What one upstream can be told.
 
+pub mod pattern;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use regex::{Regex, RegexBuilder};
 
 /// Settings of one upstream, resolved from an entry of `extensions.sync.registries`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +159,103 @@ pub enum CredentialSource {
     File(PathBuf),
     /// The program `docker-credential-NAME`.
     Helper(String),
+    /// A token endpoint, whose tokens are passwords (`oauth2CredentialHelper`).
+    Oauth2(Box<Oauth2>),
+}
+
+/// How temporary tokens are had from an OAuth 2.0 token endpoint.
+///
+/// *Spec:* RFC 6749, RFC 7523, RFC 8693.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oauth2 {
+    /// The url of the endpoint (`tokenURL`).
+    pub token_url: String,
+    /// What proves who this registry is (`assertionFile`, `signingFile`).
+    pub assertion: Assertion,
+    /// What the assertion is exchanged as (`grantType`).
+    pub grant: Grant,
+    /// The client's name there (`clientID`).
+    pub client_id: Option<String>,
+    /// A file with the client's secret (`clientSecretFile`).
+    pub client_secret_file: Option<PathBuf>,
+    /// What the token is asked for (`scopes`).
+    pub scopes: Vec<String>,
+    /// The user whose password the token is (`username`).
+    pub username: String,
+    /// For whom the token is (`audience`).
+    pub audience: Option<String>,
+    /// What an assertion that is exchanged is (`subjectTokenType`).
+    pub subject_token_type: String,
+    /// What is wanted for it (`requestedTokenType`).
+    pub requested_token_type: Option<String>,
+}
+
+impl Default for Oauth2 {
+    fn default() -> Self {
+        Self {
+            token_url: String::new(),
+            assertion: Assertion::Ready(PathBuf::new()),
+            grant: Grant::default(),
+            client_id: None,
+            client_secret_file: None,
+            scopes: Vec::new(),
+            username: TOKEN_USER.to_owned(),
+            audience: None,
+            subject_token_type: JWT_TYPE.to_owned(),
+            requested_token_type: None,
+        }
+    }
+}
+
+/// Whose password a token is, where nothing else is said; as in zot.
+const TOKEN_USER: &str = "<token>";
+/// RFC 8693 §3.
+const JWT_TYPE: &str = "urn:ietf:params:oauth:token-type:jwt";
+
+/// Where an assertion comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assertion {
+    /// Another program writes it to this file.
+    Ready(PathBuf),
+    /// It is signed here, anew for each exchange, as this file says.
+    Signed(PathBuf),
+}
+
+/// What an assertion is exchanged as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Grant {
+    /// It proves who the client is (RFC 7523 §2.2).
+    #[default]
+    ClientCredentials,
+    /// It is the grant itself (RFC 7523 §2.1).
+    JwtBearer,
+    /// It is exchanged for another token (RFC 8693 §2.1).
+    TokenExchange,
+}
+
+impl Grant {
+    /// The names, in the order of [`Grant::parse`].
+    pub const NAMES: [&'static str; 3] = [
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ];
+
+    /// Returns the grant of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::ClientCredentials, Self::JwtBearer, Self::TokenExchange]
+            .into_iter()
+            .find(|grant| grant.name() == name)
+    }
+
+    /// Returns the value of `grant_type`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => Self::NAMES[0],
+            Self::JwtBearer => Self::NAMES[1],
+            Self::TokenExchange => Self::NAMES[2],
+        }
+    }
 }
 
 /// Returns the program of a helper: zot's names mean those of their clouds.
@@ -204,16 +301,6 @@ pub struct Content {
     pub strip_prefix: bool,
     /// Which tags are mirrored (`tags`).
     pub tags: Tags,
-}
-
-/// The most memory that a compiled expression takes, in bytes.
-const REGEX_BYTES_MAX: usize = 1 << 20;
-
-/// Compiles an expression over tags, bounded.
-///
-/// *Errors:* it is none, or too large.
-pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build()
 }
 
 /// Which tags are mirrored.

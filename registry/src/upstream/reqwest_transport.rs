@@ -11,13 +11,17 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
-use super::options::{Options, Proxies};
-use super::transport::{Request, Response};
+use super::options::{CredentialSource, Options, Proxies};
+use super::transport::{Peer, Request, Response};
 use super::{Fault, Phase, Transport};
 
 /// reqwest, as a [`Transport`].
 #[derive(Debug, Clone)]
-pub struct ReqwestTransport(reqwest::Client);
+pub struct ReqwestTransport {
+    registry: reqwest::Client,
+    /// Always verifies who answers, whatever `tlsVerify` says of the upstream, and shows no certificate.
+    token_endpoint: Option<reqwest::Client>,
+}
 
 /// How long an idle connection is kept: shorter than most servers keep theirs, so that a request seldom meets
 /// one that is being closed.
@@ -53,41 +57,50 @@ impl ReqwestTransport {
     ///
     /// *Errors:* [`BuildError`].
     pub fn new(options: &Options) -> Result<Self, BuildError> {
-        let upstream = || options.name.clone();
-        let failed = |source| BuildError::Client { upstream: upstream(), source };
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .connect_timeout(options.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(options.idle_connections_max)
-            .tls_danger_accept_invalid_certs(!options.tls_verify);
-        if options.http1_only {
-            builder = builder.http1_only();
-        }
-        let read = |path: &std::path::Path| {
-            std::fs::read(path).map_err(|source| BuildError::AuthorityFile {
-                upstream: upstream(),
-                path: path.to_owned(),
-                source,
-            })
+        let token_endpoint = match options.credentials {
+            CredentialSource::Oauth2(_) => Some(client(options, Peer::TokenEndpoint)?),
+            _ => None,
         };
-        if let Some(path) = &options.ca_file {
-            for certificate in reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(failed)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        if let Some((certificate, key)) = &options.client_certificate {
-            let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
-            builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(failed)?);
-        }
-        for proxy in proxies(&options.proxies).map_err(failed)? {
-            builder = builder.proxy(proxy);
-        }
-        Ok(Self(builder.build().map_err(failed)?))
+        Ok(Self { registry: client(options, Peer::Registry)?, token_endpoint })
     }
+}
+
+fn client(options: &Options, peer: Peer) -> Result<reqwest::Client, BuildError> {
+    let upstream = || options.name.clone();
+    let failed = |source| BuildError::Client { upstream: upstream(), source };
+    let careless = peer == Peer::Registry && !options.tls_verify;
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(options.connect_timeout)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .pool_max_idle_per_host(options.idle_connections_max)
+        .tls_danger_accept_invalid_certs(careless);
+    if options.http1_only {
+        builder = builder.http1_only();
+    }
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|source| BuildError::AuthorityFile {
+            upstream: upstream(),
+            path: path.to_owned(),
+            source,
+        })
+    };
+    if let Some(path) = &options.ca_file {
+        for certificate in reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(failed)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    if let Some((certificate, key)) = options.client_certificate.as_ref().filter(|_| peer == Peer::Registry) {
+        let pem = [read(certificate)?, b"\n".to_vec(), read(key)?].concat();
+        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(failed)?);
+    }
+    for proxy in proxies(&options.proxies).map_err(failed)? {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(failed)
 }
 
 fn proxies(options: &Proxies) -> Result<Vec<reqwest::Proxy>, reqwest::Error> {
@@ -101,7 +114,15 @@ fn proxies(options: &Proxies) -> Result<Vec<reqwest::Proxy>, reqwest::Error> {
 impl Transport for ReqwestTransport {
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, Fault>> {
         let timeout = request.timeout;
-        let sent = self.0.request(request.method, request.url).headers(request.headers).send();
+        let client = match request.peer {
+            Peer::Registry => &self.registry,
+            Peer::TokenEndpoint => self.token_endpoint.as_ref().unwrap_or(&self.registry),
+        };
+        let mut sent = client.request(request.method, request.url).headers(request.headers);
+        if !request.body.is_empty() {
+            sent = sent.body(request.body);
+        }
+        let sent = sent.send();
         async move {
             let answer = match tokio::time::timeout(timeout, sent).await {
                 Ok(answer) => answer.map_err(|error| classify(&error, Phase::Head))?,

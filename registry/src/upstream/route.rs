@@ -12,6 +12,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::Upstream;
 use super::mirror::TagFilter;
+use super::options::pattern::PatternError;
 use super::options::{Content, Options};
 use crate::oci::RepositoryName;
 
@@ -48,7 +49,7 @@ pub enum ContentError {
     Prefix(#[from] globset::Error),
     /// An expression over its tags is none.
     #[error("an expression over tags cannot be read")]
-    Tags(#[from] regex::Error),
+    Tags(#[from] PatternError),
 }
 
 /// An upstream that may be asked, and what it calls the repository.
@@ -106,17 +107,15 @@ impl Routes {
     }
 
     /// Returns the repositories of an upstream that can be mirrored without its catalog; `None` when there may
-    /// be others.
+    /// be others. Without `content` there are none: nobody mirrors a whole registry by leaving something out.
     pub fn exact_names(&self, upstream: &Upstream) -> Option<Vec<RepositoryName>> {
-        let rules = self.entry(upstream)?.rules.as_ref()?;
+        let Some(rules) = &self.entry(upstream)?.rules else { return Some(Vec::new()) };
         rules.iter().map(|rule| rule.exact.as_ref().map(|name| upstream.full_name(name))).collect()
     }
 
     /// Returns which tags of a repository of an upstream are mirrored; `None` when the repository is not.
     pub fn tags_of(&self, upstream: &Upstream, name: &RepositoryName) -> Option<&TagFilter> {
-        static ALL: TagFilter = TagFilter::all();
-        let entry = self.entry(upstream)?;
-        let Some(rules) = &entry.rules else { return Some(&ALL) };
+        let rules = self.entry(upstream)?.rules.as_ref()?;
         let matches = |rule: &&Rule| {
             let is_exact = rule.exact.as_ref().is_some_and(|exact| upstream.full_name(exact) == *name);
             is_exact || rule.prefix.is_match(name.as_str())

@@ -14,7 +14,7 @@ use super::Fault;
 
 /// One exchange with an upstream.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request without a body, and returns the answer's head with its body to come.
+    /// Sends a request, and returns the answer's head with its body to come.
     ///
     /// *Errors:* a [`Fault`]; also as an item of the body. A status is no error.
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Response, Fault>>;
@@ -23,14 +23,27 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 /// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `GET` or `HEAD`.
+    /// Who is asked.
+    pub peer: Peer,
+    /// `GET` or `HEAD`; `POST` at a token endpoint.
     pub method: Method,
     /// The whole url.
     pub url: String,
     /// Headers.
     pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
     /// How long the head may take, and then every further piece of the body.
     pub timeout: Duration,
+}
+
+/// Who is asked: the settings of TLS differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// The upstream, where it redirects to, and the token services that it names.
+    Registry,
+    /// The token endpoint of the configuration, which is sent what proves who we are.
+    TokenEndpoint,
 }
 
 /// An answer.
@@ -46,6 +59,13 @@ pub struct Response {
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl Request {
+    /// Makes a request without a body to the upstream, or to whom it names.
+    pub fn new(method: Method, url: String, headers: HeaderMap, timeout: Duration) -> Self {
+        Self { peer: Peer::Registry, method, url, headers, body: Bytes::new(), timeout }
     }
 }
 

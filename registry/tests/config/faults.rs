@@ -36,7 +36,7 @@ fn all_faults_are_reported_together() {
     http.tls: not supported yet: http.tls
     http.tls: "on" is not a section
     http.accessControl."**": unknown key; globs stand below http.accessControl.repositories
-    http.accessControl.repositories["team/["]: is not a glob over repository names of at most 1024 bytes
+    http.accessControl.repositories["team/["]: is not a glob over repository names of at most 1024 bytes: unclosed character class; missing ']'
     http.accessControl.repositories["team/["].defaultPolicy[1]: "write" is not one of read, create, update, delete, fetch
     http.accessControl.repositories["**"].anonymousPolicy: "read" is not a list
     http.accessControl.repositories["**"].policies[0].users[0]: this number is not a non-empty string; put it in quotes
@@ -66,8 +66,8 @@ fn all_faults_are_reported_together() {
     extensions.sync.registries[2].urls[1]: what is written is not http(s)://host[:port]
     extensions.sync.registries[2].name: ".hidden" is not a name of letters, digits and . _ : - that starts with neither . nor _ and has at most 128 bytes
     extensions.sync.registries[2].content[0].prefix: is missing
-    extensions.sync.registries[2].content[1].prefix: "/" is not a glob over repository names of at most 1024 bytes
-    extensions.sync.registries[2].content[2].prefix: "{a" is not a glob over repository names of at most 1024 bytes
+    extensions.sync.registries[2].content[1].prefix: "/" is not a glob over repository names of at most 1024 bytes: it matches nothing
+    extensions.sync.registries[2].content[2].prefix: "{a" is not a glob over repository names of at most 1024 bytes: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)
     extensions.sync.registries[2].reqConcurrent: "many" is not a whole number from 1 to 10000
     extensions.sync.registries[2].checkTimeout: "2h" is not a duration such as "300ms" or "1h30m", from 1ms to 1h
     extensions.sync.registries[3]: "gcr.io" is not a section
@@ -120,6 +120,35 @@ fn keys_are_looked_at_together() {
     http.accessControl.repositories["**"].policies[0].groups[0]: there is no such group below http.accessControl.groups
     http.accessControl.adminPolicy.groups[0]: there is no such group below http.accessControl.groups
     "#);
+}
+
+#[test]
+fn accounts_of_upstreams_and_patterns() {
+    let faults = parsed(&fixture("credentials.yaml")).expect_err("the file has faults");
+    assert!(!format!("{faults:?}").contains("hunter2"), "P11: {faults}");
+    insta::assert_snapshot!(lines(&faults.faults), @r#"
+    extensions.sync.registries[3].oauth2CredentialHelper.grantType: "password" is not one of client_credentials, urn:ietf:params:oauth:grant-type:jwt-bearer, urn:ietf:params:oauth:grant-type:token-exchange
+    extensions.sync.registries[3].oauth2CredentialHelper.tokenURL: is missing
+    extensions.sync.registries[4].oauth2CredentialHelper.tokenURL: what is written is not http(s)://host[:port]/path, without an account or a fragment
+    extensions.sync.registries[4].oauth2CredentialHelper.assertionFile: an empty string is not a path
+    extensions.sync.registries[7].credentialHelper: "../pass" is not oauth2, or the name of a program docker-credential-NAME: a-z, 0-9 and -
+    extensions.sync.registries[8].credentialHelper: "Pass" is not oauth2, or the name of a program docker-credential-NAME: a-z, 0-9 and -
+    extensions.sync.registries[9].content[0].prefix: "team/[" is not a glob over repository names of at most 1024 bytes: unclosed character class; missing ']'
+    extensions.sync.registries[9].content[1].tags.regex: "(v1" is not a regular expression over tags of at most 1024 bytes: unclosed group
+    extensions.sync.registries[9].content[1].tags.excludeRegex: "(?!rc)" is not a regular expression over tags of at most 1024 bytes: look-around, including look-ahead and look-behind, is not supported
+    extensions.sync.registries[9].content[1].tags.semver: "maybe" is not true or false
+    extensions.sync.registries[9].content[2].prefix: "{a,b" is not a glob over repository names of at most 1024 bytes: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)
+    extensions.sync.registries[9].content[2].tags.regex: "(?:a{1000}){1000}" is not a regular expression over tags of at most 1024 bytes: it becomes too large
+    extensions.sync.registries[0].oauth2CredentialHelper: is missing: the credential helper oauth2 needs its tokenURL, and one of assertionFile and signingFile
+    extensions.sync.registries[1].oauth2CredentialHelper: names neither assertionFile nor signingFile, and one of them has to prove who asks
+    extensions.sync.registries[2].oauth2CredentialHelper.signingFile: stands beside assertionFile; an assertion comes from one of them, remove the other
+    "#);
+    insta::assert_snapshot!(lines(&faults.warnings), @"
+    extensions.sync.registries[5].oauth2CredentialHelper.tokenURL: is http: whoever is on the way can read the assertion, the secret and the token
+    extensions.sync.registries[5].oauth2CredentialHelper.subjectTokenType: is not sent: grantType is not urn:ietf:params:oauth:grant-type:token-exchange
+    extensions.sync.registries[6].oauth2CredentialHelper: is not used: credentialHelper is not oauth2
+    extensions.sync.registries[9].fallThrough: is any: while this upstream is down, another one may answer for its names; notFound moves on only where it has none
+    ");
 }
 
 #[test]

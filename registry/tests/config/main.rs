@@ -4,6 +4,7 @@
 //! tested beside the table.
 
 mod anything;
+mod certificates;
 mod environment;
 mod faults;
 mod generated;

@@ -56,6 +56,14 @@ fn every_option_has_a_key() {
     all_differ!(upstream::options::CacheBound, cache, plain.cache, { bytes_max, age_max });
     let tags = upstream::options::Tags::default();
     all_differ!(upstream::options::Tags, &content[1].tags, tags, { regex, exclude, semver });
+    let upstream::options::CredentialSource::Oauth2(exchanged) = &upstreams[2].credentials else {
+        panic!("the third upstream has tokens: {:?}", upstreams[2].credentials);
+    };
+    let usual_tokens = upstream::options::Oauth2::default();
+    all_differ!(upstream::options::Oauth2, &**exchanged, usual_tokens, {
+        token_url, assertion, grant, client_id, client_secret_file, scopes, username, audience,
+        subject_token_type, requested_token_type,
+    });
     all_differ!(repository::options::Options, repositories, usual.repositories, {
         unknown_namespace, background_fills_max,
     });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, RATE, SECOND, SECTIONS, TIB, WORDS, YEAR};
 use crate::config::key::{Key, honoured, inert, later};
 use crate::config::kind::Kind;
+use crate::upstream::options::Grant;
 
 /// A wait for an upstream: not so short that none can answer, not so long that it is no limit.
 const WAIT: Kind = Kind::Duration(Duration::from_millis(1), HOUR);
@@ -171,35 +172,80 @@ pub(super) const KEYS: &[Key] = &[
         "extensions.sync.registries[].credentialHelper",
         Kind::Helper,
         "",
-        "The docker credential helper that knows its account: the program `docker-credential-NAME`; `ecr` and `gcp` are those of their clouds.",
+        "The docker credential helper that knows its account: the program `docker-credential-NAME`; `ecr` and `gcp` are those of their clouds, and `oauth2` asks a token endpoint instead.",
     ),
-    helper("extensions.sync.registries[].oauth2CredentialHelper", Kind::Section, "How oauth2 makes them."),
-    helper("extensions.sync.registries[].oauth2CredentialHelper.tokenURL", Kind::Text, "The url of tokens."),
-    helper("extensions.sync.registries[].oauth2CredentialHelper.assertionFile", Kind::Path, "The assertion."),
-    helper(
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper",
+        Kind::Section,
+        "",
+        "Where the temporary tokens of the credential helper `oauth2` come from; one is had for all urls of the upstream, and renewed before it ends.",
+    ),
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper.tokenURL",
+        Kind::Url,
+        "",
+        "The url of the token endpoint, which is asked without following redirects; its certificate must verify, whatever `tlsVerify` says.",
+    )
+    .required(),
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper.assertionFile",
+        Kind::Path,
+        "",
+        "A file with a signed assertion (a JWT), such as a projected token of Kubernetes; it is read for each exchange. Either this or `signingFile`.",
+    ),
+    honoured(
         "extensions.sync.registries[].oauth2CredentialHelper.signingFile",
         Kind::Path,
-        "The key that signs one.",
+        "",
+        "A JSON file by which an assertion is signed for each exchange: `privateKeyFile` (PEM), `algorithm` (such as `ES256`), and `keyId`, `issuer`, `subject` (default: `clientID`), `audience` (default: `tokenURL`).",
     ),
-    helper("extensions.sync.registries[].oauth2CredentialHelper.grantType", Kind::Text, "The grant."),
-    helper("extensions.sync.registries[].oauth2CredentialHelper.clientID", Kind::Text, "The client's name."),
-    helper(
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper.grantType",
+        Kind::Choice(&Grant::NAMES),
+        "client_credentials",
+        "What the assertion is exchanged as: the client's proof of who it is or a grant (RFC 7523), or a token for another one (RFC 8693).",
+    ),
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper.clientID",
+        Kind::Word,
+        "",
+        "The client's name at the endpoint.",
+    ),
+    honoured(
         "extensions.sync.registries[].oauth2CredentialHelper.clientSecretFile",
         Kind::Path,
-        "The client's secret.",
+        "",
+        "A file with the client's secret; it is read for each exchange.",
     ),
-    helper("extensions.sync.registries[].oauth2CredentialHelper.scopes", WORDS, "What is asked for."),
-    helper("extensions.sync.registries[].oauth2CredentialHelper.username", Kind::Text, "The user."),
-    helper("extensions.sync.registries[].oauth2CredentialHelper.audience", Kind::Text, "The audience."),
-    helper(
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper.scopes",
+        WORDS,
+        "",
+        "What the token is asked for.",
+    ),
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper.username",
+        Kind::Word,
+        "<token>",
+        "The user whose password the token is, at the upstream or the token service that it names.",
+    ),
+    honoured(
+        "extensions.sync.registries[].oauth2CredentialHelper.audience",
+        Kind::Word,
+        "",
+        "For whom the token is, if the endpoint wants to know.",
+    ),
+    honoured(
         "extensions.sync.registries[].oauth2CredentialHelper.subjectTokenType",
-        Kind::Text,
-        "The type of the token given.",
+        Kind::Word,
+        "urn:ietf:params:oauth:token-type:jwt",
+        "What the assertion is, in a token exchange.",
     ),
-    helper(
+    honoured(
         "extensions.sync.registries[].oauth2CredentialHelper.requestedTokenType",
-        Kind::Text,
-        "The type of the token asked for.",
+        Kind::Word,
+        "",
+        "What is wanted for it, in a token exchange.",
     ),
     honoured(
         "extensions.sync.registries[].namespaces",
@@ -307,7 +353,3 @@ pub(super) const KEYS: &[Key] = &[
         "Whether a `ns` that no upstream claims is as if there were none, or leads to what is hosted here alone.",
     ),
 ];
-
-const fn helper(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
-    later(path, kind, "", meaning)
-}

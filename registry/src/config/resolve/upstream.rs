@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Resolved, server};
+use super::{Resolved, credentials, mirroring, server};
 use crate::config::checked::View;
 use crate::config::error::Fault;
 use crate::config::kind::is_upstream_name;
 use crate::config::origin::Origin;
 use crate::repository::options::UnknownNamespace;
 use crate::upstream::options::{
-    CacheBound, ColdRange, Content, CredentialSource, FallThrough, Fetch, Mirror, OnRefusal, Options, Tags,
+    CacheBound, ColdRange, Content, FallThrough, Fetch, Mirror, OnRefusal, Options, Tags,
 };
 
 /// The file of a `certDir` that holds authorities.
@@ -27,11 +27,8 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
     for (index, registry) in section.at("registries").items().enumerate() {
         let path = format!("extensions.sync.registries[{index}]");
         let mut upstream = upstream(registry);
-        if let Some(helper) = registry.at("credentialHelper").get() {
-            upstream.credentials = CredentialSource::Helper(helper);
-        } else if let Some(file) = section.at("credentialsFile").get() {
-            upstream.credentials = CredentialSource::File(file);
-        }
+        upstream.credentials = credentials::source(section, registry, &path, resolved);
+        mirroring::warn(registry, &path, &mut resolved.warnings);
         name_faults(registry, &upstream, &path, &mut names, &mut resolved.faults);
         names.entry(upstream.name.clone()).or_insert(index);
         if !upstream.on_demand && upstream.mirror.interval.is_none() {
@@ -43,7 +40,7 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
         if upstream.fall_through == FallThrough::Any {
             resolved.warnings.push(Fault::new(
                 format!("{path}.fallThrough"),
-                "is any: while this upstream is down, another one may answer for its names",
+                "is any: while this upstream is down, another one may answer for its names; notFound moves on only where it has none",
             ));
         }
         let own = registry.at("storage");

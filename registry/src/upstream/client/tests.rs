@@ -2,6 +2,7 @@
 //! where it does not belong. Method: the real transport against mock servers, in real time.
 
 mod challenges;
+mod lanes;
 mod redirects;
 
 use std::time::{Duration, SystemTime};

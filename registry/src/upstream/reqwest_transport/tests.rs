@@ -5,6 +5,7 @@
 //! Method: a table against servers that follow a script, in the same current-thread runtime, where a
 //! paused clock is exact. A mock on another thread would answer after the clock has jumped.
 
+mod http2;
 mod server;
 mod tls;
 
@@ -35,11 +36,15 @@ fn transport() -> ReqwestTransport {
     ReqwestTransport::new(&Options::default()).unwrap()
 }
 
+fn get(url: String, timeout: Duration) -> Request {
+    Request::new(http::Method::GET, url, http::HeaderMap::new(), timeout)
+}
+
 /// Sends a GET; returns what came of it and the virtual time it took.
 async fn exchange(transport: &ReqwestTransport, url: String, server: Option<&Server>) -> (Outcome, Duration) {
     let begun = Instant::now();
     let timeout = Options::default().response_timeout;
-    let request = Request { method: http::Method::GET, url, headers: http::HeaderMap::new(), timeout };
+    let request = get(url, timeout);
     let mut response = match transport.send(request).await {
         Ok(response) => response,
         Err(fault) => return (NoHead(fault), begun.elapsed()),
@@ -209,12 +214,8 @@ async fn a_redirect_is_an_answer() {
     let script =
         answer("HTTP/1.1 307 Temporary Redirect\r\nlocation: /elsewhere\r\ncontent-length: 2\r\n\r\nno");
     let server = Server::start(vec![script], None).await;
-    let request = Request {
-        method: http::Method::GET,
-        url: format!("http://{}/v2/", server.address),
-        headers: http::HeaderMap::new(),
-        timeout: Options::default().response_timeout,
-    };
+    let url = format!("http://{}/v2/", server.address);
+    let request = get(url, Options::default().response_timeout);
     let response = transport().send(request).await.unwrap();
     assert_eq!((response.status.as_u16(), response.header("location")), (307, Some("/elsewhere")));
     assert_eq!(server.requests(), 1);
@@ -228,12 +229,7 @@ async fn the_paused_clock_stands_still_while_bytes_flow() {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
     let server = Server::start(vec![answer(&format!("{head}{body}"))], None).await;
     let begun = Instant::now();
-    let request = Request {
-        method: http::Method::GET,
-        url: format!("http://{}/v2/", server.address),
-        headers: http::HeaderMap::new(),
-        timeout: Duration::from_millis(5),
-    };
+    let request = get(format!("http://{}/v2/", server.address), Duration::from_millis(5));
     let mut response = transport().send(request).await.unwrap();
     let mut read = 0;
     while let Some(piece) = response.body.next().await {

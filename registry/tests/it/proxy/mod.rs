@@ -29,6 +29,8 @@
 //! | `stores` | stores of their own |
 //! | `mirror` | what is fetched before anybody asks, and only what is signed |
 //! | `names` | canonical names, and the right to have an upstream asked |
+//! | `tokens` | accounts that are temporary tokens |
+//! | `redirects` | upstreams that send us elsewhere |
 //! | `sharing` | one blob in several repositories of an upstream |
 //! | `secrets` | what an upstream gets to see |
 
@@ -46,6 +48,7 @@ mod parked;
 mod policies;
 mod pull;
 mod purge;
+mod redirects;
 mod resume;
 mod retries;
 mod routing;
@@ -55,5 +58,6 @@ mod sharing;
 mod statuses;
 mod stores;
 mod stream;
+mod tokens;
 mod wrong_blobs;
 mod wrong_manifests;

@@ -12,13 +12,13 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use super::*;
 
 /// An authority and a file that names it.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     file: tempfile::NamedTempFile,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -29,7 +29,7 @@ impl Authority {
     }
 
     /// Makes a server's settings, with a certificate for `host` that ends with this year.
-    fn server(&self, host: &str, last_year: i32) -> Arc<ServerConfig> {
+    pub(super) fn server(&self, host: &str, last_year: i32) -> Arc<ServerConfig> {
         let (certificate, key) = self.issue(host, last_year);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder().with_no_client_auth();
@@ -56,12 +56,12 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    fn trusted(&self) -> Options {
+    pub(super) fn trusted(&self) -> Options {
         Options { ca_file: Some(self.file.path().to_owned()), ..Options::default() }
     }
 }
 
-const FAR: i32 = 2099;
+pub(super) const FAR: i32 = 2099;
 
 async fn check(name: &str, options: &Options, server: Server, expect: (Outcome, Duration)) {
     let transport = ReqwestTransport::new(options).unwrap();
@@ -110,6 +110,37 @@ async fn a_certificate_is_shown_to_who_wants_one() {
     }
     let absent = Options { client_certificate: Some((files.0, "/nonexistent".into())), ..Options::default() };
     assert!(matches!(ReqwestTransport::new(&absent), Err(BuildError::AuthorityFile { .. })));
+}
+
+/// What proves who we are goes there: nobody in between may take it, and no certificate is shown to it that
+/// is meant for the upstream.
+#[tokio::test(start_paused = true)]
+async fn p11_a_token_endpoint_must_be_whom_it_says_whatever_holds_for_the_upstream() {
+    let (authority, stranger, folder) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
+    let files = (folder.path().join("client.cert"), folder.path().join("client.key"));
+    let (certificate, key) = authority.issue("client", FAR);
+    std::fs::write(&files.0, certificate.pem()).unwrap();
+    std::fs::write(&files.1, key.serialize_pem()).unwrap();
+    let options = Options {
+        tls_verify: false,
+        client_certificate: Some(files),
+        credentials: CredentialSource::Oauth2(Box::default()),
+        ..authority.trusted()
+    };
+    let transport = ReqwestTransport::new(&options).unwrap();
+    for (name, tls, peer, arrives) in [
+        ("a stranger as the upstream", stranger.server("127.0.0.1", FAR), Peer::Registry, true),
+        ("a stranger", stranger.server("127.0.0.1", FAR), Peer::TokenEndpoint, false),
+        ("another host", authority.server("127.0.0.2", FAR), Peer::TokenEndpoint, false),
+        ("one that is trusted", authority.server("127.0.0.1", FAR), Peer::TokenEndpoint, true),
+        ("the upstream, which wants a certificate", authority.wary_server(), Peer::Registry, true),
+        ("one that wants a certificate", authority.wary_server(), Peer::TokenEndpoint, false),
+    ] {
+        let server = Server::start(vec![answer(&format!("{HEAD_10}0123456789"))], Some(tls)).await;
+        let request = get(format!("https://{}/v2/", server.address), options.response_timeout);
+        let sent = transport.send(Request { peer, ..request }).await;
+        assert_eq!(sent.is_ok(), arrives, "{name}: {sent:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
