@@ -8,6 +8,7 @@ mod binary;
 mod blob_host;
 mod faults;
 mod lies;
+mod lures;
 mod origin;
 mod proxy;
 mod raw;
