@@ -110,6 +110,13 @@ impl Journal {
         self.began.load(Ordering::SeqCst)
     }
 
+    /// Returns how many requests arrived so far, and how many body bytes left.
+    #[must_use]
+    pub fn passed(&self) -> (u64, u64) {
+        let sent = locked(&self.exchanges).iter().map(|it| it.bytes_sent.load(Ordering::Relaxed)).sum();
+        (self.mark(), sent)
+    }
+
     /// Returns how many requests with this method asked for this path.
     #[must_use]
     pub fn count(&self, method: &str, path: &str) -> usize {

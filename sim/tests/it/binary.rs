@@ -102,6 +102,10 @@ async fn run_judges_reports_and_replays() {
         let args = [&["run", "--target", &url, "--listen", &at][..], extra].concat();
         async move { done(&args).await }
     };
+    let args = ["run", "--target", &url, "--origin", &at, "--scenario", "push-beside-pull"];
+    let (code, stdout, _) = done(&args).await;
+    assert_eq!(code, 3, "what is moot is not passed: {stdout}");
+    assert!(stdout.contains("the target lacks pushes"), "{stdout}");
     let (code, stdout, stderr) = run(&["--scenario", "honest", "--runs", "2"]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
     assert!(stdout.ends_with("6 passed, 0 failed, 0 vacuous; 2 scenario runs\n"), "{stdout}");
@@ -119,7 +123,8 @@ async fn run_judges_reports_and_replays() {
     }
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
-    assert_eq!(json["summary"], serde_json::json!({ "pass": 2, "fail": 1, "vacuous": 0 }));
+    assert_eq!(json["summary"], serde_json::json!({ "pass": 2, "fail": 1, "vacuous": 0, "moot": 0 }));
+    assert!(std::fs::read_to_string(folder.path().join("report.html")).unwrap().contains("class=\"fail\""));
     assert!(std::fs::read_to_string(folder.path().join("report.md")).unwrap().contains("| FAIL |"));
     let plan = folder.path().join("plan-upstream-500-9.json");
     let args = ["run", "--target", &liar.url(), "--listen", &at, "--plan", plan.to_str().unwrap()];

@@ -13,4 +13,5 @@ mod origin;
 mod proxy;
 mod raw;
 mod report;
+mod traffic;
 mod variants;
