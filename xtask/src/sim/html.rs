@@ -2,7 +2,7 @@
 //! all text is escaped, and its policy admits its own style and nothing else.
 
 use super::card::Card;
-use super::scorecard::{self, Members};
+use super::scorecard::{self, MET, Members};
 
 /// It stands in a file of its own and is copied into the page, which loads nothing.
 const STYLE: &str = include_str!("scorecard.css");
@@ -22,8 +22,7 @@ pub(super) fn page(cards: &[Card]) -> String {
     let says = "How many scenarios kept it, of those that put it to the test.";
     push(&mut page, "Promises", says, &["promise"], &names, &scorecard::promises(cards));
     for Members { name, cells, rows } in scorecard::members(cards) {
-        let (title, says) =
-            (format!("{name}, fault by fault"), format!("Questions that a fault really met: {cells}."));
+        let (title, says) = (format!("{name}, fault by fault"), format!("{MET}: {cells}."));
         push(&mut page, &title, &says, &["fault"], &names, &rows);
     }
     push(&mut page, "Scenarios", "", &["scenario", "promise"], &names, &scorecard::scenarios(cards));

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 
 use super::card::{Card, Row};
 
+/// What the counts of a family's members say.
+pub(super) const MET: &str = "Questions that a fault really met; what is cached under its digest needs no \
+                              upstream, and none meets it";
+
 /// Renders the scorecard.
 pub(super) fn markdown(cards: &[Card]) -> String {
     let names: Vec<&str> = cards.iter().map(|it| it.target.as_str()).collect();
@@ -21,8 +25,7 @@ pub(super) fn markdown(cards: &[Card]) -> String {
     table(&mut text, &["scenario", "figure"], &names, figures(cards));
     for family in members(cards) {
         let Members { name, cells, rows } = family;
-        let _ =
-            write!(text, "\n## {name}, fault by fault\n\nQuestions that a fault really met: {cells}.\n\n");
+        let _ = write!(text, "\n## {name}, fault by fault\n\n{MET}: {cells}.\n\n");
         table(&mut text, &["fault"], &names, rows);
     }
     text
@@ -147,7 +150,7 @@ fn table(text: &mut String, head: &[&str], names: &[&str], rows: Vec<Vec<String>
 mod tests {
     use serde_json::json;
 
-    use super::{markdown, order};
+    use super::{MET, markdown, order};
     use crate::sim::card::Card;
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
             "| honest | P1 bytes | pass | **FAIL** |",
             "| honest | bytes | 2.00 | 2.00 |",
             "| html | pass | FAIL P1 |",
-            "Questions that a fault really met: 1 of 2 through ours, 1 of 2 through theirs.",
+            &format!("{MET}: 1 of 2 through ours, 1 of 2 through theirs."),
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }
