@@ -54,7 +54,7 @@ enum Command {
         lie: Option<Lie>,
     },
     /// Runs scenarios through a target that has ADDR as its upstream, and judges it.
-    Run(Run),
+    Run(Box<Run>),
     /// Lists the scenarios.
     List,
     /// Lists the lies that an origin can tell.
@@ -77,6 +77,9 @@ struct Run {
     /// What reports call the target.
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
+    /// The command that starts the same targets and hands the rest on: reports say it for what failed.
+    #[arg(long, value_name = "COMMAND")]
+    again: Option<String>,
     /// Only this scenario or family: a name or a path to a .json file.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
@@ -127,7 +130,7 @@ struct Given {
 pub async fn main(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Serve { scenario, listen, seed, lie } => serve(&scenario, &listen, seed, lie).await,
-        Command::Run(run) => judge(run).await,
+        Command::Run(run) => judge(*run).await,
         Command::List => list(),
         Command::Lies => lies(),
     };
@@ -175,7 +178,7 @@ async fn judge(run: Run) -> anyhow::Result<ExitCode> {
         (None, Some(name)) if Scenario::is_path(name) => Choice::File(name.clone()),
         _ => Choice::BuiltIn,
     };
-    let mut report = Report { target, choice, results: Vec::new() };
+    let mut report = Report { target, choice, again: run.again.clone(), results: Vec::new() };
     let mut said = Ok(());
     let results = fleet::run(runners, plans, |result| {
         let text = report.text(result);

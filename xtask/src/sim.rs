@@ -30,6 +30,8 @@ use crate::tally::Tally;
 const SEEDS: &str = "20000";
 /// The profile that they are built with: thousands of lives are worth a longer build.
 const TRIAL_PROFILE: &str = "trial";
+/// What starts our own server again, for one scenario.
+const AGAIN: &str = "cargo xtask sim --seeds 0 --";
 /// What reports call our own server.
 const OURS: &str = "wharfinger";
 
@@ -111,7 +113,7 @@ fn drive(workspace: &Workspace, sim: &Path, program: &Path, args: &[String]) -> 
     let (_servers, stands) = stands::start(program, scratch.path(), &logs)?;
     let file = written(&scratch, &stands)?;
     let folder = workspace.reports("sim");
-    report::run(&mut command(sim, &file, OURS, &folder, args), &folder)
+    report::run(&mut command(sim, &file, (OURS, AGAIN), &folder, args), &folder)
 }
 
 /// Runs the scenarios through a peer, and writes the scorecard of it and of what [`drive`] has found.
@@ -121,7 +123,8 @@ fn beside(workspace: &Workspace, sim: &Path, peer: Peer, args: &[String]) -> Res
     let (_servers, stands) = peer.start(sim, scratch.path(), &logs)?;
     let file = written(&scratch, &stands)?;
     let folder = workspace.reports(&format!("sim-{}", peer.name()));
-    report::run(&mut command(sim, &file, peer.title(), &folder, args), &folder)?;
+    let again = format!("cargo xtask sim --peer {} --", peer.name());
+    report::run(&mut command(sim, &file, (peer.title(), &again), &folder, args), &folder)?;
     let cards =
         [Card::read(&workspace.reports("sim/report.json"))?, Card::read(&folder.join("report.json"))?];
     ensure!(!cards[0].scenarios.is_empty(), "nothing ran");
@@ -142,8 +145,10 @@ fn written(scratch: &Scratch, stands: &Value) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn command(sim: &Path, stands: &Path, name: &str, folder: &Path, args: &[String]) -> Command {
+/// Makes the run; what it tests has a name, and a command that starts it again.
+fn command(sim: &Path, stands: &Path, target: (&str, &str), folder: &Path, args: &[String]) -> Command {
     let mut command = Command::new(sim);
-    command.args(["run", "--name", name, "--stands"]).arg(stands).arg("--report").arg(folder).args(args);
+    command.args(["run", "--name", target.0, "--again", target.1, "--stands"]).arg(stands);
+    command.arg("--report").arg(folder).args(args);
     command
 }

@@ -11,6 +11,8 @@ pub struct Report {
     pub target: String,
     /// How the scenarios were chosen, and so how one is chosen again.
     pub choice: Choice,
+    /// The command that starts the same targets again, where they end with the run.
+    pub again: Option<String>,
     /// The results, in order.
     pub results: Vec<ScenarioResult>,
 }
@@ -76,7 +78,10 @@ impl Report {
             Choice::File(path) => format!("--scenario {path} --seed {seed}"),
             Choice::Plan(path) => format!("--plan {path}"),
         };
-        format!("sim run {} {what}", result.stand.arguments())
+        match &self.again {
+            Some(command) => format!("{command} {what}"),
+            None => format!("sim run {} {what}", result.stand.arguments()),
+        }
     }
 
     /// Counts the verdicts.

@@ -39,7 +39,10 @@ fn fault_of(exchange: &Exchange, evidence: &Evidence<'_>) -> Option<String> {
     let is_unchecked_slice = exchange.status == Some(206) && is_spoiled();
     if exchange.completed() && !exchange.exact && !is_unchecked_slice {
         return Some(match wanted.ask {
-            Ask::Head => format!("a length of {:?} for {} bytes", exchange.declared_bytes, content.size),
+            Ask::Head => {
+                let declared = exchange.declared_bytes.unwrap_or_default();
+                format!("a head that says {declared} bytes of content that has {}", content.size)
+            }
             _ => format!("a complete response with wrong bytes: {} of {}", exchange.digest, content.digest),
         });
     }

@@ -65,7 +65,7 @@ async fn an_honest_proxy_passes_every_scenario() {
     let able = |it: &Scenario| it.family().is_none() && !BEYOND.contains(&it.name.as_str());
     let names: Vec<String> = Scenario::built_in().into_iter().filter(able).map(|it| it.name).collect();
     let results = run(Lie::None, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let report = Report { target: "http://t".to_owned(), choice: Choice::BuiltIn, results };
+    let report = Report { target: "http://t".to_owned(), choice: Choice::BuiltIn, again: None, results };
     let text: String = report.results.iter().map(|it| report.text(it)).collect();
     assert_eq!(report.total(), Total::Passed, "{text}");
     for result in &report.results {

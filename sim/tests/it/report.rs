@@ -72,7 +72,12 @@ fn report() -> Report {
         took_ms: 17,
         stand: Stand::plain("http://127.0.0.1:5000", "127.0.0.1:5001"),
     };
-    Report { target: "http://127.0.0.1:5000".to_owned(), choice: Choice::BuiltIn, results: vec![result] }
+    Report {
+        target: "http://127.0.0.1:5000".to_owned(),
+        choice: Choice::BuiltIn,
+        again: None,
+        results: vec![result],
+    }
 }
 
 #[test]
@@ -92,6 +97,13 @@ fn page() {
     let part = page.split_once("<main>").unwrap().1;
     insta::assert_snapshot!(part);
     assert!(!page.contains("<script") && page.contains("default-src 'none'"), "{page}");
+}
+
+#[test]
+fn who_started_the_targets_says_how_to_do_so_again() {
+    let mut report = report();
+    report.again = Some("cargo xtask sim --".to_owned());
+    assert_eq!(report.replay(&report.results[0]), "cargo xtask sim -- --scenario corrupt-blob --seed 7");
 }
 
 #[test]
