@@ -2,7 +2,8 @@
 //!
 //! An honest [`origin`] registry serves made-up images; [`fault`]s make it lie, stall and break;
 //! [`traffic`] pulls through the proxy under test; [`validate`] judges what came back against what the
-//! origin held. [`scenario`]s put these together, [`run`] carries them out, [`report`] writes them down.
+//! origin held. [`scenario`]s put these together, [`run`] carries them out on one [`stand`] and [`fleet`] on
+//! several at once, [`figures`] count and [`report`] writes down.
 //!
 //! [`trial`] is the other half, for a cache in the same process: a whole life in virtual time, made of a seed.
 //!
@@ -14,11 +15,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub mod cli;
 pub mod digest;
 pub mod fault;
+pub mod figures;
+pub mod fleet;
 pub mod origin;
 pub mod report;
 pub mod rng;
 pub mod run;
 pub mod scenario;
+pub mod stand;
 pub mod traffic;
 pub mod trial;
 pub mod validate;

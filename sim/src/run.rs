@@ -12,14 +12,22 @@ use thiserror::Error;
 use crate::{
     digest::Algorithm,
     fault::Guard,
-    origin::{Origin, Running},
-    scenario::{Image, Plan, Scenario, Step},
-    traffic::{Client, ClientError, Exchange, Traffic, Upstream},
+    figures::Figures,
+    origin::{ImageSpec, Origin, Places, Running, SeededImage, ServeError},
+    scenario::{Guarded, Image, Plan, Scenario, Step},
+    stand::{Needs, Stand},
+    traffic::{Client, ClientError, Exchange, Login, Scene, Traffic, Upstream},
     validate::{Evidence, Verdict, judge},
 };
 
 /// How long the target has to serve an honest image again after a scenario.
 const RECOVERY_MAX: Duration = Duration::from_secs(60);
+/// Where another host is: its address is not the origin's, so that secrets of the origin must not reach it.
+const STRANGER: &str = "127.0.0.2:0";
+/// How long an origin must be left alone to count as such, how often that is looked at, and for how long.
+const QUIET: Duration = Duration::from_millis(300);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const REST_MAX: Duration = Duration::from_secs(5);
 /// The pause between two questions to a target that is not ready.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
@@ -47,6 +55,9 @@ pub enum RunError {
         /// What the target answered.
         answer: String,
     },
+    /// Another address of the origin cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ServeError),
     /// There is no client to ask with.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -55,7 +66,10 @@ pub enum RunError {
 /// Runs plans against one target, one after the other.
 #[derive(Debug)]
 pub struct Runner {
+    stand: Stand,
     running: Running,
+    /// Other addresses of the same origin.
+    others: Vec<Running>,
     client: Client,
     /// Makes repository names of this process that no earlier one used, so that nothing is cached.
     nonce: u64,
@@ -67,22 +81,56 @@ pub struct Runner {
 pub struct ScenarioResult {
     /// What was run.
     pub plan: Plan,
+    /// On what; for a plan that is moot, what it was meant for.
+    pub stand: Stand,
     /// What the validators say.
     pub verdicts: Vec<Verdict>,
     /// How often each fault really happened, in the plan's order.
     pub fired: Vec<u64>,
     /// Whether the target served an honest image afterwards; without, what it did instead.
     pub stuck: Option<String>,
-    /// How many requests reached the origin.
-    pub upstream_requests: usize,
+    /// What the target lacks for this plan; then nothing was run.
+    pub moot: Option<String>,
+    /// What is not judged.
+    pub figures: Figures,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A scenario while it runs.
+struct Stage<'a> {
+    runner: &'a Runner,
+    plan: &'a Plan,
+    suffix: String,
+    guards: Vec<Option<Guard>>,
+    fired: Vec<u64>,
+    upstream: Upstream,
+    troubled: bool,
 }
 
 impl ScenarioResult {
+    /// Returns the result of a plan that the target is not configured for.
+    #[must_use]
+    pub fn moot(plan: Plan, stand: &Stand) -> Self {
+        let lacks = stand.lacks(plan.scenario.needs).join(", ");
+        Self {
+            verdicts: plan.scenario.validators.iter().map(|it| Verdict::moot(*it)).collect(),
+            fired: vec![0; plan.scenario.faults.len()],
+            stuck: None,
+            moot: Some(if lacks.is_empty() { "no one stand has all of it".to_owned() } else { lacks }),
+            figures: Figures::default(),
+            took_ms: 0,
+            stand: stand.clone(),
+            plan,
+        }
+    }
+
     /// Returns the faults of the plan that never happened: what they should break was not put to the test.
     #[must_use]
     pub fn silent_faults(&self) -> Vec<&'static str> {
         let faults = self.plan.scenario.faults.iter().zip(&self.fired);
-        faults.filter(|(_, fired)| **fired == 0).map(|(rule, _)| rule.fault.name()).collect()
+        let silent = faults.filter(|(_, fired)| **fired == 0 && self.moot.is_none());
+        silent.map(|(rule, _)| rule.fault.name()).collect()
     }
 }
 
@@ -90,12 +138,22 @@ impl Runner {
     /// Makes a runner and checks that the target is there and asks the origin. A target may need its
     /// upstream to start at all, so it has `patience` to appear.
     ///
-    /// *Errors*: [`RunError::NoTarget`], [`RunError::NotItsUpstream`], [`RunError::Client`].
-    pub async fn start(target: &str, running: Running, patience: Duration) -> Result<Self, RunError> {
-        let client = Client::new(target, running.origin())?;
+    /// *Errors*: [`RunError`], whose variants say when.
+    pub async fn start(stand: Stand, running: Running, patience: Duration) -> Result<Self, RunError> {
+        let origin = running.origin().clone();
+        let stranger = origin.serve(STRANGER).await?;
+        let mut places = Places { mirror: None, stranger: Some(stranger.addr().to_string()) };
+        let mut others = vec![stranger];
+        if let Some(mirror) = &stand.mirror {
+            let mirror = origin.serve(mirror.as_str()).await?;
+            places.mirror = Some(mirror.addr().to_string());
+            others.push(mirror);
+        }
+        origin.reside(places);
+        let client = Client::new(&stand.target, &origin)?;
         // A fresh hash key is the standard library's only source of randomness, and is all that is needed.
         let nonce = RandomState::new().build_hasher().finish();
-        let mut runner = Self { running, client, nonce, count: 0 };
+        let mut runner = Self { stand, running, others, client, nonce, count: 0 };
         let start = Instant::now();
         while let Err(reason) = runner.client.ping().await {
             if start.elapsed() >= patience {
@@ -118,59 +176,53 @@ impl Runner {
 
     /// Runs a plan: seeds, installs the faults, carries out the steps, judges, and waits for recovery.
     pub async fn run(&mut self, plan: Plan) -> ScenarioResult {
+        let begun = Instant::now();
         let origin = self.running.origin().clone();
-        let scenario = &plan.scenario;
-        let images = scenario.seed(&origin, plan.seed, &self.suffix());
+        let suffix = self.suffix();
+        let images = plan.scenario.seed(&origin, plan.seed, &suffix);
         let mark = origin.journal().mark();
-        let mut guards: Vec<Option<Guard>> =
-            scenario.faults.iter().map(|it| Some(origin.install_seeded(it.clone(), plan.seed))).collect();
-        self.running.settle().await;
-        let mut fired = vec![0; guards.len()];
-        let mut traffic = Traffic::new(&self.client, &images);
-        let mut upstream = Upstream::Up;
-        for (number, step) in scenario.traffic.iter().enumerate() {
-            match *step {
-                Step::Pull { clients, patience_ms, .. } => {
-                    traffic.pull(number, upstream, clients, Duration::from_millis(patience_ms)).await;
-                }
-                Step::Leave { percent, clients } => traffic.leave(number, percent, clients).await,
-                Step::StopOrigin if upstream == Upstream::Up => {
-                    self.running.stop().await;
-                    upstream = Upstream::Down;
-                }
-                Step::StartOrigin if upstream == Upstream::Down => {
-                    self.running.start().await;
-                    upstream = Upstream::Up;
-                }
-                Step::StopOrigin | Step::StartOrigin => {}
-                Step::Heal => take_out(&mut guards, &mut fired),
-            }
-        }
-        take_out(&mut guards, &mut fired);
-        if upstream == Upstream::Down {
-            self.running.start().await;
-        }
-        self.running.settle().await;
-        let exchanges = traffic.exchanges;
+        origin.guard(plan.scenario.access.map(Guarded::access));
+        let client = self.client.with(plan.scenario.login);
+        let mut traffic = Traffic::new(&client, &images);
+        let mut stage = Stage::new(self, &plan, suffix);
+        stage.play(&mut traffic, &images).await;
+        let fired = stage.fired;
+        let Traffic { exchanges, seeded, .. } = traffic;
+        origin.guard(None);
         let stuck = self.recover().await;
         // Read last: a fetch that a leaving client began may go on for a while.
         let journal = origin.journal().entries_since(mark);
-        let origin_addr = self.running.addr().to_string();
         let evidence = Evidence {
-            scenario,
-            origin_addr: &origin_addr,
-            images: &images,
+            scenario: &plan.scenario,
+            stand: &self.stand,
+            images: &seeded,
             exchanges: &exchanges,
             journal: &journal,
         };
-        let verdicts = scenario.validators.iter().map(|it| judge(*it, &evidence)).collect();
-        ScenarioResult { verdicts, fired, stuck, upstream_requests: journal.len(), plan }
+        ScenarioResult {
+            verdicts: plan.scenario.validators.iter().map(|it| judge(*it, &evidence)).collect(),
+            figures: Figures::of(&evidence),
+            stand: self.stand.clone(),
+            fired,
+            stuck,
+            moot: None,
+            took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            plan,
+        }
     }
 
-    /// Returns the target's URL.
+    /// Returns the stand.
     #[must_use]
-    pub fn target(&self) -> &str {
-        self.client.target()
+    pub fn stand(&self) -> &Stand {
+        &self.stand
+    }
+
+    /// Waits until every address refuses connections, or takes them, as it is told.
+    async fn settle(&self) {
+        self.running.settle().await;
+        for other in &self.others {
+            other.settle().await;
+        }
     }
 
     /// Asks for honest images until one comes; returns what came instead if none did in time.
@@ -192,20 +244,23 @@ impl Runner {
             tag: "v1".to_owned(),
             layers: vec![1000],
             algorithm: Algorithm::Sha256,
+            question: None,
         };
         let probe = Scenario {
             name: "probe".to_owned(),
             about: String::new(),
+            needs: Needs::default(),
+            access: None,
+            login: Login::Anonymous,
             images: vec![image],
             faults: Vec::new(),
             traffic: Vec::new(),
             validators: Vec::new(),
         };
-        let origin: &Origin = self.running.origin();
-        let images = probe.seed(origin, self.nonce, &format!("-{:08x}-{}", self.nonce >> 32, self.count));
-        self.count += 1;
+        let suffix = self.suffix();
+        let images = probe.seed(self.running.origin(), self.nonce, &suffix);
         let mut traffic = Traffic::new(&self.client, &images);
-        traffic.pull(0, Upstream::Up, 1, Duration::ZERO).await;
+        traffic.pull(Scene::default(), 1).await;
         traffic.exchanges
     }
 
@@ -215,11 +270,133 @@ impl Runner {
     }
 }
 
-/// Ends every fault that is still installed and remembers how often each happened.
-fn take_out(guards: &mut [Option<Guard>], fired: &mut [u64]) {
-    for (guard, fired) in guards.iter_mut().zip(fired) {
-        if let Some(guard) = guard.take() {
-            *fired = guard.fired();
+impl<'a> Stage<'a> {
+    fn new(runner: &'a Runner, plan: &'a Plan, suffix: String) -> Self {
+        let faults = plan.scenario.faults.len();
+        Self {
+            runner,
+            plan,
+            suffix,
+            guards: (0..faults).map(|_| None).collect(),
+            fired: vec![0; faults],
+            upstream: Upstream::Up,
+            troubled: false,
+        }
+    }
+
+    /// Carries out the steps, then makes the origin whole again.
+    async fn play(&mut self, traffic: &mut Traffic<'_>, images: &[SeededImage]) {
+        let steps = &self.plan.scenario.traffic;
+        if !steps.contains(&Step::Break) {
+            self.spoil().await;
+        }
+        for (number, step) in steps.iter().enumerate() {
+            self.step(number, step, traffic, images).await;
+        }
+        self.heal().await;
+        self.start().await;
+    }
+
+    async fn step(&mut self, number: usize, step: &Step, traffic: &mut Traffic<'_>, images: &[SeededImage]) {
+        let troubled = self.troubled || self.upstream == Upstream::Down;
+        let scene = Scene { number, upstream: self.upstream, troubled, ..Scene::default() };
+        let patient = |patience_ms: u64| Scene { patience: Duration::from_millis(patience_ms), ..scene };
+        match step {
+            Step::Pull { clients, patience_ms, only, .. } => {
+                traffic.pull(Scene { only, ..patient(*patience_ms) }, *clients).await;
+            }
+            Step::Leave { percent, clients } => traffic.leave(scene, *percent, *clients).await,
+            Step::Join { percent, clients } => traffic.join(scene, *percent, *clients).await,
+            Step::Heads { clients, .. } => traffic.heads(scene, *clients).await,
+            Step::Ranges { clients, parts, .. } => traffic.ranges(scene, *clients, *parts).await,
+            Step::Questions { patience_ms, .. } => {
+                let questions = self.plan.scenario.questions(images);
+                traffic.questions(patient(*patience_ms), &questions).await;
+            }
+            Step::Push { clients } => {
+                let pushed = self.hosted(traffic);
+                traffic.push(scene, *clients, &pushed).await;
+            }
+            Step::Trespass => traffic.trespass(scene).await,
+            Step::MoveTag => traffic.move_tag(self.origin(), &self.another(&format!("moved {number}"))),
+            Step::Rest => self.rest().await,
+            Step::StopOrigin => self.stop().await,
+            Step::StartOrigin => self.start().await,
+            Step::Break => self.spoil().await,
+            Step::Heal => self.heal().await,
+        }
+    }
+
+    fn origin(&self) -> &Origin {
+        self.runner.running.origin()
+    }
+
+    /// Describes an image that the scenario does not have otherwise.
+    fn another(&self, what: &str) -> ImageSpec {
+        let seed = self.plan.scenario.bytes_seed(self.plan.seed, &format!("{} {what}", self.suffix));
+        let layers = self.plan.scenario.images.first().map(|it| it.layers.clone()).unwrap_or_default();
+        ImageSpec { layers, seed, ..ImageSpec::default() }
+    }
+
+    /// Makes an image to be pushed. Its bytes are kept where nobody asks for them, and the origin has
+    /// another image under its name.
+    fn hosted(&self, traffic: &mut Traffic<'_>) -> SeededImage {
+        let origin = self.origin();
+        let kept = origin.seed_image(&format!("kept{}", self.suffix), "v1", &self.another("pushed"));
+        let repository = format!("hosted/app{}", self.suffix);
+        let decoy = origin.seed_image(&repository, "v1", &self.another("decoy"));
+        traffic.seeded.push(decoy);
+        SeededImage { repository, ..kept }
+    }
+
+    async fn spoil(&mut self) {
+        let faults = self.plan.scenario.faults.iter();
+        let install =
+            |it: &crate::fault::Rule| Some(self.origin().install_seeded(it.clone(), self.plan.seed));
+        self.guards = faults.map(install).collect();
+        self.troubled = !self.guards.is_empty();
+        self.runner.settle().await;
+    }
+
+    /// Ends every fault that is still installed, and remembers how often each happened.
+    async fn heal(&mut self) {
+        for (guard, fired) in self.guards.iter_mut().zip(&mut self.fired) {
+            if let Some(guard) = guard.take() {
+                *fired = guard.fired();
+            }
+        }
+        self.troubled = false;
+        self.origin().guard(self.plan.scenario.access.map(Guarded::healed));
+        self.runner.settle().await;
+    }
+
+    /// Waits until no request and no byte has passed the origin for a moment.
+    async fn rest(&self) {
+        let deadline = Instant::now() + REST_MAX;
+        let mut passed = self.origin().journal().passed();
+        let mut quiet_since = Instant::now();
+        while quiet_since.elapsed() < QUIET && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            let now = self.origin().journal().passed();
+            if now != passed {
+                (passed, quiet_since) = (now, Instant::now());
+            }
+        }
+    }
+
+    async fn stop(&mut self) {
+        if self.upstream == Upstream::Up {
+            self.runner.running.stop().await;
+            self.runner.settle().await;
+            self.upstream = Upstream::Down;
+        }
+    }
+
+    async fn start(&mut self) {
+        if self.upstream == Upstream::Down {
+            self.runner.running.start().await;
+            self.runner.settle().await;
+            self.upstream = Upstream::Up;
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Faults of a response's head: status, headers, and the time before them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::{DigestHeader, Fault, Hit};
+use super::{Destination, DigestHeader, Fault, Hit, Realm};
 use crate::digest::Digest;
 
 /// A text in every error that the simulator makes up; a proxy that repeats its upstream's words repeats it.
@@ -32,12 +32,29 @@ pub(crate) async fn wait_before(hits: &[Hit]) {
     }
 }
 
+/// What a response's head may have to name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// The path of the request.
+    pub(crate) path: &'a str,
+    /// The address that the request was sent to.
+    pub(crate) host: &'a str,
+    /// The address of another host; without one, a port where nobody listens.
+    pub(crate) stranger: &'a str,
+}
+
 /// Returns the answer that a chosen fault puts in the content's place, if one does.
-pub(crate) fn answer_instead(hits: &[Hit]) -> Option<Response<Bytes>> {
+pub(crate) fn answer_instead(hits: &[Hit], around: Surroundings<'_>) -> Option<Response<Bytes>> {
     hits.iter().find_map(|hit| {
         let response = match hit.fault() {
             Fault::Status { status, retry_after } => refusal(*status, retry_after.as_deref()),
+            Fault::StatusUntil { status, seconds } => {
+                let then = SystemTime::now() + Duration::from_secs(*seconds);
+                refusal(*status, Some(&imf_date(then)))
+            }
             Fault::Html => portal(),
+            Fault::Redirect { to, status } => redirect(*to, *status, around),
+            Fault::Challenge { realm } => challenge(*realm, around),
             _ => return None,
         };
         hit.fire();
@@ -94,6 +111,40 @@ fn refusal(status: u16, retry_after: Option<&str>) -> Response<Bytes> {
         response.headers_mut().insert(header::RETRY_AFTER, header_value(value));
     }
     response
+}
+
+fn redirect(to: Destination, status: u16, around: Surroundings<'_>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(ORIGIN_WORDS.as_bytes()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
+    let Surroundings { path, stranger, .. } = around;
+    let location = match to {
+        Destination::Nowhere => return response,
+        Destination::Itself => path.to_owned(),
+        Destination::Stranger => format!("http://{stranger}{path}"),
+        Destination::OtherScheme => format!("ftp://{stranger}{path}"),
+    };
+    response.headers_mut().insert(header::LOCATION, header_value(&location));
+    response
+}
+
+fn challenge(realm: Realm, around: Surroundings<'_>) -> Response<Bytes> {
+    let host = match realm {
+        Realm::Own => around.host,
+        Realm::Stranger => around.stranger,
+    };
+    let name = around.path.strip_prefix("/v2/").unwrap_or_default();
+    let name = ["/manifests/", "/blobs/"].iter().find_map(|noun| name.split_once(noun)).map_or("", |it| it.0);
+    let value = format!(
+        "Bearer realm=\"http://{host}/token\",service=\"sim\",scope=\"repository:{name}:pull\",error=\"invalid_token\""
+    );
+    let mut response = refusal(401, None);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header_value(&value));
+    response
+}
+
+/// Writes a time as HTTP does. Spec: RFC 9110 section 5.6.7.
+fn imf_date(time: SystemTime) -> String {
+    httpdate::fmt_http_date(time)
 }
 
 fn portal() -> Response<Bytes> {

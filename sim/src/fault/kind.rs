@@ -19,6 +19,13 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<String>,
     },
+    /// Answers with this status and a `Retry-After` that is a date.
+    StatusUntil {
+        /// The status code.
+        status: u16,
+        /// How many seconds ahead the date is.
+        seconds: u64,
+    },
     /// Waits before the response's head.
     Latency {
         /// How long, in milliseconds.
@@ -26,6 +33,10 @@ pub enum Fault {
     },
     /// Reads the request and never answers it; ends when the client leaves.
     StallHeaders,
+    /// Reads the request and resets the connection (RST) instead of answering.
+    ResetHeaders,
+    /// Reads the request and closes the connection cleanly (FIN) instead of answering.
+    CloseHeaders,
     /// Stops in the middle of the body.
     StallBody {
         /// Where.
@@ -78,8 +89,49 @@ pub enum Fault {
         /// The value.
         value: String,
     },
+    /// Answers with a redirect instead of the content.
+    Redirect {
+        /// Where it leads.
+        to: Destination,
+        /// The status code: 301, 302, 303, 307 or 308.
+        #[serde(default = "temporary_redirect")]
+        status: u16,
+    },
+    /// Answers 401 and asks for a token, whatever token the request carries.
+    Challenge {
+        /// Who is said to issue it.
+        realm: Realm,
+    },
     /// Refuses connections and cuts those that are open, whatever the selector says.
     Refuse,
+}
+
+/// Says where a redirect leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// To the same address again.
+    Itself,
+    /// To another host, which has the content and asks nobody who he is.
+    Stranger,
+    /// Nowhere: the header is missing.
+    Nowhere,
+    /// To another host that is asked in another scheme than HTTP.
+    OtherScheme,
+}
+
+/// Says who is named as the issuer of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Realm {
+    /// The origin itself; its tokens are refused all the same.
+    Own,
+    /// Another host, which gives a token to everybody and remembers what it was shown.
+    Stranger,
+}
+
+fn temporary_redirect() -> u16 {
+    307
 }
 
 /// Says how the `Docker-Content-Digest` header is spoiled.
@@ -145,7 +197,12 @@ impl Fault {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",
+            Self::StatusUntil { .. } => "status_until",
             Self::Latency { .. } => "latency",
+            Self::ResetHeaders => "reset_headers",
+            Self::CloseHeaders => "close_headers",
+            Self::Redirect { .. } => "redirect",
+            Self::Challenge { .. } => "challenge",
             Self::StallHeaders => "stall_headers",
             Self::StallBody { .. } => "stall_body",
             Self::Drip { .. } => "drip",

@@ -17,11 +17,11 @@ mod wire;
 
 pub use self::{
     head::ORIGIN_WORDS,
-    kind::{At, DigestHeader, Fault},
+    kind::{At, Destination, DigestHeader, Fault, Realm},
     registry::Guard,
-    rule::{Rule, Selector},
+    rule::{Place, Rule, Selector},
 };
 pub(crate) use self::{
-    head::{answer_instead, spoil, wait_before},
+    head::{Surroundings, answer_instead, spoil, wait_before},
     registry::{Faults, Hit},
 };

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     Fault, Hit,
-    wire::{Cut, Wire},
+    wire::{Cut, Wire, cut_before_head},
 };
 use crate::{locked, origin::LiveExchange};
 
@@ -111,6 +111,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Responses<R, W> {
     }
 
     async fn forward_one(&mut self, head: &Head, script: &Script) -> io::Result<Option<Cut>> {
+        if let Some(cut) = cut_before_head(&script.hits) {
+            script.exchange.unanswered();
+            script.exchange.end(false);
+            return Ok(Some(cut));
+        }
         let bodiless = script.is_head || matches!(head.status, 204 | 304);
         let length = if bodiless { 0 } else { head.content_length };
         let lie = script.hits.iter().find_map(|hit| match hit.fault() {

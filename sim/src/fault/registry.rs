@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Fault, Rule};
+use super::{Fault, Place, Rule};
 use crate::{locked, origin::LiveExchange, rng::Rng};
 
 /// The most paths that one rule counts; requests to further paths are not hit.
@@ -20,6 +20,8 @@ const PATHS_MAX: usize = 100_000;
 #[derive(Debug)]
 pub(crate) struct Faults {
     installed: Mutex<Vec<Arc<Installed>>>,
+    /// Whether there ever was a challenge: who was told of a token service may come back to it.
+    challenged: AtomicBool,
     refusals: watch::Sender<usize>,
 }
 
@@ -51,11 +53,15 @@ pub(crate) struct Hit {
 
 impl Faults {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { installed: Mutex::default(), refusals: watch::Sender::new(0) })
+        let challenged = AtomicBool::new(false);
+        Arc::new(Self { installed: Mutex::default(), challenged, refusals: watch::Sender::new(0) })
     }
 
     pub(crate) fn install(self: &Arc<Self>, rule: Rule, seed: u64) -> Guard {
         let refuses = rule.fault == Fault::Refuse;
+        if matches!(rule.fault, Fault::Challenge { .. }) {
+            self.challenged.store(true, Ordering::Relaxed);
+        }
         let installed = Arc::new(Installed {
             rule,
             seed,
@@ -84,21 +90,32 @@ impl Faults {
         self.refusals.send_modify(|count| *count = count.saturating_sub(1));
     }
 
+    /// Says whether a rule has ever named a token service.
+    pub(crate) fn challenged(&self) -> bool {
+        self.challenged.load(Ordering::Relaxed)
+    }
+
     /// Counts the request in every rule that matches it and returns the faults that it shall suffer.
-    pub(crate) fn choose(&self, method: &str, path: &str, exchange: &Arc<LiveExchange>) -> Vec<Hit> {
+    pub(crate) fn choose(
+        &self,
+        method: &str,
+        path: &str,
+        place: Place,
+        exchange: &Arc<LiveExchange>,
+    ) -> Vec<Hit> {
         let installed = locked(&self.installed).clone();
         installed
             .into_iter()
-            .filter(|it| it.chooses(method, path))
+            .filter(|it| it.chooses(method, path, place))
             .map(|installed| Hit { installed, exchange: Arc::clone(exchange), fired: AtomicBool::new(false) })
             .collect()
     }
 }
 
 impl Installed {
-    fn chooses(&self, method: &str, path: &str) -> bool {
+    fn chooses(&self, method: &str, path: &str, place: Place) -> bool {
         let on = &self.rule.on;
-        if self.rule.fault == Fault::Refuse || !on.matches(method, path) {
+        if self.rule.fault == Fault::Refuse || !on.matches(method, path, place) {
             return false;
         }
         let key = format!("{method} {path}");
@@ -157,11 +174,14 @@ impl Hit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fault::Selector, origin::Journal};
+    use crate::{
+        fault::Selector,
+        origin::{Arrival, Journal},
+    };
 
     fn chosen(faults: &Faults, path: &str) -> usize {
-        let exchange = Journal::default().begin("GET", path, "", None, false);
-        faults.choose("GET", path, &exchange).len()
+        let exchange = Journal::default().begin(Arrival::of("GET", path));
+        faults.choose("GET", path, Place::First, &exchange).len()
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct Selector {
     pub method: Option<String>,
     /// Only paths that match: `*` stands for any text, slashes too.
     pub path: String,
+    /// Only requests to this address of the origin; without it, to every one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Place>,
     /// Only the nth matching request of a path, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nth: Option<u64>,
@@ -40,9 +43,22 @@ pub struct Selector {
     pub probability: Option<f64>,
 }
 
+/// Names an address at which an origin is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Its own.
+    #[default]
+    First,
+    /// A second one with the same content: another url of the same upstream.
+    Mirror,
+    /// Another host, to which nobody's secrets must come. No fault happens there.
+    Stranger,
+}
+
 impl Default for Selector {
     fn default() -> Self {
-        Self { method: None, path: "*".to_owned(), nth: None, times: None, probability: None }
+        Self { method: None, path: "*".to_owned(), at: None, nth: None, times: None, probability: None }
     }
 }
 
@@ -77,8 +93,10 @@ impl Selector {
         Rule { on: self, fault }
     }
 
-    pub(super) fn matches(&self, method: &str, path: &str) -> bool {
-        self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+    pub(super) fn matches(&self, method: &str, path: &str, place: Place) -> bool {
+        self.at.is_none_or(|wanted| wanted == place)
+            && place != Place::Stranger
+            && self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
             && glob(self.path.as_bytes(), path.as_bytes())
     }
 }
@@ -132,7 +150,9 @@ mod tests {
     fn reads_what_a_scenario_says() {
         let text = r#"{"on": {"method": "GET", "path": "/v2/*", "nth": 2}, "do": {"kind": "reset", "at": {"percent": 50}}}"#;
         let rule: Rule = serde_json::from_str(text).unwrap();
-        assert!(rule.on.matches("get", "/v2/x") && !rule.on.matches("HEAD", "/v2/x"));
+        assert!(rule.on.matches("get", "/v2/x", Place::First));
+        assert!(!rule.on.matches("HEAD", "/v2/x", Place::First));
+        assert!(!rule.on.matches("GET", "/v2/x", Place::Stranger));
         assert!(serde_json::from_str::<Rule>(r#"{"on": {"pth": "/"}, "do": {"kind": "html"}}"#).is_err());
     }
 }

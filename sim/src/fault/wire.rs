@@ -50,6 +50,19 @@ impl Pace {
     }
 }
 
+/// Returns how the connection ends instead of an answer, if a chosen fault wants that, and counts it.
+pub(super) fn cut_before_head(hits: &[Hit]) -> Option<Cut> {
+    hits.iter().find_map(|hit| {
+        let cut = match hit.fault() {
+            Fault::ResetHeaders => Cut::Reset,
+            Fault::CloseHeaders => Cut::Fin,
+            _ => return None,
+        };
+        hit.fire();
+        Some(cut)
+    })
+}
+
 impl<'a> Wire<'a> {
     /// Sorts out the byte faults for a body of `length` bytes. Of several cuts the earliest counts.
     pub(super) fn of(hits: &'a [Hit], length: u64) -> Self {

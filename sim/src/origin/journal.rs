@@ -11,7 +11,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{digest::Digest, locked};
+use crate::{digest::Digest, fault::Place, locked};
 
 /// The most exchanges that a journal remembers; older ones are forgotten first.
 const EXCHANGES_MAX: usize = 200_000;
@@ -39,7 +39,11 @@ pub struct Entry {
     pub range: Option<String>,
     /// Whether the request carried `Authorization`; what it said is nobody's business.
     pub authorized: bool,
-    /// Response status; `None` while the request is not answered.
+    /// Whether the request carried what clients show to the target, which is not the upstream's business.
+    pub client_secret: bool,
+    /// Which address of the origin it was sent to.
+    pub place: Place,
+    /// Response status; `None` while the request is not answered, or when it never is.
     pub status: Option<u16>,
     /// Body bytes that left the origin so far.
     pub bytes_sent: u64,
@@ -51,6 +55,18 @@ pub struct Entry {
     pub at: Duration,
 }
 
+/// A request as it arrives.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) range: Option<String>,
+    pub(crate) authorized: bool,
+    pub(crate) client_secret: bool,
+    pub(crate) place: Place,
+}
+
 /// An exchange that may still be under way.
 #[derive(Debug)]
 pub(crate) struct LiveExchange {
@@ -60,6 +76,8 @@ pub(crate) struct LiveExchange {
     query: String,
     range: Option<String>,
     authorized: bool,
+    client_secret: bool,
+    place: Place,
     status: AtomicU16,
     bytes_sent: AtomicU64,
     complete: AtomicBool,
@@ -92,6 +110,13 @@ impl Journal {
         self.began.load(Ordering::SeqCst)
     }
 
+    /// Returns how many requests arrived so far, and how many body bytes left.
+    #[must_use]
+    pub fn passed(&self) -> (u64, u64) {
+        let sent = locked(&self.exchanges).iter().map(|it| it.bytes_sent.load(Ordering::Relaxed)).sum();
+        (self.mark(), sent)
+    }
+
     /// Returns how many requests with this method asked for this path.
     #[must_use]
     pub fn count(&self, method: &str, path: &str) -> usize {
@@ -114,22 +139,18 @@ impl Journal {
         gets.map(|it| it.bytes_sent.load(Ordering::Relaxed)).sum()
     }
 
-    pub(crate) fn begin(
-        &self,
-        method: &str,
-        path: &str,
-        query: &str,
-        range: Option<String>,
-        authorized: bool,
-    ) -> Arc<LiveExchange> {
+    pub(crate) fn begin(&self, arrival: Arrival) -> Arc<LiveExchange> {
+        let Arrival { method, path, query, range, authorized, client_secret, place } = arrival;
         let mut exchanges = locked(&self.exchanges);
         let exchange = Arc::new(LiveExchange {
             sequence: self.began.fetch_add(1, Ordering::SeqCst),
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: query.to_owned(),
+            method,
+            path,
+            query,
             range,
             authorized,
+            client_secret,
+            place,
             status: AtomicU16::new(0),
             bytes_sent: AtomicU64::new(0),
             complete: AtomicBool::new(false),
@@ -144,6 +165,21 @@ impl Journal {
     }
 }
 
+impl Arrival {
+    /// Describes a request without anything special.
+    pub(crate) fn of(method: &str, path: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: String::new(),
+            range: None,
+            authorized: false,
+            client_secret: false,
+            place: Place::First,
+        }
+    }
+}
+
 impl Entry {
     /// Says whether this is a GET of the blob.
     #[must_use]
@@ -151,16 +187,27 @@ impl Entry {
         self.method == "GET" && self.path.ends_with(&blob_path_end(digest))
     }
 
+    /// Returns the tag or digest that the request named, the last part of its path.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Says whether the request named this tag or digest, as a blob or as a manifest.
     #[must_use]
     pub fn names(&self, reference: &str) -> bool {
-        self.path.rsplit('/').next() == Some(reference)
+        self.reference() == reference
     }
 }
 
 impl LiveExchange {
     pub(crate) fn answered(&self, status: u16) {
         self.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Records that the answer never left.
+    pub(crate) fn unanswered(&self) {
+        self.status.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn sent(&self, bytes: u64) {
@@ -185,6 +232,8 @@ impl LiveExchange {
             query: self.query.clone(),
             range: self.range.clone(),
             authorized: self.authorized,
+            client_secret: self.client_secret,
+            place: self.place,
             status: (status != 0).then_some(status),
             bytes_sent: self.bytes_sent.load(Ordering::Relaxed),
             complete: self.complete.load(Ordering::Relaxed),

@@ -39,13 +39,15 @@ mod tags;
 mod uploads;
 mod variant;
 
+#[cfg(test)]
+pub(crate) use self::journal::Arrival;
 pub(crate) use self::journal::LiveExchange;
 pub use self::{
     access::{Access, Account, Action, Right, Scheme, TokenOptions},
     blob_host::BlobHost,
     journal::{Entry, Journal},
     lie::{Lie, UnknownLie},
-    registry::{Nature, Origin},
+    registry::{CLIENT_NAME, CLIENT_PASSWORD, Nature, Origin, Places},
     seed::{ImageSpec, IndexSpec, SeededBlob, SeededImage, SeededIndex},
     server::{Running, ServeError},
     variant::{UnknownVariant, Variant},

@@ -1,19 +1,22 @@
 //! The origin itself: content, installed faults and the journal, shared by its connections.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
     access::{Access, Caller, Gate, Moment},
     blob_host::{BlobHost, Redirects},
     dispatch::{self, Call},
-    journal::{Journal, LiveExchange},
+    journal::{Arrival, Journal, LiveExchange},
     lie::Lie,
     query::Query,
     refusal::Refusal,
@@ -23,9 +26,18 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    fault::{Faults, Guard, Hit, Rule, answer_instead, spoil, wait_before},
+    fault::{Faults, Guard, Hit, Place, Rule, Surroundings, answer_instead, spoil, wait_before},
     locked,
 };
+
+/// The name that clients show to the target.
+pub const CLIENT_NAME: &str = "deckhand";
+/// The password that they show: it must never reach an upstream.
+pub const CLIENT_PASSWORD: &str = "bilge-pump-key";
+/// Both as a header has them.
+const CLIENT_HEADER: &str = "Basic ZGVja2hhbmQ6YmlsZ2UtcHVtcC1rZXk=";
+/// Stands for another host while there is none: nobody listens there.
+const NOBODY: &str = "127.0.0.2:1";
 
 /// An honest registry in memory, which suffers the faults that are installed in it.
 ///
@@ -64,9 +76,21 @@ struct Inner {
     store: Mutex<Store>,
     journal: Journal,
     faults: Arc<Faults>,
-    gate: Option<Gate>,
+    gate: Mutex<Option<Arc<Gate>>>,
+    /// Whether there ever was a gate: a registry that opens does not take its token service away.
+    had_gate: AtomicBool,
+    places: Mutex<Places>,
     redirects: Redirects,
     nature: Nature,
+}
+
+/// The addresses, `host:port`, at which an origin listens beside its first one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Another url of the same upstream.
+    pub mirror: Option<String>,
+    /// Another host, which gives content and tokens to everybody.
+    pub stranger: Option<String>,
 }
 
 /// What kind of registry an origin is; by default an honest one, open to everybody.
@@ -117,10 +141,11 @@ impl Origin {
     #[must_use]
     pub fn of(nature: Nature) -> Self {
         let (store, journal, faults) = (Mutex::default(), Journal::default(), Faults::new());
-        let gate = nature.access.clone().map(Gate::new);
+        let gate = Mutex::new(nature.access.clone().map(|it| Arc::new(Gate::new(it))));
         let by_variant = (nature.variant == Some(Variant::RedirectedBlobs)).then_some(BlobHost::SameAddress);
         let redirects = Redirects::new(nature.blob_host.clone().or(by_variant));
-        Self { inner: Arc::new(Inner { store, journal, faults, gate, redirects, nature }) }
+        let (places, had_gate) = (Mutex::default(), AtomicBool::new(nature.access.is_some()));
+        Self { inner: Arc::new(Inner { store, journal, faults, gate, had_gate, places, redirects, nature }) }
     }
 
     /// Redirects the GETs of blobs from now on, or no longer.
@@ -128,6 +153,19 @@ impl Origin {
     /// For a host of its own, serve this origin on a second port and give that address here.
     pub fn redirect_blobs(&self, host: Option<BlobHost>) {
         self.inner.redirects.set(host);
+    }
+
+    /// Asks who is calling from now on, or no longer. Tokens that were issued before are no good.
+    pub fn guard(&self, access: Option<Access>) {
+        if access.is_some() {
+            self.inner.had_gate.store(true, Ordering::Relaxed);
+        }
+        *locked(&self.inner.gate) = access.map(|it| Arc::new(Gate::new(it)));
+    }
+
+    /// Says at which addresses this origin is served beside its first one.
+    pub fn reside(&self, places: Places) {
+        *locked(&self.inner.places) = places;
     }
 
     /// Returns the record of what was asked and sent.
@@ -182,10 +220,32 @@ impl Origin {
         let method = request.method().as_str();
         let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
         let range = request.headers().get(http::header::RANGE).and_then(|it| it.to_str().ok());
-        let authorized = request.headers().contains_key(http::header::AUTHORIZATION);
-        let exchange = self.inner.journal.begin(method, path, query, range.map(str::to_owned), authorized);
-        let hits = self.inner.faults.choose(method, path, &exchange);
+        let authorization = request.headers().get(header::AUTHORIZATION);
+        let place = self.place(request);
+        let arrival = Arrival {
+            query: query.to_owned(),
+            range: range.map(str::to_owned),
+            authorized: authorization.is_some(),
+            client_secret: authorization.is_some_and(|it| it == CLIENT_HEADER),
+            place,
+            ..Arrival::of(method, path)
+        };
+        let exchange = self.inner.journal.begin(arrival);
+        let hits = self.inner.faults.choose(method, path, place, &exchange);
         (exchange, hits)
+    }
+
+    /// Returns the address that a request was sent to.
+    fn place<B>(&self, request: &Request<B>) -> Place {
+        let host = host(request);
+        let places = locked(&self.inner.places);
+        if places.stranger.as_deref() == Some(host) {
+            Place::Stranger
+        } else if places.mirror.as_deref() == Some(host) {
+            Place::Mirror
+        } else {
+            Place::First
+        }
     }
 
     /// Answers a request, with the faults of the response's head that were chosen for it.
@@ -197,7 +257,10 @@ impl Origin {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         wait_before(hits).await;
-        if let Some(instead) = answer_instead(hits) {
+        let stranger = locked(&self.inner.places).stranger.clone();
+        let stranger = stranger.as_deref().unwrap_or(NOBODY);
+        let around = Surroundings { path: request.uri().path(), host: host(&request), stranger };
+        if let Some(instead) = answer_instead(hits, around) {
             return instead;
         }
         let ns = request.uri().query().map(Query::parse).and_then(|it| it.first("ns").map(str::to_owned));
@@ -214,6 +277,7 @@ impl Origin {
         B: hyper::body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let place = self.place(&request);
         let (parts, body) = request.into_parts();
         let body = match Limited::new(body, BLOB_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
@@ -228,14 +292,21 @@ impl Origin {
             body,
             caller: Caller::default(),
         };
-        self.answer(call, Moment { instant: Instant::now(), wall: SystemTime::now() })
+        self.answer(call, place, Moment { instant: Instant::now(), wall: SystemTime::now() })
     }
 
     /// Answers a request that was read: tokens and signed addresses before the gate, all else behind it.
-    fn answer(&self, mut call: Call, now: Moment) -> Response<Bytes> {
-        let Inner { store, gate, redirects, nature, .. } = &*self.inner;
+    fn answer(&self, mut call: Call, place: Place, now: Moment) -> Response<Bytes> {
+        let Inner { store, redirects, nature, faults, had_gate, .. } = &*self.inner;
+        let gate = locked(&self.inner.gate).clone().filter(|_| place != Place::Stranger);
         if let Some(issued) = gate.as_ref().and_then(|gate| gate.issue(&call, now)) {
             return issued;
+        }
+        let gives_tokens =
+            place == Place::Stranger || faults.challenged() || had_gate.load(Ordering::Relaxed);
+        if call.path == "/token" && gate.is_none() && gives_tokens {
+            let body = r#"{"token": "of-no-use", "access_token": "of-no-use", "expires_in": 300}"#;
+            return dispatch::finished(Ok(dispatch::json(StatusCode::OK, body)));
         }
         let mut store = locked(store);
         if let Some(blob) = redirects.serve(&store, &call, now.wall) {
@@ -248,5 +319,25 @@ impl Origin {
         }
         let redirect = redirects.redirect(&store, &call, now.wall);
         redirect.unwrap_or_else(|| dispatch::answer(&mut store, call, nature))
+    }
+}
+
+/// Returns `host:port` as the client wrote it.
+fn host<B>(request: &Request<B>) -> &str {
+    request.headers().get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_of_clients_is_recognized() {
+        let request = reqwest::Client::new()
+            .get("http://127.0.0.1:1/v2/")
+            .basic_auth(CLIENT_NAME, Some(CLIENT_PASSWORD))
+            .build()
+            .unwrap();
+        assert_eq!(request.headers()[header::AUTHORIZATION], CLIENT_HEADER);
     }
 }

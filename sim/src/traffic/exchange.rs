@@ -17,6 +17,33 @@ pub struct Wanted {
     pub reference: String,
     /// The content that the reference names.
     pub content: SeededBlob,
+    /// How much of it.
+    pub ask: Ask,
+    /// What the reference named before: no lie, but no news either.
+    pub former: Vec<Digest>,
+    /// Whether the repository does not hold this content, although another one does.
+    pub trespass: bool,
+}
+
+/// Says how much of some content a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// Everything: GET.
+    Whole,
+    /// Only the head: HEAD.
+    Head,
+    /// A part: GET with `Range`.
+    Range {
+        /// The first byte.
+        first: u64,
+        /// The last byte; without it, up to the end.
+        last: Option<u64>,
+        /// After how many bytes the client has enough and leaves.
+        takes: Option<u64>,
+    },
+    /// Nothing: the client brings it.
+    Push,
 }
 
 /// The two kinds of content.
@@ -68,6 +95,8 @@ pub struct Exchange {
     pub attempt: u32,
     /// The origin's state.
     pub upstream: Upstream,
+    /// Whether anything was wrong with the origin on purpose: a fault was installed, or it was away.
+    pub troubled: bool,
     /// Whether an earlier step got this content whole through the target.
     pub pulled_before: bool,
     /// The status; `None` without a response.
@@ -84,6 +113,8 @@ pub struct Exchange {
     pub bytes: u64,
     /// The digest of the body received, whole or not.
     pub digest: Digest,
+    /// Whether the body is exactly what was asked for.
+    pub exact: bool,
     /// The first position at which the body differs from the content, if one does.
     pub first_wrong_byte: Option<u64>,
     /// The body of an error, shortened.
@@ -97,6 +128,44 @@ pub struct Exchange {
 }
 
 impl Wanted {
+    /// Asks for everything that a reference names.
+    #[must_use]
+    pub fn whole(kind: Kind, repository: &str, reference: &str, content: &SeededBlob) -> Self {
+        Self {
+            kind,
+            repository: repository.to_owned(),
+            reference: reference.to_owned(),
+            content: content.clone(),
+            ask: Ask::Whole,
+            former: Vec::new(),
+            trespass: false,
+        }
+    }
+
+    /// Asks for a blob.
+    #[must_use]
+    pub fn blob(repository: &str, blob: &SeededBlob) -> Self {
+        Self::whole(Kind::Blob, repository, &blob.digest.to_string(), blob)
+    }
+
+    /// Asks for a manifest by its digest.
+    #[must_use]
+    pub fn manifest(repository: &str, manifest: &SeededBlob) -> Self {
+        Self::whole(Kind::Manifest, repository, &manifest.digest.to_string(), manifest)
+    }
+
+    /// Asks for this much instead.
+    #[must_use]
+    pub fn only(self, ask: Ask) -> Self {
+        Self { ask, ..self }
+    }
+
+    /// Says whether the reference is the content's own name, which never moves.
+    #[must_use]
+    pub fn by_digest(&self) -> bool {
+        self.reference == self.content.digest.to_string()
+    }
+
     /// Returns the path of the request.
     #[must_use]
     pub fn path(&self) -> String {
@@ -105,6 +174,32 @@ impl Wanted {
             Kind::Blob => "blobs",
         };
         format!("/v2/{}/{noun}/{}", self.repository, self.reference)
+    }
+}
+
+impl Ask {
+    /// Returns the method of the request.
+    #[must_use]
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::Whole | Self::Range { .. } => "GET",
+            Self::Head => "HEAD",
+            Self::Push => "PUT",
+        }
+    }
+
+    /// Returns the value of the `Range` header.
+    #[must_use]
+    pub fn range(self) -> Option<String> {
+        let Self::Range { first, last, .. } = self else { return None };
+        Some(format!("bytes={first}-{}", last.map(|it| it.to_string()).unwrap_or_default()))
+    }
+
+    /// Returns after how many bytes the client has enough.
+    #[must_use]
+    pub fn takes(self) -> Option<u64> {
+        let Self::Range { takes, .. } = self else { return None };
+        takes
     }
 }
 
@@ -118,14 +213,31 @@ impl Exchange {
     /// Says whether the client got exactly what it asked for.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.completed() && self.status == Some(200) && self.digest == self.wanted.content.digest
+        match self.wanted.ask {
+            Ask::Push => self.status == Some(201),
+            ask if ask.takes().is_some() && self.outcome == Outcome::Left => {
+                matches!(self.status, Some(200 | 206)) && self.first_wrong_byte.is_none()
+            }
+            _ => self.completed() && self.exact,
+        }
+    }
+
+    /// Returns how long the client waited for the first byte, or for the end where there was none.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        self.first_byte.unwrap_or(self.total)
     }
 }
 
 impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { step, client, attempt, bytes, .. } = self;
-        write!(f, "step {step} client {client} attempt {attempt}: GET {} -> ", self.wanted.path())?;
+        let method = self.wanted.ask.method();
+        write!(f, "step {step} client {client} attempt {attempt}: {method} {}", self.wanted.path())?;
+        if let Some(range) = self.wanted.ask.range() {
+            write!(f, " ({range})")?;
+        }
+        write!(f, " -> ")?;
         match self.status {
             Some(status) => write!(f, "{status}, {bytes} of {} bytes", self.wanted.content.size)?,
             None => write!(f, "no status")?,

@@ -1,84 +1,63 @@
-//! Who pulls what, when: the pulls of a scenario's steps.
+//! Pulls of whole images: many at the same time, some that join late, one that leaves early.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::collections::HashSet;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use super::{
-    client::{Circumstances, Client},
-    exchange::{Exchange, Kind, Outcome, Upstream, Wanted},
+    client::Circumstances,
+    exchange::{Exchange, Wanted},
+    record::{Scene, Traffic, blobs, largest_layer},
 };
-use crate::origin::SeededImage;
 
-/// How long a patient client waits before it asks again.
-const AGAIN_AFTER: Duration = Duration::from_millis(250);
-
-/// Carries out the pulls of one scenario and keeps the record.
-#[derive(Debug)]
-pub struct Traffic<'a> {
-    client: &'a Client,
-    images: &'a [SeededImage],
-    /// Everything that was asked so far, in the order of completion.
-    pub exchanges: Vec<Exchange>,
+/// What becomes of the client that begins alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Stays,
+    Leaves,
 }
 
-/// The circumstances of a step.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    number: usize,
-    upstream: Upstream,
-    patience: Duration,
-}
-
-impl<'a> Traffic<'a> {
-    /// Begins a record.
-    #[must_use]
-    pub fn new(client: &'a Client, images: &'a [SeededImage]) -> Self {
-        Self { client, images, exchanges: Vec::new() }
-    }
-
-    /// Lets `clients` clients pull every image at the same time. Each asks again, until `patience` is over,
-    /// for what it did not get.
-    pub async fn pull(&mut self, number: usize, upstream: Upstream, clients: usize, patience: Duration) {
-        let step = Step { number, upstream, patience };
+impl Traffic<'_> {
+    /// Lets `clients` clients pull every image at the same time. Each asks again, until the scene's
+    /// patience is over, for what it did not get.
+    pub async fn pull(&mut self, scene: Scene<'_>, clients: usize) {
         let before = self.pulled();
-        let pulls = (0..clients).map(|client| self.pull_one(step, client, &before));
+        let pulls = (0..clients).map(|client| self.pull_one(scene, client, &before));
         let exchanges = join_all(pulls).await.concat();
         self.exchanges.extend(exchanges);
     }
 
     /// Lets one client leave within the largest layer of the first image, while `clients` others, who begin
     /// when it has its first byte, pull everything.
-    pub async fn leave(&mut self, number: usize, percent: u8, clients: usize) {
-        let step = Step { number, upstream: Upstream::Up, patience: Duration::ZERO };
+    pub async fn leave(&mut self, scene: Scene<'_>, percent: u8, clients: usize) {
+        self.begin_alone(scene, percent, clients, First::Leaves).await;
+    }
+
+    /// Lets one client begin with the largest layer of the first image, and `clients` others, who begin when
+    /// it has so many percent of it, pull everything.
+    pub async fn join(&mut self, scene: Scene<'_>, percent: u8, clients: usize) {
+        self.begin_alone(scene, percent, clients, First::Stays).await;
+    }
+
+    async fn begin_alone(&mut self, scene: Scene<'_>, percent: u8, clients: usize, first: First) {
         let before = self.pulled();
-        let Some((image, layer)) =
-            self.images.first().and_then(|it| Some((it, it.layers.iter().max_by_key(|layer| layer.size)?)))
-        else {
-            return;
-        };
-        let wanted = Wanted {
-            kind: Kind::Blob,
-            repository: image.repository.clone(),
-            reference: layer.digest.to_string(),
-            content: layer.clone(),
+        let Some(wanted) = self.images.first().and_then(largest_layer) else { return };
+        let share = (wanted.content.size.saturating_mul(u64::from(percent)) / 100).max(1);
+        let (leave_after, join_after) = match first {
+            First::Leaves => (Some(share), 1),
+            First::Stays => (None, share),
         };
         let (begun, begins) = watch::channel(false);
-        let leaver = async {
-            let now = Circumstances {
-                step: number,
-                client: clients,
-                attempt: 1,
-                upstream: step.upstream,
-                pulled_before: before.contains(&wanted.path()),
-                leave_after: Some((layer.size.saturating_mul(u64::from(percent)) / 100).max(1)),
+        let alone = async {
+            let now = Circumstances { leave_after, ..Circumstances::of(scene, clients, &wanted, &before) };
+            let told = |bytes| {
+                if bytes >= join_after {
+                    begun.send_replace(true);
+                }
             };
-            let exchange = self.client.get(&wanted, now, || _ = begun.send(true)).await;
-            // A leaver that got nothing must not keep the others waiting.
+            let exchange = self.client.get(&wanted, now, told).await;
+            // One that got nothing must not keep the others waiting.
             begun.send_replace(true);
             vec![exchange]
         };
@@ -87,70 +66,31 @@ impl<'a> Traffic<'a> {
             let this = &*self;
             async move {
                 let _ = begins.wait_for(|begun| *begun).await;
-                this.pull_one(step, client, before).await
+                this.pull_one(scene, client, before).await
             }
         });
-        let (left, others) = tokio::join!(leaver, join_all(others));
-        self.exchanges.extend(left);
+        let (alone, others) = tokio::join!(alone, join_all(others));
+        self.exchanges.extend(alone);
         self.exchanges.extend(others.concat());
     }
 
     /// Pulls every image like a client does: manifest, then configuration and layers side by side. What the
     /// origin holds is known, so the blobs are asked for even if the manifest did not come.
-    async fn pull_one(&self, step: Step, client: usize, before: &HashSet<String>) -> Vec<Exchange> {
+    pub(super) async fn pull_one(
+        &self,
+        scene: Scene<'_>,
+        client: usize,
+        before: &HashSet<String>,
+    ) -> Vec<Exchange> {
         let mut exchanges = Vec::new();
-        for image in self.images {
-            let reference = image.tag.clone().unwrap_or_else(|| image.manifest.digest.to_string());
-            let want = |kind, reference, content| Wanted {
-                kind,
-                repository: image.repository.clone(),
-                reference,
-                content,
-            };
-            let manifest = want(Kind::Manifest, reference, image.manifest.clone());
-            exchanges.extend(self.insist(step, client, &manifest, before).await);
-            let by_digest = want(Kind::Manifest, image.manifest.digest.to_string(), image.manifest.clone());
-            exchanges.extend(self.insist(step, client, &by_digest, before).await);
-            let blobs: Vec<Wanted> =
-                image.blobs().map(|it| want(Kind::Blob, it.digest.to_string(), it.clone())).collect();
-            let pulls = blobs.iter().map(|wanted| self.insist(step, client, wanted, before));
+        for image in self.images_of(scene) {
+            exchanges.extend(self.insist(scene, client, &self.tagged(image), before).await);
+            let by_digest = Wanted::manifest(&image.repository, &image.manifest);
+            exchanges.extend(self.insist(scene, client, &by_digest, before).await);
+            let blobs = blobs(image);
+            let pulls = blobs.iter().map(|wanted| self.insist(scene, client, wanted, before));
             exchanges.extend(join_all(pulls).await.concat());
         }
         exchanges
-    }
-
-    async fn insist(
-        &self,
-        step: Step,
-        client: usize,
-        wanted: &Wanted,
-        before: &HashSet<String>,
-    ) -> Vec<Exchange> {
-        let start = Instant::now();
-        let mut exchanges = Vec::new();
-        for attempt in 1.. {
-            let now = Circumstances {
-                step: step.number,
-                client,
-                attempt,
-                upstream: step.upstream,
-                pulled_before: before.contains(&wanted.path()),
-                leave_after: None,
-            };
-            let exchange = self.client.get(wanted, now, || {}).await;
-            let over = exchange.succeeded() || start.elapsed() + AGAIN_AFTER > step.patience;
-            exchanges.push(exchange);
-            if over {
-                break;
-            }
-            tokio::time::sleep(AGAIN_AFTER).await;
-        }
-        exchanges
-    }
-
-    /// Returns the paths that some client got whole so far.
-    fn pulled(&self) -> HashSet<String> {
-        let whole = |it: &&Exchange| it.succeeded() && it.outcome == Outcome::Complete;
-        self.exchanges.iter().filter(whole).map(|it| it.wanted.path()).collect()
     }
 }

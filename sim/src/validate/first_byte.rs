@@ -3,7 +3,7 @@
 //! Only blobs that the origin sent slowly, and that are large enough to be streamed, can tell.
 
 use super::verdict::{Evidence, Tally};
-use crate::traffic::Kind;
+use crate::traffic::{Ask, Kind};
 
 /// Smaller blobs may be held back whole until they are verified.
 const SIZE_MIN: u64 = 256 * 1024;
@@ -12,6 +12,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Tally {
     let mut tally = Tally::default();
     let cold = evidence.exchanges.iter().filter(|it| {
         it.wanted.kind == Kind::Blob
+            && it.wanted.ask == Ask::Whole
             && it.wanted.content.size >= SIZE_MIN
             && !it.pulled_before
             && it.attempt == 1

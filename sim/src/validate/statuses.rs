@@ -7,7 +7,8 @@ use super::verdict::{Evidence, Tally};
 use crate::{
     fault::ORIGIN_WORDS,
     origin::Entry,
-    traffic::{Exchange, Outcome},
+    stand::Stand,
+    traffic::{Ask, Exchange, Outcome},
 };
 
 /// The codes of the specification, and `UNKNOWN`, which every registry has used for 5xx since the first.
@@ -31,7 +32,8 @@ const CODES: [&str; 15] = [
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Tally {
     let mut tally = Tally::default();
-    for exchange in evidence.exchanges {
+    // What a target says to a push is its own affair, and no upstream's.
+    for exchange in evidence.exchanges.iter().filter(|it| it.wanted.ask != Ask::Push) {
         tally.look();
         if let Err(text) = check(exchange, evidence) {
             tally.wrong(text, Some(exchange));
@@ -63,7 +65,12 @@ fn check(exchange: &Exchange, evidence: &Evidence<'_>) -> Result<(), String> {
     if status == 429 && exchange.retry_after.is_none() {
         return Err("429 without Retry-After".to_owned());
     }
-    check_body(exchange.error_body.as_deref().unwrap_or_default(), evidence.origin_addr)
+    if exchange.wanted.ask == Ask::Head {
+        return Ok(());
+    }
+    let body = exchange.error_body.as_deref().unwrap_or_default();
+    let Stand { origin, mirror, .. } = evidence.stand;
+    [Some(origin), mirror.as_ref()].into_iter().flatten().try_for_each(|address| check_body(body, address))
 }
 
 fn check_body(body: &str, origin_addr: &str) -> Result<(), String> {
@@ -88,7 +95,30 @@ fn check_body(body: &str, origin_addr: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::planted::{check, entry, failed, findings, layer, refused},
+        *,
+    };
+
+    #[test]
+    fn p8_dishonest_statuses_are_caught() {
+        let check = |exchange: Exchange, upstream: Entry, expect: &[&str]| {
+            assert_eq!(findings(&check(judge, &[exchange], &[upstream])), expect);
+        };
+        let path = layer().path();
+        check(refused(layer(), 502), failed(&path, 0, 500), &[]);
+        check(refused(layer(), 404), failed(&path, 0, 404), &[]);
+        check(
+            refused(layer(), 404),
+            failed(&path, 0, 500),
+            &["404 for what the origin never said is absent"],
+        );
+        check(refused(layer(), 403), failed(&path, 0, 500), &["403 for what the origin never denied"]);
+        check(refused(layer(), 429), failed(&path, 0, 429), &["429 without Retry-After"]);
+        check(refused(layer(), 500), entry(&path, 0), &["500 is none of 403, 404, 429, 502, 503, 504"]);
+        let hung = Exchange { status: None, outcome: Outcome::TimedOut, ..refused(layer(), 500) };
+        check(hung, entry(&path, 0), &["no answer at all: a client gives up, or hangs with it"]);
+    }
 
     #[test]
     fn bodies() {

@@ -4,10 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{completes, content, first_byte, one_fetch, outage, statuses};
+use super::{
+    bounded, breaker, completes, content, ends, first_byte, freshness, isolation, one_fetch, outage,
+    schedule, secrets, statuses,
+};
 use crate::{
     origin::{Entry, SeededImage},
     scenario::Scenario,
+    stand::Stand,
     traffic::Exchange,
 };
 
@@ -24,10 +28,24 @@ pub enum Validator {
     OneFetch,
     /// P5.
     FirstByte,
+    /// P6: no hammering.
+    Bounded,
+    /// P6: the schedule of retries.
+    Schedule,
+    /// P6: the breaker.
+    Breaker,
     /// P7.
     Outage,
     /// P8.
     Statuses,
+    /// P10.
+    Isolation,
+    /// P11.
+    Secrets,
+    /// L3.
+    Freshness,
+    /// L2.
+    Ends,
     /// L1.
     Completes,
 }
@@ -37,8 +55,8 @@ pub enum Validator {
 pub struct Evidence<'a> {
     /// What was meant to happen.
     pub scenario: &'a Scenario,
-    /// The origin's address as the target knows it: it must not show in an error.
-    pub origin_addr: &'a str,
+    /// How the target is configured.
+    pub stand: &'a Stand,
     /// What the origin held.
     pub images: &'a [SeededImage],
     /// What clients asked the target.
@@ -74,6 +92,8 @@ pub enum Ruling {
     Fail,
     /// There was nothing to look at: the promise was not put to the test.
     Vacuous,
+    /// The target is not configured for it.
+    Moot,
 }
 
 /// One thing that was wrong.
@@ -100,10 +120,22 @@ pub fn judge(validator: Validator, evidence: &Evidence<'_>) -> Verdict {
         Validator::Content => content::judge(evidence),
         Validator::OneFetch => one_fetch::judge(evidence),
         Validator::FirstByte => first_byte::judge(evidence),
+        Validator::Bounded => bounded::judge(evidence),
+        Validator::Schedule => schedule::judge(evidence),
+        Validator::Breaker => breaker::judge(evidence),
         Validator::Outage => outage::judge(evidence),
         Validator::Statuses => statuses::judge(evidence),
+        Validator::Isolation => isolation::judge(evidence),
+        Validator::Secrets => secrets::judge(evidence),
+        Validator::Freshness => freshness::judge(evidence),
+        Validator::Ends => ends::judge(evidence),
         Validator::Completes => completes::judge(evidence),
     };
+    ruled(validator, tally)
+}
+
+/// Makes a verdict of what was counted.
+pub(super) fn ruled(validator: Validator, tally: Tally) -> Verdict {
     let ruling = match (tally.judged, tally.wrong) {
         (0, _) => Ruling::Vacuous,
         (_, 0) => Ruling::Pass,
@@ -113,7 +145,32 @@ pub fn judge(validator: Validator, evidence: &Evidence<'_>) -> Verdict {
     Verdict { validator, promise: validator.promise(), ruling, judged, wrong, findings }
 }
 
+impl Verdict {
+    /// Returns the verdict on a target that is not configured for the scenario.
+    #[must_use]
+    pub fn moot(validator: Validator) -> Self {
+        Self { ruling: Ruling::Moot, ..ruled(validator, Tally::default()) }
+    }
+}
+
 impl Validator {
+    /// All of them, in the order of their promises.
+    pub const ALL: [Self; 13] = [
+        Self::Content,
+        Self::OneFetch,
+        Self::FirstByte,
+        Self::Bounded,
+        Self::Schedule,
+        Self::Breaker,
+        Self::Outage,
+        Self::Statuses,
+        Self::Isolation,
+        Self::Secrets,
+        Self::Completes,
+        Self::Ends,
+        Self::Freshness,
+    ];
+
     /// Returns the promise that this validator tests.
     #[must_use]
     pub fn promise(self) -> &'static str {
@@ -121,8 +178,15 @@ impl Validator {
             Self::Content => "P1 bytes",
             Self::OneFetch => "P4 one fetch",
             Self::FirstByte => "P5 first byte",
+            Self::Bounded => "P6 no hammering",
+            Self::Schedule => "P6 exact retries",
+            Self::Breaker => "P6 a failing upstream rests",
             Self::Outage => "P7 upstream down is not down",
             Self::Statuses => "P8 honest errors",
+            Self::Isolation => "P10 isolation",
+            Self::Secrets => "P11 secrets",
+            Self::Freshness => "L3 moved tags show",
+            Self::Ends => "L2 requests end",
             Self::Completes => "L1 pulls complete",
         }
     }
@@ -134,8 +198,15 @@ impl fmt::Display for Validator {
             Self::Content => "content",
             Self::OneFetch => "one_fetch",
             Self::FirstByte => "first_byte",
+            Self::Bounded => "bounded",
+            Self::Schedule => "schedule",
+            Self::Breaker => "breaker",
             Self::Outage => "outage",
             Self::Statuses => "statuses",
+            Self::Isolation => "isolation",
+            Self::Secrets => "secrets",
+            Self::Freshness => "freshness",
+            Self::Ends => "ends",
             Self::Completes => "completes",
         })
     }
@@ -147,6 +218,7 @@ impl fmt::Display for Ruling {
             Self::Pass => "pass",
             Self::Fail => "FAIL",
             Self::Vacuous => "vacuous",
+            Self::Moot => "moot",
         })
     }
 }

@@ -102,6 +102,10 @@ async fn run_judges_reports_and_replays() {
         let args = [&["run", "--target", &url, "--listen", &at][..], extra].concat();
         async move { done(&args).await }
     };
+    let args = ["run", "--target", &url, "--origin", &at, "--scenario", "push-beside-pull"];
+    let (code, stdout, _) = done(&args).await;
+    assert_eq!(code, 3, "what is moot is not passed: {stdout}");
+    assert!(stdout.contains("the target lacks pushes"), "{stdout}");
     let (code, stdout, stderr) = run(&["--scenario", "honest", "--runs", "2"]).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
     assert!(stdout.ends_with("6 passed, 0 failed, 0 vacuous; 2 scenario runs\n"), "{stdout}");
@@ -119,7 +123,8 @@ async fn run_judges_reports_and_replays() {
     }
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
-    assert_eq!(json["summary"], serde_json::json!({ "pass": 2, "fail": 1, "vacuous": 0 }));
+    assert_eq!(json["summary"], serde_json::json!({ "pass": 2, "fail": 1, "vacuous": 0, "moot": 0 }));
+    assert!(std::fs::read_to_string(folder.path().join("report.html")).unwrap().contains("class=\"fail\""));
     assert!(std::fs::read_to_string(folder.path().join("report.md")).unwrap().contains("| FAIL |"));
     let plan = folder.path().join("plan-upstream-500-9.json");
     let args = ["run", "--target", &liar.url(), "--listen", &at, "--plan", plan.to_str().unwrap()];
@@ -139,4 +144,54 @@ async fn a_run_that_proves_nothing_is_3() {
     let (code, stdout, _) = done(&args).await;
     assert_eq!(code, 3, "{stdout}");
     assert!(stdout.contains("fault status never happened"), "{stdout}");
+}
+
+#[tokio::test]
+async fn stands_share_the_work_and_what_none_has_is_moot() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (free_addr().await, free_addr().await);
+    let proxies = [Proxy::start(one, Lie::None).await, Proxy::start(two, Lie::None).await];
+    let stands = serde_json::json!([
+        { "target": proxies[0].url(), "origin": one.to_string() },
+        { "target": proxies[1].url(), "origin": two.to_string() },
+    ]);
+    let (file, report) = (folder.path().join("stands.json"), folder.path().join("report"));
+    std::fs::write(&file, stands.to_string()).unwrap();
+    let (file, report) = (file.to_str().unwrap(), report.to_str().unwrap());
+    let run = async |scenario: &str| {
+        let args = [
+            "run",
+            "--stands",
+            file,
+            "--name",
+            "tiny",
+            "--scenario",
+            scenario,
+            "--runs",
+            "8",
+            "--report",
+            report,
+        ];
+        let (code, stdout, stderr) = done(&args).await;
+        let json = std::fs::read(format!("{report}/report.json")).unwrap();
+        (code, serde_json::from_slice::<serde_json::Value>(&json).unwrap(), stdout + &stderr)
+    };
+    let (code, json, text) = run("leaver").await;
+    assert_eq!((code, json["target"].as_str()), (0, Some("tiny")), "{text}");
+    let results = json["results"].as_array().unwrap();
+    let seeds: Vec<_> = results.iter().filter_map(|it| it["seed"].as_u64()).collect();
+    assert_eq!(seeds, [1, 2, 3, 4, 5, 6, 7, 8], "in the order in which they were asked for");
+    for addr in [one, two] {
+        let listens = format!("--listen {addr} ");
+        let count = results.iter().filter(|it| it["replay"].as_str().unwrap().contains(&listens)).count();
+        assert!(count > 0, "{addr} did nothing: {text}");
+    }
+    let (code, json, text) = run("mirror-takes-over").await;
+    assert_eq!((code, json["summary"]["moot"].as_u64()), (3, Some(32)), "{text}");
+    assert_eq!(
+        done(&["run", "--stands", file, "--target", "http://127.0.0.1:1", "--listen", "x"]).await.0,
+        2
+    );
+    std::fs::write(file, "[]").unwrap();
+    assert_eq!(done(&["run", "--stands", file]).await.0, 2, "no stand is no target");
 }

@@ -12,16 +12,16 @@ use tokio::{io::AsyncReadExt, net::TcpStream};
 use crate::raw::{DEADLINE, End, Raw, get, open, send};
 
 const LAYER: usize = 200_000;
-const REPO: &str = "faults/app";
+pub(crate) const REPO: &str = "faults/app";
 
-struct Bench {
-    origin: Origin,
-    running: Running,
+pub(crate) struct Bench {
+    pub(crate) origin: Origin,
+    pub(crate) running: Running,
     image: SeededImage,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let origin = Origin::new();
         let spec = ImageSpec { layers: vec![LAYER], seed: 11, ..ImageSpec::default() };
         let image = origin.seed_image(REPO, "v1", &spec);
@@ -29,16 +29,16 @@ impl Bench {
         Self { origin, running, image }
     }
 
-    fn layer_path(&self) -> String {
+    pub(crate) fn layer_path(&self) -> String {
         format!("/v2/{REPO}/blobs/{}", self.image.layers[0].digest)
     }
 
-    async fn get_layer(&self) -> Raw {
+    pub(crate) async fn get_layer(&self) -> Raw {
         get(self.running.addr(), &self.layer_path()).await
     }
 
     /// Gets the layer under a fault; the fault must have fired once, and be gone afterwards.
-    async fn suffer(&self, fault: Fault) -> Raw {
+    pub(crate) async fn suffer(&self, fault: Fault) -> Raw {
         let guard = self.origin.install(Selector::get("/v2/*/blobs/*").suffer(fault));
         let raw = self.get_layer().await;
         assert_eq!(guard.fired(), 1);

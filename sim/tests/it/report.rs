@@ -1,30 +1,28 @@
 //! Goal: a report reads the same next year. Method: a result made by hand, and snapshots of its text.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use sim::{
     digest::Digest,
+    figures::Figures,
     origin::SeededBlob,
     report::{Choice, Report, Total},
     run::ScenarioResult,
     scenario::{Plan, Scenario},
-    traffic::{Exchange, Kind, Outcome, Upstream, Wanted},
+    stand::Stand,
+    traffic::{Exchange, Outcome, Upstream, Wanted},
     validate::{Finding, Ruling, Validator, Verdict},
 };
 
 fn exchange() -> Exchange {
     let digest = Digest::sha256_of(b"layer");
     Exchange {
-        wanted: Wanted {
-            kind: Kind::Blob,
-            repository: "sim/corrupt-blob".to_owned(),
-            reference: digest.to_string(),
-            content: SeededBlob { digest: digest.clone(), size: 5 },
-        },
+        wanted: Wanted::blob("sim/corrupt-blob", &SeededBlob { digest, size: 5 }),
         step: 0,
         client: 1,
         attempt: 1,
         upstream: Upstream::Up,
+        troubled: true,
         pulled_before: false,
         status: Some(200),
         declared_bytes: Some(5),
@@ -33,6 +31,7 @@ fn exchange() -> Exchange {
         outcome: Outcome::Complete,
         bytes: 5,
         digest: Digest::sha256_of(b"LAYER"),
+        exact: false,
         first_wrong_byte: Some(0),
         error_body: None,
         first_byte: Some(Duration::from_millis(2)),
@@ -60,12 +59,23 @@ fn report() -> Report {
         ],
         fired: vec![0],
         stuck: None,
-        upstream_requests: 9,
+        moot: None,
+        figures: Figures {
+            upstream_requests: 9,
+            upstream_bytes: 15,
+            blob_bytes: 10,
+            first_byte_ms: Some(2),
+            wait_ms: 3,
+            statuses: BTreeMap::from([("200".to_owned(), 4), ("502".to_owned(), 1)]),
+            cells: None,
+        },
+        took_ms: 17,
+        stand: Stand::plain("http://127.0.0.1:5000", "127.0.0.1:5001"),
     };
     Report {
         target: "http://127.0.0.1:5000".to_owned(),
-        listen: "127.0.0.1:5001".to_owned(),
         choice: Choice::BuiltIn,
+        again: None,
         results: vec![result],
     }
 }
@@ -79,6 +89,34 @@ fn text_of_a_failure() {
 #[test]
 fn scorecard() {
     insta::assert_snapshot!(report().markdown());
+}
+
+#[test]
+fn page() {
+    let page = report().html();
+    let part = page.split_once("<main>").unwrap().1;
+    insta::assert_snapshot!(part);
+    assert!(!page.contains("<script") && page.contains("default-src 'none'"), "{page}");
+}
+
+#[test]
+fn who_started_the_targets_says_how_to_do_so_again() {
+    let mut report = report();
+    report.again = Some("cargo xtask sim --".to_owned());
+    assert_eq!(report.replay(&report.results[0]), "cargo xtask sim -- --scenario corrupt-blob --seed 7");
+}
+
+#[test]
+fn what_is_moot_is_no_pass() {
+    let mut report = report();
+    let moot = ScenarioResult::moot(report.results[0].plan.clone(), &report.results[0].stand);
+    report.results = vec![moot];
+    assert_eq!(report.total(), Total::Vacuous, "nothing ran");
+    assert!(
+        report.last_line().starts_with("0 passed, 0 failed, 0 vacuous, 3 moot"),
+        "{}",
+        report.last_line()
+    );
 }
 
 #[test]

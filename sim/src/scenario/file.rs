@@ -9,30 +9,16 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::{Guarded, Step, built_in::BUILT_IN, matrix};
 use crate::{
     digest::Algorithm,
     fault::Rule,
     origin::{ImageSpec, Origin, SeededImage},
     rng::Rng,
+    stand::Needs,
+    traffic::{Login, Question},
     validate::Validator,
 };
-
-/// The built-in scenarios, in the order in which they run: gentle ones first.
-const BUILT_IN: [&str; 13] = [
-    include_str!("../../fixtures/scenarios/honest.json"),
-    include_str!("../../fixtures/scenarios/slow-upstream.json"),
-    include_str!("../../fixtures/scenarios/storm.json"),
-    include_str!("../../fixtures/scenarios/leaver.json"),
-    include_str!("../../fixtures/scenarios/outage.json"),
-    include_str!("../../fixtures/scenarios/wrong-digest-header.json"),
-    include_str!("../../fixtures/scenarios/html-instead-of-manifest.json"),
-    include_str!("../../fixtures/scenarios/corrupt-blob.json"),
-    include_str!("../../fixtures/scenarios/truncated-blob.json"),
-    include_str!("../../fixtures/scenarios/reset-mid-blob.json"),
-    include_str!("../../fixtures/scenarios/wrong-content-length.json"),
-    include_str!("../../fixtures/scenarios/upstream-500.json"),
-    include_str!("../../fixtures/scenarios/upstream-429.json"),
-];
 
 /// A named experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,9 +28,18 @@ pub struct Scenario {
     pub name: String,
     /// What it shows, in a sentence.
     pub about: String,
+    /// What a target must be configured with to be judged at all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub needs: Needs,
+    /// Whom the origin asks who he is; without it, nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Guarded>,
+    /// Whether clients show the target who they are.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub login: Login,
     /// What the origin holds.
     pub images: Vec<Image>,
-    /// What goes wrong, from the first step until a `heal` step.
+    /// What goes wrong: from a `break` step, or else from the first, until a `heal` step.
     #[serde(default)]
     pub faults: Vec<Rule>,
     /// What happens, one step after the other.
@@ -66,47 +61,9 @@ pub struct Image {
     /// The algorithm of its digests.
     #[serde(default)]
     pub algorithm: Algorithm,
-}
-
-/// A step of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Step {
-    /// Some clients pull every image, all at the same time.
-    Pull {
-        /// How many.
-        clients: usize,
-        /// What must come of it.
-        #[serde(default)]
-        expect: Expect,
-        /// For how many milliseconds a client asks again for what it did not get.
-        #[serde(default)]
-        patience_ms: u64,
-    },
-    /// One client begins with the largest layer of the first image and leaves; others pull meanwhile.
-    Leave {
-        /// After which share of the layer it leaves.
-        percent: u8,
-        /// How many others begin when the leaving one has its first byte.
-        clients: usize,
-    },
-    /// The origin refuses connections and cuts the open ones.
-    StopOrigin,
-    /// The origin accepts connections again.
-    StartOrigin,
-    /// Every fault ends.
-    Heal,
-}
-
-/// What a step's pulls must come to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Expect {
-    /// Success or an honest failure.
-    #[default]
-    Any,
-    /// Success.
-    Complete,
+    /// What a `questions` step asks about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
 }
 
 /// A scenario that is ready to run: no position is random any more.
@@ -117,6 +74,10 @@ pub struct Plan {
     pub seed: u64,
     /// The scenario.
     pub scenario: Scenario,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Says why there is no such scenario or plan.
@@ -144,22 +105,44 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
-    /// Returns the built-in scenarios.
+    /// Returns the built-in scenarios: those of the files, and those of the matrix.
     #[must_use]
     pub fn built_in() -> Vec<Self> {
         let parse = |text: &&str| serde_json::from_str(text).expect("a test reads every built-in scenario");
-        BUILT_IN.iter().map(parse).collect()
+        BUILT_IN.iter().map(parse).chain(matrix::scenarios()).collect()
     }
 
-    /// Returns the built-in scenario of this name, or reads the file if it is a path to a `.json` file.
+    /// Returns the built-in scenarios of this name or family, or reads the file if it is a path to a `.json`
+    /// file.
     ///
     /// *Errors*: [`ScenarioError::Unknown`]; [`ScenarioError::Read`] and [`ScenarioError::Parse`] for a path.
-    pub fn named(name: &str) -> Result<Self, ScenarioError> {
+    pub fn all_named(name: &str) -> Result<Vec<Self>, ScenarioError> {
         if Self::is_path(name) {
-            return read(name);
+            return Ok(vec![read(name)?]);
         }
-        let found = Self::built_in().into_iter().find(|it| it.name == name);
-        found.ok_or_else(|| ScenarioError::Unknown(name.to_owned()))
+        let found: Vec<_> =
+            Self::built_in().into_iter().filter(|it| it.name == name || it.family() == Some(name)).collect();
+        if found.is_empty() { Err(ScenarioError::Unknown(name.to_owned())) } else { Ok(found) }
+    }
+
+    /// Returns the one scenario of this name, or the first of this family.
+    ///
+    /// *Errors*: as [`Scenario::all_named`].
+    pub fn named(name: &str) -> Result<Self, ScenarioError> {
+        Ok(Self::all_named(name)?.swap_remove(0))
+    }
+
+    /// Returns the name of the family that this scenario was made with: what stands before a slash.
+    #[must_use]
+    pub fn family(&self) -> Option<&str> {
+        self.name.split_once('/').map(|(family, _)| family)
+    }
+
+    /// Returns what a step asks about each image, by the repository that a run has given it.
+    #[must_use]
+    pub fn questions(&self, seeded: &[SeededImage]) -> Vec<(String, Question)> {
+        let asked = self.images.iter().zip(seeded);
+        asked.filter_map(|(image, seeded)| Some((seeded.repository.clone(), image.question?))).collect()
     }
 
     /// Says whether a name is taken as a path to a file.
@@ -172,7 +155,7 @@ impl Scenario {
     /// the seed decides the layers' bytes.
     #[must_use]
     pub fn seed(&self, origin: &Origin, seed: u64, suffix: &str) -> Vec<SeededImage> {
-        let bytes_seed = Rng::labelled(seed, &format!("{} {suffix}", self.name)).next_u64();
+        let bytes_seed = self.bytes_seed(seed, suffix);
         let put = |image: &Image| {
             let spec = ImageSpec {
                 layers: image.layers.clone(),
@@ -183,6 +166,12 @@ impl Scenario {
             origin.seed_image(&format!("{}{suffix}", image.repository), &image.tag, &spec)
         };
         self.images.iter().map(put).collect()
+    }
+
+    /// Returns what the bytes of a run's layers are made from.
+    #[must_use]
+    pub fn bytes_seed(&self, seed: u64, suffix: &str) -> u64 {
+        Rng::labelled(seed, &format!("{} {suffix}", self.name)).next_u64()
     }
 }
 
@@ -221,7 +210,7 @@ mod tests {
     fn built_in_scenarios_read_and_differ() {
         let scenarios = Scenario::built_in();
         let names: HashSet<&str> = scenarios.iter().map(|it| it.name.as_str()).collect();
-        assert_eq!(names.len(), BUILT_IN.len());
+        assert_eq!(names.len(), scenarios.len(), "two have one name");
         for scenario in &scenarios {
             assert!(!scenario.images.is_empty() && !scenario.validators.is_empty(), "{}", scenario.name);
             assert!(!scenario.traffic.is_empty() && !scenario.about.is_empty(), "{}", scenario.name);
@@ -231,8 +220,8 @@ mod tests {
     #[test]
     fn every_file_is_built_in() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/scenarios");
-        let names: HashSet<String> =
-            Scenario::built_in().into_iter().map(|it| format!("{}.json", it.name)).collect();
+        let scenarios = Scenario::built_in().into_iter().filter(|it| it.family().is_none());
+        let names: HashSet<String> = scenarios.map(|it| format!("{}.json", it.name)).collect();
         let files = fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
         for file in files.filter(|it| Scenario::is_path(it)) {
             assert!(names.contains(&file), "{file} is not built in, or its name inside differs");
