@@ -59,3 +59,21 @@ extensions:
     assert_eq!(faults.faults.len(), 17, "{faults}");
     assert!(!format!("{faults:?}{faults}{}", lines(&faults.warnings)).contains("hunter2"), "{faults}");
 }
+
+/// Why a pattern is none may quote it.
+#[test]
+fn p11_no_cause_is_told_of_what_a_variable_completes() {
+    let prefix = |prefix: &str| {
+        let text = format!(
+            "extensions: {{ sync: {{ registries: [{{ urls: ['https://a'], content: [{{ prefix: '{prefix}' }}] }}] }} }}"
+        );
+        let env = |name: &str| (name == "RANGE").then(|| "z-a".to_owned());
+        parse(&text, &env).expect_err("the range runs backwards").to_string()
+    };
+    assert!(
+        prefix("[z-a]").ends_with("of at most 1024 bytes: invalid range; 'z' > 'a'"),
+        "{}",
+        prefix("[z-a]")
+    );
+    assert!(prefix("[${env:RANGE}]").ends_with("of at most 1024 bytes"), "{}", prefix("[${env:RANGE}]"));
+}
