@@ -135,6 +135,16 @@ impl<R: Right> Grant<R> {
 }
 
 impl Grant<Pull> {
+    /// Says whether the holder may push to the repository as well.
+    pub fn may_push(&self) -> bool {
+        match (&self.policy, &self.holder) {
+            (Some(policy), Holder::Client(identity)) => {
+                policy.decide(identity, &self.name, Action::Create) == Decision::Allowed
+            }
+            _ => true,
+        }
+    }
+
     /// Says whether the holder may have an upstream asked for the repository, where that takes a right of its
     /// own.
     pub fn may_fetch(&self) -> bool {

@@ -62,6 +62,8 @@ impl Repositories {
 
     /// Returns a blob's size; a blob that is not here is not fetched for it.
     ///
+    /// Who may push is told that an upstream which cannot answer does not have it (ADR 8).
+    ///
     /// *Errors:* as [`Repositories::blob`].
     pub async fn blob_size(
         &self,
@@ -71,6 +73,12 @@ impl Repositories {
     ) -> Result<u64, Error> {
         let name = grant.name();
         let sides = self.sides(grant, namespace).await?;
+        // What has just arrived is in the store in a moment. Before the look into it: a fill that is over is in
+        // one of the two.
+        let arrived = |it: &Candidate| self.0.fills.verified_size(&it.upstream, &it.name, digest);
+        if let Some(size) = sides.upstreams.iter().find_map(arrived) {
+            return Ok(size);
+        }
         let copies = sides.upstreams.iter().map(|it| cached(&it.upstream, &it.name));
         for repository in sides.hosted.iter().cloned().chain(copies) {
             // What the disk has lost is absent, so that a push brings it again.
@@ -88,6 +96,11 @@ impl Repositories {
             };
             match size {
                 Ok(size) => return Ok(size),
+                Err(Error::Upstream(error)) if !error.is_not_found() && grant.may_push() => {
+                    tracing::debug!(upstream.name = %candidate.upstream.name(), error = %error,
+                        "an upstream could not say whether it has a blob");
+                    break;
+                }
                 Err(error) => {
                     if !said.add(candidate, error)? {
                         break;

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
+use super::service::cached;
 use super::{Error, Repositories, StoreError};
 use crate::auth::{Grant, Overwrite, Pull, Push};
 use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference, Tag};
 use crate::store::manifests::{NewManifest, References, Tagging, digest_of};
 use crate::store::uploads::{Body, Chunk, UploadId, UploadRef};
 use crate::store::{self, RepositoryKey};
+use crate::upstream::Candidate;
 
 /// A manifest as it was pushed.
 #[derive(Debug, Clone)]
@@ -99,13 +101,25 @@ impl Repositories {
         Ok(self.at(&hosted(grant)).cancel_upload(&upload(grant, id)).await?)
     }
 
-    /// Gives the repository a blob of another one that the caller may read, and returns whether
-    /// that had it.
+    /// Gives the repository a blob of another one that the caller may read, hosted or cached, and returns
+    /// whether that had it.
     ///
     /// *Spec:* `[end-11]`.
     pub async fn mount(&self, to: &Grant<Push>, from: &Grant<Pull>, digest: &Digest) -> Result<bool, Error> {
-        let from = RepositoryKey::hosted(from.name().clone());
-        Ok(self.0.stores.mount_blob(&from, &hosted(to), digest).await?)
+        let source = RepositoryKey::hosted(from.name().clone());
+        if self.0.stores.mount_blob(&source, &hosted(to), digest).await? {
+            return Ok(true);
+        }
+        // As for a pull: a name that is hosted has nothing else.
+        if self.at(&source).repository_exists(&source).await? {
+            return Ok(false);
+        }
+        for Candidate { upstream, name, .. } in self.candidates(from) {
+            if self.0.stores.mount_blob(&cached(&upstream, &name), &hosted(to), digest).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Stores a manifest and points its tags at it.

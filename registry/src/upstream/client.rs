@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::credentials::Credentials;
 use super::error::Wrong;
+use super::exchange::Ask;
 use super::flight::Flights;
 use super::health::{Health, Limits};
 use super::options::Options;
@@ -205,8 +206,8 @@ impl Upstream {
         reference: &Reference,
     ) -> Result<RemoteManifest, Error> {
         let lane = self.manifest_turn().await?;
-        let path = format!("/v2/{name}/manifests/{reference}");
-        let response = self.ask_url(&Method::GET, url, name, &path, &accept_manifests()).await?;
+        let ask = self.ask_for(Method::GET, name, format!("/v2/{name}/manifests/{reference}"));
+        let response = self.ask_url(url, &Ask { headers: accept_manifests(), ..ask }).await?;
         let media_type = response.header(CONTENT_TYPE).and_then(MediaType::parse);
         let claimed = claimed_digest(&response);
         let bytes = self.read_whole(response, self.options.manifest_bytes_max).await?;
@@ -223,8 +224,10 @@ impl Upstream {
         reference: &Reference,
     ) -> Result<Option<Digest>, Error> {
         let _lane = self.manifest_turn().await?;
-        let path = format!("/v2/{name}/manifests/{reference}");
-        let response = self.ask(&Method::HEAD, name, &path, &accept_manifests()).await?;
+        let ask = self.ask_for(Method::HEAD, name, format!("/v2/{name}/manifests/{reference}"));
+        // Nobody waits longer for it, and a url that takes longer is in trouble.
+        let timeout = self.options.check_timeout.min(ask.timeout);
+        let response = self.ask(&Ask { headers: accept_manifests(), timeout, ..ask }).await?;
         Ok(claimed_digest(&response))
     }
 
@@ -241,13 +244,12 @@ impl Upstream {
         from: u64,
     ) -> Result<RemoteBlob, Error> {
         let lane = self.lane(&self.blob_lane).await?;
-        let path = format!("/v2/{name}/blobs/{digest}");
-        let mut headers = HeaderMap::new();
+        let mut ask = self.ask_for(Method::GET, name, format!("/v2/{name}/blobs/{digest}"));
         if from > 0 {
             let range = HeaderValue::from_str(&format!("bytes={from}-"));
-            headers.insert(RANGE, range.expect("digits are visible ASCII"));
+            ask.headers.insert(RANGE, range.expect("digits are visible ASCII"));
         }
-        let response = self.ask_url(&Method::GET, url, name, &path, &headers).await?;
+        let response = self.ask_url(url, &ask).await?;
         let (start, size) = self.extent(&response, from)?;
         Ok(RemoteBlob { start, size, body: self.body(response, lane) })
     }
@@ -264,11 +266,10 @@ impl Upstream {
         last: u64,
     ) -> Result<(u64, BlobBody), Error> {
         let lane = self.lane(&self.blob_lane).await?;
-        let path = format!("/v2/{name}/blobs/{digest}");
-        let mut headers = HeaderMap::new();
+        let mut ask = self.ask_for(Method::GET, name, format!("/v2/{name}/blobs/{digest}"));
         let range = HeaderValue::from_str(&format!("bytes={start}-{last}"));
-        headers.insert(RANGE, range.expect("digits are visible ASCII"));
-        let response = self.ask_url(&Method::GET, url, name, &path, &headers).await?;
+        ask.headers.insert(RANGE, range.expect("digits are visible ASCII"));
+        let response = self.ask_url(url, &ask).await?;
         let wrong = || Error::wrong(&self.label, Wrong::Range);
         let sent = response.header(CONTENT_RANGE).and_then(content_range).ok_or_else(wrong)?;
         let size = sent.size.ok_or_else(wrong)?;
@@ -309,8 +310,15 @@ impl Upstream {
     /// *Errors:* [`Error`]; [`Wrong::Length`] when the upstream does not say.
     pub async fn blob_size(self: &Arc<Self>, name: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
         let _lane = self.manifest_turn().await?;
-        let path = format!("/v2/{name}/blobs/{digest}");
-        let response = self.ask(&Method::HEAD, name, &path, &HeaderMap::new()).await?;
+        let response =
+            self.ask(&self.ask_for(Method::HEAD, name, format!("/v2/{name}/blobs/{digest}"))).await?;
+        // Nothing checks a length; but a page that says something else to everybody is known by its type.
+        if claimed_digest(&response).is_some_and(|claimed| claimed != *digest) {
+            return Err(Error::wrong(&self.label, Wrong::Digest));
+        }
+        if response.header(CONTENT_TYPE).is_some_and(|it| it.to_ascii_lowercase().starts_with("text/html")) {
+            return Err(Error::wrong(&self.label, Wrong::Page));
+        }
         response.content_length().ok_or_else(|| Error::wrong(&self.label, Wrong::Length))
     }
 
@@ -329,16 +337,10 @@ impl Upstream {
     }
 
     /// Asks every url until one has an answer.
-    async fn ask(
-        self: &Arc<Self>,
-        method: &Method,
-        name: &RepositoryName,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Result<Response, Error> {
+    async fn ask(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Response, Error> {
         let mut worst = Worst::default();
         for url in &self.urls {
-            match self.ask_url(method, url, name, path, headers).await {
+            match self.ask_url(url, ask).await {
                 Ok(response) => return Ok(response),
                 Err(error) => worst.add(self, error),
             }

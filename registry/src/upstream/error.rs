@@ -91,6 +91,9 @@ pub enum Wrong {
     /// The body ended early, or went on.
     #[error("the body does not have the length announced")]
     Length,
+    /// It is a page for people.
+    #[error("the answer is a page, as of a login or a proxy on the way")]
+    Page,
     /// The body is no manifest.
     #[error("the body is not a manifest")]
     Manifest,

@@ -28,22 +28,33 @@ pub(super) const REDIRECTS_MAX: usize = 5;
 /// The largest answer of a token service, in bytes.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 
+/// What a url is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    /// The repository that it is about, for which it is logged in.
+    pub(super) name: &'a RepositoryName,
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    /// How long the head of the answer may take.
+    pub(super) timeout: Duration,
+}
+
 impl Upstream {
+    /// Returns a question that may take as long as any.
+    pub(super) fn ask_for<'a>(&self, method: Method, name: &'a RepositoryName, path: String) -> Ask<'a> {
+        let timeout = self.options().response_timeout;
+        Ask { method, name, path, headers: HeaderMap::new(), timeout }
+    }
+
     /// Asks one url, unless it is to be left alone.
     ///
     /// *Errors:* [`Error`]; every status but 200 and 206 is one.
-    pub(super) async fn ask_url(
-        self: &Arc<Self>,
-        method: &Method,
-        url: &Url,
-        name: &RepositoryName,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Result<Response, Error> {
+    pub(super) async fn ask_url(self: &Arc<Self>, url: &Url, ask: &Ask<'_>) -> Result<Response, Error> {
         let paused = |retry_after| Error::Paused { upstream: Arc::clone(self.label()), retry_after };
         let turn = url.health.admit(Instant::now()).map_err(paused)?;
         let begun = Instant::now();
-        let outcome = self.exchange(method, url, name, path, headers).await;
+        let outcome = self.exchange(url, ask).await;
         if let Some(sign) = sign(&outcome) {
             turn.report(sign, Instant::now());
         }
@@ -52,7 +63,7 @@ impl Upstream {
             .set(u32::try_from(open).unwrap_or(u32::MAX));
         let result = outcome.as_ref().map_or_else(Error::kind, |_| "ok");
         metrics::counter!("wharfinger_upstream_requests_total",
-            "upstream" => self.name().to_string(), "method" => method_label(method), "outcome" => result)
+            "upstream" => self.name().to_string(), "method" => method_label(&ask.method), "outcome" => result)
         .increment(1);
         metrics::histogram!("wharfinger_upstream_request_seconds", "upstream" => self.name().to_string())
             .record(begun.elapsed());
@@ -60,22 +71,11 @@ impl Upstream {
     }
 
     /// Asks one url, logged in as it wants it. A refusal is answered once, with what it asks for.
-    async fn exchange(
-        self: &Arc<Self>,
-        method: &Method,
-        url: &Url,
-        name: &RepositoryName,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Result<Response, Error> {
-        let target = format!("{}{path}", url.base.trim_end_matches('/'));
-        let known = url.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let login = match &known {
-            Some(wanted) => self.login(url, name, wanted).await?,
-            None => None,
-        };
+    async fn exchange(self: &Arc<Self>, url: &Url, ask: &Ask<'_>) -> Result<Response, Error> {
+        let name = ask.name;
+        let login = self.remembered_login(url, name).await?;
         self.keep_pace().await?;
-        let response = self.follow(method, &target, with_login(headers, login.as_ref())).await?;
+        let response = self.follow(url, ask, login.as_ref()).await?;
         if response.status != StatusCode::UNAUTHORIZED {
             return self.judge(response);
         }
@@ -97,8 +97,29 @@ impl Upstream {
             return self.judge(response);
         }
         self.keep_pace().await?;
-        let response = self.follow(method, &target, with_login(headers, again.as_ref())).await?;
+        let response = self.follow(url, ask, again.as_ref()).await?;
         self.judge(response)
+    }
+
+    /// Returns what a url wanted when it last refused who was not logged in. When that is not to be had, it may
+    /// want something else by now, perhaps of a token service elsewhere: it is asked, and says so.
+    async fn remembered_login(
+        self: &Arc<Self>,
+        url: &Url,
+        name: &RepositoryName,
+    ) -> Result<Option<Login>, Error> {
+        let known = url.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(wanted) = known else { return Ok(None) };
+        match self.login(url, name, &wanted).await {
+            Err(error @ Error::Wrong { reason: Wrong::Credentials | Wrong::TokenEndpoint, .. }) => Err(error),
+            Err(error) => {
+                tracing::info!(upstream.name = %self.name(), error = %error,
+                    "what an upstream wanted before is not to be had; it is asked what it wants now");
+                *url.wanted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Ok(None)
+            }
+            login => login,
+        }
     }
 
     /// Waits until the upstream may be sent another request, as long as for an answer.
@@ -185,11 +206,11 @@ impl Upstream {
     }
 
     /// Sends a request, following redirects without credentials (P11).
-    async fn follow(&self, method: &Method, url: &str, headers: HeaderMap) -> Result<Response, Error> {
-        let (mut url, mut headers) = (url.to_owned(), headers);
+    async fn follow(&self, url: &Url, ask: &Ask<'_>, login: Option<&Login>) -> Result<Response, Error> {
+        let mut url = format!("{}{}", url.base.trim_end_matches('/'), ask.path);
+        let mut headers = with_login(&ask.headers, login);
         for _ in 0..=REDIRECTS_MAX {
-            let timeout = self.options().response_timeout;
-            let request = Request::new(method.clone(), url.clone(), headers.clone(), timeout);
+            let request = Request::new(ask.method.clone(), url.clone(), headers.clone(), ask.timeout);
             let sent = self.transport.send(request).await;
             let response = sent.map_err(|fault| Error::fault(self.label(), fault))?;
             if !response.status.is_redirection() {

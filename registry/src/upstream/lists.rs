@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::client::{Url, Worst};
 use super::error::Wrong;
+use super::exchange::Ask;
 use super::transport::Response;
 use super::{Error, Upstream};
 use crate::oci::media_type::OCI_INDEX;
@@ -207,7 +208,9 @@ impl<'u> Pages<'u> {
             return Err(wrong());
         }
         let _lane = self.upstream.manifest_turn().await?;
-        let response = self.upstream.ask_url(&Method::GET, self.url, self.name, &path, &self.headers).await?;
+        let ask = self.upstream.ask_for(Method::GET, self.name, path.clone());
+        let ask = Ask { headers: self.headers.clone(), ..ask };
+        let response = self.upstream.ask_url(self.url, &ask).await?;
         debug_assert_eq!(response.status, StatusCode::OK, "every other status is an error");
         self.next = next_page(&response, &self.url.base, &path).map_err(|()| wrong())?;
         let bytes = self.upstream.read_whole(response, PAGE_BYTES_MAX).await?;

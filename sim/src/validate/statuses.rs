@@ -8,7 +8,7 @@ use crate::{
     fault::ORIGIN_WORDS,
     origin::Entry,
     stand::Stand,
-    traffic::{Ask, Exchange, Outcome},
+    traffic::{Ask, Exchange, Kind, Outcome},
 };
 
 /// The codes of the specification, and `UNKNOWN`, which every registry has used for 5xx since the first.
@@ -55,6 +55,8 @@ fn check(exchange: &Exchange, evidence: &Evidence<'_>) -> Result<(), String> {
         |wanted: &[u16]| asked.iter().any(|it| it.status.is_some_and(|it| wanted.contains(&it)));
     match status {
         200 | 206 => return Ok(()),
+        // Asked before a push: what the upstream cannot lend, the client sends.
+        404 if exchange.wanted.ask == Ask::Head && exchange.wanted.kind == Kind::Blob => {}
         404 if !upstream_said(&[404]) => {
             return Err("404 for what the origin never said is absent".to_owned());
         }

@@ -283,6 +283,19 @@ impl Fills {
         at <= written.saturating_add(wait)
     }
 
+    /// Returns the size of a blob that has arrived whole, and will be in the store in a moment.
+    pub(super) fn verified_size(
+        &self,
+        upstream: &Upstream,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<u64> {
+        let table = self.table();
+        let fill = table.get(&(Arc::clone(upstream.name()), name.clone(), *digest))?;
+        let progress = fill.progress.borrow();
+        matches!(progress.stage, FillStage::Verified).then_some(progress.written)
+    }
+
     /// Returns the fill of a blob for another repository of its upstream, unless there is one for this.
     pub(super) fn elsewhere(
         &self,

@@ -77,3 +77,27 @@ async fn what_no_upstream_has_is_named_and_a_broken_upstream_is_told() {
     let catalog = bench.client.get("/v2/_catalog").await;
     assert_eq!(catalog.json()["repositories"], serde_json::json!([]), "nothing was stored");
 }
+
+/// Away, it has nothing to lend: the client sends all of it.
+#[tokio::test]
+async fn p7_a_push_to_a_new_name_needs_no_upstream() {
+    let bench = Bench::new().await;
+    bench.running.stop().await;
+    let layer = support::sha256(b"layer");
+    assert_eq!(head(&bench.client, &blob_path(&layer)).await.status, 404);
+    bench.client.push_image(REPO, "mine", b"layer").await;
+    assert_eq!(bench.client.get(&manifest_path("mine")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_layer_is_mounted_from_a_repository_that_is_only_cached() {
+    let bench = Bench::new().await;
+    let base = bench.image("base", &[70_000], 7);
+    let layer = &base.layers[0].digest;
+    let mount = format!("/v2/own/app/blobs/uploads/?mount={layer}&from={REPO}");
+    assert_eq!(bench.client.call("POST", &mount, &[], "").await.status, 202, "it is not here");
+    assert_eq!(bench.client.get(&blob_path(layer)).await.status, 200);
+    assert_eq!(bench.client.call("POST", &mount, &[], "").await.status, 201);
+    bench.running.stop().await;
+    assert_eq!(bench.client.get(&format!("/v2/own/app/blobs/{layer}")).await.status, 200);
+}

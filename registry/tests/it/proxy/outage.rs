@@ -132,3 +132,21 @@ async fn a_layer_does_not_keep_a_check_waiting() {
     assert_eq!(begun.elapsed(), Duration::ZERO);
     pull.abort();
 }
+
+/// A check that is late is the url's trouble: after a few it is left alone.
+#[tokio::test(start_paused = true)]
+async fn p7_late_checks_open_the_breaker() {
+    let bench = Bench::with(|options| options.breaker_failures = 3).await;
+    bench.image("v1", &[10], 1);
+    assert_eq!(bench.client.get(&manifest_path("v1")).await.status, 200);
+    let _guard = bench.origin.install(Selector::any("*").suffer(Fault::StallHeaders));
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        let begun = tokio::time::Instant::now();
+        assert_eq!(bench.client.get(&manifest_path("v1")).await.status, 200);
+        waits.push(begun.elapsed().as_secs());
+    }
+    // One in between may hear of the check that was late for the one before it.
+    assert_eq!(waits.iter().filter(|wait| **wait == 3).count(), 3, "{waits:?}");
+    assert_eq!(waits[6..], [0, 0, 0], "{waits:?}");
+}
