@@ -88,6 +88,25 @@ fn describe() {
     counter!("wharfinger_fills_joined_total", "Readers that joined a fetch under way");
     counter!("wharfinger_fills_bytes_total", "Bytes of blobs received from upstreams");
     counter!(
+        "wharfinger_fills_resumed_total",
+        "Bodies of upstreams that went on where an earlier one stopped"
+    );
+    counter!(
+        "wharfinger_fills_taken_up_total",
+        "Fetches that went on with what an earlier one, or an earlier process, left"
+    );
+    gauge!("wharfinger_fills_running", "Blobs that are being fetched");
+    counter!("wharfinger_cold_range_bytes_total", "Bytes of ranges that were fetched apart from their blob");
+    counter!(
+        "wharfinger_upstream_served_bytes_total",
+        "Bytes of blobs sent to clients from upstreams and their caches; fetched bytes divided by these are the amplification"
+    );
+    gauge!("wharfinger_upstream_quota_remaining", "Requests that the upstream says it will still answer");
+    gauge!("wharfinger_cache_bytes", "Bytes of a bounded cache, when it was last looked through");
+    counter!("wharfinger_cache_evictions_total", "Manifests that were evicted");
+    counter!("wharfinger_mirror_runs_total", "Runs of mirroring, by outcome");
+    counter!("wharfinger_mirror_tags_total", "Tags mirrored, or not, by outcome");
+    counter!(
         "wharfinger_stale_serves_total",
         "Cached tags served without a check, since the upstream did not answer"
     );

@@ -41,15 +41,23 @@ pub(super) async fn get(
     } else {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ranges::OCTET_STREAM));
         let part = ranges::part_wanted(&call.headers, &format!("\"{text}\""));
-        match repositories.blob(&grant, call.namespace()?, digest, part).await? {
+        let pulled = repositories.blob(&grant, call.namespace()?, digest, part).await?;
+        let upstream = pulled.upstream().map(ToString::to_string);
+        match pulled {
             PulledBlob::Cold(cold) => cold_part(call, &mut response, *cold, &text)?,
-            PulledBlob::Stored(content) => stored(call, &mut response, &content, digest, &text)?,
+            PulledBlob::Stored(content) | PulledBlob::Cached(content, _) => {
+                stored(call, &mut response, &content, digest, &text)?;
+            }
             PulledBlob::Filling(filling) => {
                 // HTTP/1.0 ends a body of unknown length by closing, which is what a cut looks like.
                 let may_be_cut = filling.size.is_some() || call.version >= http::Version::HTTP_11;
                 let filling = if may_be_cut { filling } else { filling.verified().await? };
                 arriving(call, &mut response, filling, &text)?;
             }
+        }
+        if let Some(upstream) = upstream {
+            let sent = std::mem::take(response.body_mut());
+            *response.body_mut() = body::counted(sent, upstream);
         }
     }
     call.name_namespace(&mut response)?;

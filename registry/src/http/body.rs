@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt};
+use http_body_util::BodyExt;
 
 use super::error::Error;
 use crate::oci::{Digest, Hasher};
@@ -80,6 +81,15 @@ where
         tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "a response was cut off");
         metrics::counter!("wharfinger_http_responses_cut_total").increment(1);
         error
+    }))
+}
+
+/// Counts the bytes of a body that come from an upstream or its cache.
+pub(super) fn counted(body: Body, upstream: String) -> Body {
+    let served = metrics::counter!("wharfinger_upstream_served_bytes_total", "upstream" => upstream);
+    Body::new(body.map_frame(move |frame| {
+        served.increment(frame.data_ref().map_or(0, |bytes| bytes.len() as u64));
+        frame
     }))
 }
 

@@ -268,6 +268,7 @@ impl Error {
                     | StoreError::Record { .. }
                     | StoreError::Version { .. }
                     | StoreError::Damaged { .. }
+                    | StoreError::NotKept
                     | StoreError::Abandoned,
                 ) => Level::ERROR,
                 repository::Error::Upstream(_) => Level::WARN,
@@ -314,6 +315,7 @@ fn code_of(error: &repository::Error) -> ErrorCode {
             | StoreError::Record { .. }
             | StoreError::Version { .. }
             | StoreError::Damaged { .. }
+            | StoreError::NotKept
             | StoreError::Abandoned => ErrorCode::Unknown,
             StoreError::BlobUnknown { .. } => ErrorCode::BlobUnknown,
             StoreError::ManifestUnknown { .. } | StoreError::TagUnknown { .. } => ErrorCode::ManifestUnknown,
@@ -352,7 +354,9 @@ fn code_of(error: &repository::Error) -> ErrorCode {
 fn status_of(error: &repository::Error) -> StatusCode {
     match error {
         repository::Error::Store(error) => match error {
-            StoreError::Backend(BackendError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+            StoreError::Backend(BackendError::Full { .. }) | StoreError::NotKept => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
             StoreError::Backend(_)
             | StoreError::Record { .. }
             | StoreError::Version { .. }

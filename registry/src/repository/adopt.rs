@@ -144,7 +144,7 @@ impl Repositories {
             match self.remote_size(&candidate, digest).await {
                 Ok(_) => {
                     let Candidate { upstream, name, .. } = &candidate;
-                    self.0.fills.join(upstream, name, digest).stored().await?;
+                    self.bring(&candidate, digest).await?;
                     return Ok(self.0.stores.mount_blob(&cached(upstream, name), &hosted, digest).await?);
                 }
                 Err(Error::Upstream(error)) if error.is_not_found() => {}

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::pull::Fetched;
 use super::service::cached;
-use super::{Error, Repositories};
+use super::{Error, Repositories, WRITE_PATIENCE};
 use crate::oci::{Algorithm, Digest, Manifest, Reference, RepositoryName};
 use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging, digest_of};
 use crate::upstream::error::Wrong;
@@ -236,11 +236,15 @@ impl Repositories {
         let repository = cached(&question.upstream, &question.name);
         let size = new.bytes.len() as u64;
         self.0.arrivals.add(question.upstream.name(), size);
-        if let Err(error) = self.at(&repository).put_manifest(&repository, new).await {
-            // The client has its answer all the same; the next one asks the upstream again.
-            tracing::error!(repo.name = %question.name, error = &error as &dyn std::error::Error,
-                "a fetched manifest could not be stored");
-        }
+        let store = self.at(&repository).clone();
+        let keeping = tokio::spawn(async move {
+            if let Err(error) = store.put_manifest(&repository, new).await {
+                // The client has its answer all the same; the next one asks the upstream again.
+                tracing::error!(repo.name = %repository, error = &error as &dyn std::error::Error,
+                    "a fetched manifest could not be stored");
+            }
+        });
+        _ = tokio::time::timeout(WRITE_PATIENCE, keeping).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fill::{Cold, Filling};
 use super::service::{Said, Sides, cached, check_asking};
-use super::{Error, Repositories};
+use super::{Error, Repositories, WRITE_PATIENCE};
 use crate::auth::{Grant, Pull};
 use crate::oci::Digest;
 use crate::oci::range::RangeSpec;
@@ -16,10 +16,24 @@ use crate::upstream::{self, Candidate};
 pub enum PulledBlob {
     /// From the store.
     Stored(Content),
+    /// From the cache of the upstream with this name.
+    Cached(Content, Arc<str>),
     /// From an upstream, while it is being stored.
     Filling(Filling),
     /// From an upstream, in parts that are not stored.
     Cold(Box<Cold>),
+}
+
+impl PulledBlob {
+    /// Returns the name of the upstream that it is from.
+    pub fn upstream(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Stored(_) => None,
+            Self::Cached(_, upstream) => Some(upstream),
+            Self::Filling(filling) => Some(filling.upstream()),
+            Self::Cold(cold) => Some(cold.upstream()),
+        }
+    }
 }
 
 impl Repositories {
@@ -38,8 +52,8 @@ impl Repositories {
     ) -> Result<PulledBlob, Error> {
         let name = grant.name();
         let sides = self.sides(grant, namespace).await?;
-        if let Some(content) = self.stored_blob(&sides, digest).await? {
-            return Ok(PulledBlob::Stored(content));
+        if let Some(stored) = self.stored_blob(&sides, digest).await? {
+            return Ok(stored);
         }
         let mut said = Said::default();
         for candidate in &sides.upstreams {
@@ -140,6 +154,37 @@ impl Repositories {
         Ok(PulledBlob::Filling(ready?))
     }
 
+    /// Brings a blob into the cache of a repository, from the upstream or from what is here of it.
+    ///
+    /// *Errors:* those of the upstream.
+    pub(super) async fn bring(&self, candidate: &Candidate, digest: &Digest) -> Result<(), Error> {
+        let Candidate { upstream, name, .. } = candidate;
+        match self.shared(candidate, digest).await? {
+            Some(PulledBlob::Filling(filling)) => {
+                let size = filling.size;
+                filling.stored().await?;
+                if let Some(size) = size
+                    && self.is_linked(candidate, digest, size).await?
+                {
+                    return Ok(());
+                }
+            }
+            Some(PulledBlob::Stored(content) | PulledBlob::Cached(content, _)) => {
+                if self.is_linked(candidate, digest, content.size()).await? {
+                    return Ok(());
+                }
+            }
+            Some(PulledBlob::Cold(_)) | None => {}
+        }
+        self.0.fills.join(upstream, name, digest).stored().await
+    }
+
+    /// Links bytes that are here into another repository of their upstream; says whether they are here.
+    async fn is_linked(&self, candidate: &Candidate, digest: &Digest, size: u64) -> Result<bool, Error> {
+        let repository = cached(&candidate.upstream, &candidate.name);
+        Ok(self.at(&repository).link_held(&repository, digest, size).await?)
+    }
+
     /// Returns bytes that are here, or on their way, for another repository of the upstream, once it confirms
     /// that this one has them too (P4, P10).
     pub(super) async fn shared(
@@ -170,7 +215,8 @@ impl Repositories {
             return self.link_held(candidate, digest, size).await;
         }
         let Some(fill) = elsewhere else { return Ok(None) };
-        let filling = fill.ready().await?;
+        // What the other repository is told says nothing of this one, which is known to have it.
+        let Ok(filling) = fill.ready().await else { return Ok(None) };
         if filling.size != Some(size) {
             return Ok(None);
         }
@@ -187,7 +233,8 @@ impl Repositories {
         Ok(Some(PulledBlob::Filling(filling)))
     }
 
-    /// Serves bytes that are here to another repository of their upstream.
+    /// Serves bytes that are here to another repository of their upstream, and links them there. That is not
+    /// waited for any longer than usual: what is open can be read, whatever the disk does.
     async fn link_held(
         &self,
         candidate: &Candidate,
@@ -195,11 +242,17 @@ impl Repositories {
         size: u64,
     ) -> Result<Option<PulledBlob>, Error> {
         let repository = cached(&candidate.upstream, &candidate.name);
-        let store = self.at(&repository);
-        if !store.link_held(&repository, digest, size).await? {
-            return Ok(None);
-        }
-        Ok(store.open_blob(&repository, digest).await?.map(PulledBlob::Stored))
+        let (store, digest) = (self.at(&repository).clone(), *digest);
+        let Some(content) = store.open_held(&digest, size).await? else { return Ok(None) };
+        let linking = tokio::spawn(async move {
+            if let Err(error) = store.link_held(&repository, &digest, size).await {
+                tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error,
+                    "a blob could not be linked into another repository");
+            }
+        });
+        // Late, it costs the next one a question.
+        _ = tokio::time::timeout(WRITE_PATIENCE, linking).await;
+        Ok(Some(PulledBlob::Cached(content, Arc::clone(candidate.upstream.name()))))
     }
 
     /// Asks an upstream for a blob's size, once for all who want it.
@@ -216,11 +269,16 @@ impl Repositories {
         size
     }
 
-    async fn stored_blob(&self, sides: &Sides, digest: &Digest) -> Result<Option<Content>, Error> {
+    async fn stored_blob(&self, sides: &Sides, digest: &Digest) -> Result<Option<PulledBlob>, Error> {
         let copies = sides.upstreams.iter().map(|it| cached(&it.upstream, &it.name));
         for repository in sides.hosted.iter().cloned().chain(copies) {
             match self.at(&repository).open_blob(&repository, digest).await {
-                Ok(Some(content)) => return Ok(Some(content)),
+                Ok(Some(content)) => {
+                    return Ok(Some(match &repository.space {
+                        Space::Hosted => PulledBlob::Stored(content),
+                        Space::Upstream(upstream) => PulledBlob::Cached(content, Arc::clone(upstream)),
+                    }));
+                }
                 Ok(None) => {}
                 // What was cached and lost is fetched again, which heals it.
                 Err(store::Error::Damaged { .. }) if repository.space != Space::Hosted => {}

@@ -39,6 +39,13 @@ impl Repositories {
             return Ok(());
         }
         let repository = RepositoryKey::hosted(grant.name().clone());
+        // Who means another registry's copy does not mean what was pushed here.
+        if namespace.is_some_and(|namespace| self.is_claimed(namespace)) {
+            return Err(match reference {
+                Reference::Tag(tag) => store::Error::TagUnknown { tag: tag.clone() }.into(),
+                Reference::Digest(digest) => store::Error::ManifestUnknown { digest: *digest }.into(),
+            });
+        }
         match reference {
             Reference::Tag(tag) => self.at(&repository).delete_tag(&repository, tag).await?,
             Reference::Digest(digest) => self.at(&repository).delete_manifest(&repository, digest).await?,
@@ -67,6 +74,9 @@ impl Repositories {
         }
         if is_gone {
             return Ok(());
+        }
+        if namespace.is_some_and(|namespace| self.is_claimed(namespace)) {
+            return Err(store::Error::BlobUnknown { digest: *digest }.into());
         }
         let repository = RepositoryKey::hosted(grant.name().clone());
         Ok(self.at(&repository).delete_blob(&repository, digest).await?)

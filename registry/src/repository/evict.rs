@@ -8,6 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::Repositories;
 use super::service::cached;
 use crate::clock::Timestamp;
@@ -25,16 +27,22 @@ const AGE_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// Bytes that have come into each cache since it was last looked through.
 #[derive(Debug, Default)]
-pub(super) struct Arrivals(Mutex<HashMap<Arc<str>, u64>>);
+pub(super) struct Arrivals {
+    bytes: Mutex<HashMap<Arc<str>, u64>>,
+    /// Told of each; one that nobody waits for is kept for who comes.
+    some: Notify,
+}
 
 impl Arrivals {
     pub(super) fn add(&self, upstream: &Arc<str>, bytes: u64) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         *table.entry(Arc::clone(upstream)).or_default() += bytes;
+        drop(table);
+        self.some.notify_one();
     }
 
     fn take(&self, upstream: &str) -> u64 {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         table.get_mut(upstream).map(std::mem::take).unwrap_or_default()
     }
 }
@@ -78,7 +86,7 @@ impl Repositories {
                 }
             }
             tokio::select! {
-                () = self.0.fills.stored() => {}
+                () = self.0.arrivals.some.notified() => {}
                 () = tokio::time::sleep(interval) => {}
             }
         }
@@ -98,7 +106,10 @@ impl Repositories {
             }
             all.insert(repository, content);
         }
-        let going = plan(&all, upstream.options().cache, self.0.clock.now());
+        let bound = upstream.options().cache;
+        let parked = self.drop_parked(upstream, bound.bytes_max, size(&all)).await?;
+        let bytes_max = bound.bytes_max.map(|max| max.saturating_sub(parked));
+        let going = plan(&all, CacheBound { bytes_max, ..bound }, self.0.clock.now());
         for (repository, going) in &going {
             self.remove(&cached(upstream, repository), going).await?;
             take_out(all.get_mut(repository), going);
@@ -106,10 +117,30 @@ impl Repositories {
                 .increment(going.manifests.len() as u64);
         }
         self.collect(upstream, going.values(), &all).await?;
-        let left = size(&all);
+        let left = size(&all) + parked;
         metrics::gauge!("wharfinger_cache_bytes", "upstream" => name.to_string())
             .set(f64::from(u32::try_from(left / 1024).unwrap_or(u32::MAX)) * 1024.0);
         Ok(left)
+    }
+
+    /// Removes what was fetched in part while there is too much, and returns how many bytes of it are left.
+    async fn drop_parked(
+        &self,
+        upstream: &Upstream,
+        bytes_max: Option<u64>,
+        whole: u64,
+    ) -> Result<u64, store::Error> {
+        let store = self.0.stores.of_upstream(upstream.name());
+        let parts = store.parked_parts(upstream.name()).await?;
+        let mut bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+        for part in &parts {
+            if bytes_max.is_none_or(|max| whole.saturating_add(bytes) <= max) {
+                break;
+            }
+            store.remove_parked(part).await?;
+            bytes -= part.bytes;
+        }
+        Ok(bytes)
     }
 
     /// Removes everything that is cached of a repository of an upstream; says whether there was anything.
@@ -129,6 +160,11 @@ impl Repositories {
         }
         self.remove(&key, &going).await?;
         self.collect_gone(upstream, &[going]).await?;
+        for part in store.parked_parts(upstream.name()).await? {
+            if part.repository == repository.as_str() {
+                store.remove_parked(&part).await?;
+            }
+        }
         Ok(!content.manifests.is_empty() || !content.blobs.is_empty())
     }
 
@@ -155,14 +191,10 @@ impl Repositories {
         store.remove_cached_blobs(repository, going.blobs.iter().copied()).await
     }
 
+    /// Removes the content of what was taken away on somebody's wish. What other repositories of the upstream
+    /// have of it stays; that it is here is forgotten, which costs a fetch to who asks elsewhere.
     async fn collect_gone(&self, upstream: &Upstream, gone: &[Going]) -> Result<(), store::Error> {
-        let store = self.0.stores.of_upstream(upstream.name());
-        let mut left = HashMap::new();
-        for repository in store.cached_repositories(upstream.name()).await? {
-            let content = store.cached(&cached(upstream, &repository)).await?;
-            left.insert(repository, content);
-        }
-        self.collect(upstream, gone.iter(), &left).await
+        self.collect(upstream, gone.iter(), &HashMap::new()).await
     }
 
     /// Removes the content of what has gone that nothing links any more.
@@ -209,14 +241,20 @@ impl Repositories {
     }
 }
 
-/// Returns how many bytes a cache has, each digest once.
+/// Returns how many bytes a cache has beside what was mirrored, each digest once.
 fn size(all: &HashMap<RepositoryName, Cached>) -> u64 {
-    let mut sizes: HashMap<Digest, u64> = HashMap::new();
+    let (mut sizes, pinned): (HashMap<Digest, u64>, _) = (HashMap::new(), pinned(all));
     for content in all.values() {
         sizes.extend(content.blobs.iter().map(|(digest, size)| (*digest, *size)));
         sizes.extend(content.manifests.iter().map(|manifest| (manifest.digest, manifest.size)));
     }
-    sizes.values().sum()
+    sizes.iter().filter(|(digest, _)| !pinned.contains(digest)).map(|(_, size)| size).sum()
+}
+
+/// Returns what was mirrored, which is kept beside the bound.
+fn pinned(all: &HashMap<RepositoryName, Cached>) -> HashSet<Digest> {
+    let manifests = all.values().flat_map(|content| &content.manifests).filter(|it| it.is_mirrored);
+    manifests.flat_map(|it| std::iter::once(it.digest).chain(it.references.iter().copied())).collect()
 }
 
 /// Returns the blobs that no manifest needs, but for those that go.
@@ -244,10 +282,8 @@ fn plan(
     let max = bound.bytes_max.unwrap_or(u64::MAX);
     let is_full = ledger.bytes > max;
     let enough = max / 100 * FULL_AFTERWARDS_PERCENT;
-    if is_full {
-        for name in all.keys() {
-            ledger.drop_unneeded(name);
-        }
+    for name in all.keys() {
+        ledger.drop_unneeded(name);
     }
     for (name, manifest) in oldest {
         if is_too_old(manifest) || (is_full && ledger.bytes > enough) {
@@ -271,10 +307,12 @@ struct Ledger<'a> {
 impl<'a> Ledger<'a> {
     fn new(all: &'a HashMap<RepositoryName, Cached>) -> Self {
         let (mut held, mut needed): (HashMap<Digest, (usize, u64)>, HashMap<_, usize>) = Default::default();
+        let pinned = pinned(all);
         for (name, content) in all {
             let manifests = content.manifests.iter().map(|manifest| (manifest.digest, manifest.size));
             for (digest, size) in content.blobs.iter().map(|(digest, size)| (*digest, *size)).chain(manifests)
             {
+                let size = if pinned.contains(&digest) { 0 } else { size };
                 held.entry(digest).or_insert((0, size)).0 += 1;
             }
             for reference in content.manifests.iter().flat_map(|manifest| &manifest.references) {

@@ -23,8 +23,8 @@ pub enum Decision {
 
 /// Decides about a tag that was last checked at `checked_at`, if ever.
 pub fn decide(now: Timestamp, checked_at: Option<Timestamp>, options: &Options) -> Decision {
-    // A clock that went back makes `since` zero: serving is bounded by the interval all the same.
-    let age = checked_at.map(|checked_at| now.since(checked_at));
+    // A clock that went back tells no age.
+    let age = checked_at.filter(|checked_at| *checked_at <= now).map(|checked_at| now.since(checked_at));
     let within = |limit: Duration| !limit.is_zero() && age.is_some_and(|age| age < limit);
     if within(options.manifest_check_interval) {
         Decision::Serve
@@ -63,6 +63,9 @@ struct Noted {
     written_at: Option<Timestamp>,
 }
 
+/// How much earlier than a later answer one may have been asked for; what is earlier still was noted by a clock
+/// that has been set back.
+const LATE_MAX: Duration = Duration::from_secs(600);
 /// Things remembered; when they are more, all are forgotten, and read from the disk again.
 const TIMES_MAX: usize = 100_000;
 
@@ -88,11 +91,12 @@ impl<K: Eq + Hash> Times<K> {
     /// Keeps a time, unless a later one is known; says whether it is to be written to the disk.
     pub(super) fn set(&self, key: K, at: Timestamp) -> bool {
         let known = self.table().get(&key).copied();
-        if known.is_some_and(|known| known.at > at) {
+        if known.is_some_and(|known| known.at > at && known.at.since(at) <= LATE_MAX) {
             return false;
         }
-        let written_at = known.and_then(|checked| checked.written_at);
-        let is_due = written_at.is_none_or(|written_at| at.since(written_at) >= self.persist_interval);
+        let written_at = known.and_then(|noted| noted.written_at);
+        let is_due = |written_at| written_at > at || at.since(written_at) >= self.persist_interval;
+        let is_due = written_at.is_none_or(is_due);
         self.put(key, Noted { at, written_at: if is_due { Some(at) } else { written_at } });
         is_due
     }
@@ -131,7 +135,8 @@ mod tests {
             (9, Some(0), 10, 0, Decision::Serve),
             (10, Some(0), 10, 0, Decision::Check),
             (0, Some(0), 0, 0, Decision::Check),
-            (0, Some(5), 10, 0, Decision::Serve),
+            (0, Some(5), 10, 0, Decision::Check),
+            (24 * 60, Some(525_600), 10, 0, Decision::Check),
             (10, Some(0), 10, 20, Decision::ServeThenCheck),
             (5, Some(0), 0, 20, Decision::ServeThenCheck),
             (20, Some(0), 10, 20, Decision::Check),
@@ -188,5 +193,10 @@ mod tests {
         assert!(!checked.set(key(), at(101)));
         assert!(!checked.set(key(), at(99)));
         assert_eq!(checked.find(&key()), Some(at(101)), "a late answer does not make it older");
+        checked.found(key(), at(1_000_000));
+        assert!(
+            checked.set(key(), at(200)) && checked.find(&key()) == Some(at(200)),
+            "a clock set back does"
+        );
     }
 }

@@ -11,13 +11,12 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::attempts::Question;
-use super::blobs::PulledBlob;
 use super::service::cached;
 use super::{Error, Repositories};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Tag};
 use crate::store::manifests::StoredManifest;
 use crate::upstream::lists::TAGS_MAX;
-use crate::upstream::mirror::{TagFilter, cosign_tags};
+use crate::upstream::mirror::{self, TagFilter};
 use crate::upstream::options::OnRefusal;
 use crate::upstream::{self, Asking, Candidate, Upstream};
 
@@ -115,9 +114,9 @@ impl Repositories {
     ) -> Result<(usize, usize, usize), Error> {
         let Candidate { upstream, name, .. } = candidate;
         let there = upstream.tags(name).await?;
-        let (mut mirrored, mut failed) = (0, 0);
+        let (mut mirrored, mut failed, mut seen) = (0, 0, HashSet::new());
         for tag in there.iter().filter(|tag| filter.wants(tag)).filter_map(|tag| Tag::parse(tag).ok()) {
-            let outcome = match self.mirror_patiently(candidate, &tag, &there).await {
+            let outcome = match self.mirror_patiently(candidate, &tag, &there, &mut seen).await {
                 Ok(()) => {
                     mirrored += 1;
                     "mirrored"
@@ -134,6 +133,10 @@ impl Repositories {
             .increment(1);
         }
         let removed = self.remove_vanished(candidate, filter, &there).await?;
+        if failed == 0 {
+            let repository = cached(upstream, name);
+            self.at(&repository).keep_mirrored(&repository, &seen).await?;
+        }
         Ok((mirrored, failed, removed))
     }
 
@@ -143,11 +146,12 @@ impl Repositories {
         candidate: &Candidate,
         tag: &Tag,
         there: &[String],
+        seen: &mut HashSet<Digest>,
     ) -> Result<(), Error> {
         let options = candidate.upstream.options();
         let mut rests = 0;
         loop {
-            let mirroring = self.mirror_tag(candidate, tag, there);
+            let mirroring = self.mirror_tag(candidate, tag, there, seen);
             let outcome = tokio::time::timeout(options.mirror.tag_timeout, mirroring).await;
             let late = || upstream::Error::Timeout {
                 upstream: Arc::clone(candidate.upstream.label()),
@@ -166,18 +170,25 @@ impl Repositories {
         }
     }
 
-    async fn mirror_tag(&self, candidate: &Candidate, tag: &Tag, there: &[String]) -> Result<(), Error> {
+    async fn mirror_tag(
+        &self,
+        candidate: &Candidate,
+        tag: &Tag,
+        there: &[String],
+        whole: &mut HashSet<Digest>,
+    ) -> Result<(), Error> {
         let mut seen = HashSet::new();
         let manifest = self.current(candidate, Reference::Tag(tag.clone())).await?;
         let digest = manifest.digest;
         self.mirror_tree(candidate, manifest, DEPTH_MAX, &mut seen).await?;
-        if !candidate.upstream.options().mirror.cosign_tags {
-            return Ok(());
-        }
-        for beside in cosign_tags(&digest).filter(|tag| there.iter().any(|it| it == tag.as_str())) {
+        let cosign_tags = if candidate.upstream.options().mirror.cosign_tags { there } else { &[] };
+        for beside in
+            mirror::cosign_tags(&digest).filter(|tag| cosign_tags.iter().any(|it| it == tag.as_str()))
+        {
             let manifest = self.current(candidate, Reference::Tag(beside)).await?;
             self.mirror_tree(candidate, manifest, DEPTH_MAX, &mut seen).await?;
         }
+        whole.extend(seen);
         Ok(())
     }
 
@@ -206,6 +217,9 @@ impl Repositories {
             if depth == 0 || !seen.insert(stored.digest) {
                 continue;
             }
+            // Before what it refers to is fetched: what is marked is not evicted in the middle.
+            let repository = cached(upstream, name);
+            self.at(&repository).note_mirrored(&repository, &stored.digest).await?;
             let manifest = Manifest::parse(&stored.bytes, Some(&stored.media_type))?;
             let is_wanted = |it: &&Descriptor| upstream.options().mirror.wants(it.platform.as_ref());
             let (manifests, blobs): (Vec<_>, Vec<_>) = (manifest.references.iter())
@@ -223,8 +237,6 @@ impl Repositories {
             for digest in digests.collect::<BTreeSet<_>>() {
                 waiting.push((self.current(candidate, Reference::Digest(digest)).await?, depth - 1));
             }
-            let repository = cached(upstream, name);
-            self.at(&repository).note_mirrored(&repository, &stored.digest).await?;
         }
         Ok(())
     }
@@ -235,10 +247,7 @@ impl Repositories {
         if self.at(&repository).has_blob(&repository, &digest).await? {
             return Ok(());
         }
-        if let Some(PulledBlob::Stored(_)) = self.shared(candidate, &digest).await? {
-            return Ok(());
-        }
-        self.0.fills.join(upstream, name, &digest).stored().await
+        self.bring(candidate, &digest).await
     }
 
     /// Removes tags that the upstream has no more, where that is wanted, the list is whole, and they are not

@@ -39,6 +39,9 @@ mod service;
 mod signed;
 pub mod stores;
 
+/// How long a reader waits for what is written for the next one: he has what he wants already.
+const WRITE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 pub use error::Error;
 pub use service::Repositories;
 pub use stores::Stores;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Repositories;
 use super::attempts::Question;
 use super::service::cached;
-use crate::oci::{Digest, Manifest, Reference, RepositoryName};
+use crate::oci::{Digest, Kind, Manifest, Reference, RepositoryName};
 use crate::upstream::mirror::{cosign_tags, is_cosign_tag, is_signature};
 use crate::upstream::{self, Upstream};
 
@@ -24,7 +24,7 @@ impl Repositories {
         digest: &Digest,
     ) -> Result<bool, upstream::Error> {
         let Question { upstream, name, reference, .. } = question;
-        if !upstream.options().only_signed || manifest.subject.is_some() {
+        if !upstream.options().only_signed || stands_beside(manifest) {
             return Ok(true);
         }
         if matches!(reference, Reference::Tag(tag) if is_cosign_tag(tag.as_str())) {
@@ -55,4 +55,17 @@ impl Repositories {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The types of configurations with which a manifest can be run as an image.
+const RUNNABLE: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+
+/// Says whether a manifest is about another one, and no image itself: an image that only says so of itself
+/// would need no signature.
+fn stands_beside(manifest: &Manifest) -> bool {
+    let config = manifest.references.first().map(|config| config.media_type.to_string());
+    let is_inert = config.is_some_and(|config| !RUNNABLE.contains(&config.as_str()));
+    let is_signature = manifest.artifact_type.as_deref().is_some_and(is_signature);
+    manifest.subject.is_some() && manifest.kind == Kind::Image && (is_inert || is_signature)
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use crate::oci::{Digest, Hasher, RepositoryName};
-use crate::store::{Error, RepositoryKey, Space, Store};
+use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
+use crate::store::{Content, Error, RepositoryKey, Space, Stage, Store};
 
 /// All stores of a server. Clones share them.
 #[derive(Debug, Clone)]
@@ -85,22 +85,36 @@ impl Stores {
             return source.mount_blob(from, to, digest).await;
         }
         let Some(content) = source.open_blob(from, digest).await? else { return Ok(false) };
-        let mut stage = target.stage_copy().await?;
-        let mut hasher = Hasher::new(digest.algorithm());
-        let mut chunks = content.stream(0, content.size());
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk?;
-            hasher.update(&chunk);
-            stage.append(vec![chunk]).await?;
-        }
-        if hasher.finish() != *digest {
-            stage.discard().await?;
-            let (expected, found) = (content.size(), Some(content.size()));
-            return Err(Error::Damaged { digest: *digest, expected, found });
-        }
-        target.commit_blob(stage, to, digest).await?;
-        Ok(true)
+        let (target, to, digest) = (target.clone(), to.clone(), *digest);
+        // To its end, so that nothing is left behind when the caller leaves.
+        let copying = tokio::spawn(async move { copy(&content, &target, &to, &digest).await });
+        copying.await.unwrap_or(Err(Error::Abandoned)).map(|()| true)
     }
+}
+
+/// Copies content into another store, and hashes it on the way.
+async fn copy(content: &Content, target: &Store, to: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+    let mut stage = target.stage_copy().await?;
+    match pour(content, stage.as_mut(), digest.algorithm()).await {
+        Ok(found) if found == *digest => target.commit_blob(stage, to, digest).await,
+        other => {
+            stage.discard().await?;
+            other?;
+            let (expected, found) = (content.size(), Some(content.size()));
+            Err(Error::Damaged { digest: *digest, expected, found })
+        }
+    }
+}
+
+async fn pour(content: &Content, stage: &mut dyn Stage, algorithm: Algorithm) -> Result<Digest, Error> {
+    let mut hasher = Hasher::new(algorithm);
+    let mut chunks = content.stream(0, content.size());
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        hasher.update(&chunk);
+        stage.append(vec![chunk]).await?;
+    }
+    Ok(hasher.finish())
 }
 
 impl From<Store> for Stores {

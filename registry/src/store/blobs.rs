@@ -63,16 +63,25 @@ impl Store {
         to: &RepositoryKey,
         digest: &Digest,
     ) -> Result<bool, Error> {
-        let _linked = self.linking(digest).await;
         let Some(size) = self.blob_size(from, digest).await? else { return Ok(false) };
-        let content = self.0.backend.size(&layout::blob(digest)).await?;
-        if content != Some(size) {
-            return Ok(false);
-        }
-        // The content's entry may have been written by a process that died before syncing it.
-        self.0.backend.settle(&[layout::blob(digest)]).await?;
-        self.link_blob(to, digest, size).await?;
-        Ok(true)
+        self.link_content(to, digest, size).await
+    }
+
+    /// Links content that is here with this size, and returns whether it is.
+    async fn link_content(&self, to: &RepositoryKey, digest: &Digest, size: u64) -> Result<bool, Error> {
+        let (store, to, digest) = (self.clone(), to.clone(), *digest);
+        // To its end: content must not go between the look and the link, though the caller has left.
+        self.change(async move {
+            let _linked = store.linking(&digest).await;
+            if store.0.backend.size(&layout::blob(&digest)).await? != Some(size) {
+                return Ok(false);
+            }
+            // The content's entry may have been written by a process that died before syncing it.
+            store.0.backend.settle(&[layout::blob(&digest)]).await?;
+            store.link_blob(&to, &digest, size).await?;
+            Ok(true)
+        })
+        .await
     }
 
     /// Deletes a blob from the repository; its content stays until nothing needs it.
@@ -137,6 +146,12 @@ impl Store {
         Ok(here.filter(|here| *here == size))
     }
 
+    /// Opens content that is here with this size, for who was told that he may have it.
+    pub async fn open_held(&self, digest: &Digest, size: u64) -> Result<Option<Content>, Error> {
+        let content = self.0.backend.open(&layout::blob(digest)).await?;
+        Ok(content.filter(|content| content.size() == size))
+    }
+
     /// Links content that is here into another repository of its upstream, and returns whether it is here.
     pub async fn link_held(
         &self,
@@ -144,12 +159,7 @@ impl Store {
         digest: &Digest,
         size: u64,
     ) -> Result<bool, Error> {
-        let _linked = self.linking(digest).await;
-        if self.0.backend.size(&layout::blob(digest)).await? != Some(size) {
-            return Ok(false);
-        }
-        self.link_blob(repository, digest, size).await?;
-        Ok(true)
+        self.link_content(repository, digest, size).await
     }
 
     async fn link_blob(&self, repository: &RepositoryKey, digest: &Digest, size: u64) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 //! None of it is ever the only copy: a crash may bring back what was removed, or half of it, and what is
 //! missing is fetched again. So nothing here waits for the disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::claims::Claim;
 use super::record::{self, CheckedRecord};
@@ -109,6 +109,23 @@ impl Store {
         let key = layout::mirrored(repository, digest);
         if self.0.backend.size(&key).await?.is_none() {
             self.0.backend.write_unsynced(&key, bytes::Bytes::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the marks of mirrored manifests away, but for these: the others are cached as any.
+    pub async fn keep_mirrored(
+        &self,
+        repository: &RepositoryKey,
+        digests: &HashSet<Digest>,
+    ) -> Result<(), Error> {
+        for algorithm in Algorithm::ALL {
+            for hex in self.0.backend.list(&layout::all_mirrored(repository, algorithm)).await? {
+                let Ok(digest) = Digest::from_hex(algorithm, &hex) else { continue };
+                if !digests.contains(&digest) {
+                    self.0.backend.sweep(&layout::mirrored(repository, &digest)).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::claims::Claims;
 use super::derived::Derived;
+use super::fills::InUseTable;
 use super::index::RepositoryIndex;
 use super::linking::Linking;
 use super::manifests::StoredManifest;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) linking: Arc<Linking>,
     /// Held by who removes content.
     pub(super) collecting: tokio::sync::Mutex<()>,
+    pub(super) fills_in_use: InUseTable,
     pub(super) room: Room,
     pub(super) sessions: Mutex<HashMap<String, Arc<Session>>>,
     pub(super) members: Derived<(RepositoryKey, Digest), u64>,
@@ -72,6 +74,7 @@ impl Store {
             claims: Claims::default(),
             linking: Arc::default(),
             collecting: tokio::sync::Mutex::new(()),
+            fills_in_use: InUseTable::default(),
             room: Room::default(),
             sessions: Mutex::default(),
             members: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),

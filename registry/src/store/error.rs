@@ -132,6 +132,9 @@ pub enum Error {
         /// What it is.
         actual: Digest,
     },
+    /// What was fetched could not be kept: the disk has no room, or failed.
+    #[error("the disk has no room for what was fetched; storage.minFree is left to pushes")]
+    NotKept,
     /// The task that did the work panicked or was stopped.
     #[error("the work was given up")]
     Abandoned,

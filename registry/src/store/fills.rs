@@ -4,13 +4,14 @@
 //! would go on from zeros under a hash of the real bytes.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::record::{self, ParkedRecord};
-use super::{Error, RepositoryKey, Store, layout};
-use crate::backend::{Key, ReadAt, Stage, When};
+use super::{Error, RepositoryKey, Space, Store, layout};
+use crate::backend::{Key, ReadAt, Stage};
+use crate::clock::Timestamp;
 use crate::oci::{Digest, Hasher};
 
 /// The staged bytes of one blob.
@@ -19,10 +20,51 @@ pub struct FillFile {
     store: Store,
     /// The child of `layout::fills`.
     file: String,
+    /// The repository that was asked for it.
+    repository: RepositoryKey,
     /// Where what is known of it is written down.
     state: Key,
     stage: Box<dyn Stage>,
     is_parked: bool,
+    _in_use: InUse,
+}
+
+/// Files that fetches are writing: nobody else removes them.
+pub(super) type InUseTable = Arc<Mutex<HashSet<String>>>;
+
+/// Says that a file is in use, until it is dropped.
+#[derive(Debug)]
+struct InUse {
+    table: InUseTable,
+    file: String,
+}
+
+impl InUse {
+    fn new(store: &Store, file: &str) -> Self {
+        let table = Arc::clone(&store.0.fills_in_use);
+        table.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned());
+        Self { table, file: file.to_owned() }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.file);
+    }
+}
+
+/// What was fetched of a blob before its fetch was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedPart {
+    /// The record of it.
+    name: String,
+    file: String,
+    /// The repository that was asked.
+    pub repository: String,
+    /// How many bytes are here.
+    pub bytes: u64,
+    /// When it was last gone on with.
+    pub touched_at: Timestamp,
 }
 
 /// A fetch that an earlier one, perhaps of an earlier process, has begun.
@@ -46,8 +88,7 @@ impl Store {
     pub async fn begin_fill(&self, repository: &RepositoryKey, digest: &Digest) -> Result<FillFile, Error> {
         let file = new_file();
         let stage = self.0.backend.stage(&layout::fills().child(&file)).await?;
-        let state = layout::parked_fill(repository, digest);
-        Ok(FillFile { store: self.clone(), file, state, stage, is_parked: false })
+        Ok(self.fill_file(repository, digest, file, stage, false))
     }
 
     /// Returns what was fetched before of a blob from the same repository, cut to what is known to be right
@@ -67,8 +108,51 @@ impl Store {
         }
         let key = layout::fills().child(&record.file);
         let Some(stage) = self.0.backend.resume(&key, record.offset).await? else { return Ok(None) };
-        let file = FillFile { store: self.clone(), file: record.file, state, stage, is_parked: true };
+        let file = self.fill_file(repository, digest, record.file, stage, true);
         Ok(Some(Parked { file, hasher, size: record.size }))
+    }
+
+    fn fill_file(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        file: String,
+        stage: Box<dyn Stage>,
+        is_parked: bool,
+    ) -> FillFile {
+        let (state, in_use) = (layout::parked_fill(repository, digest), InUse::new(self, &file));
+        let (store, repository) = (self.clone(), repository.clone());
+        FillFile { store, file, repository, state, stage, is_parked, _in_use: in_use }
+    }
+
+    /// Returns what was fetched in part of an upstream's blobs, and is not gone on with at the moment; what
+    /// was touched longest ago first.
+    pub async fn parked_parts(&self, upstream: &str) -> Result<Vec<ParkedPart>, Error> {
+        let mut parts = Vec::new();
+        for name in self.0.backend.list(&layout::parked()).await? {
+            let record = self.parked_record(&layout::parked().child(&name)).await?;
+            let Some(record) = record.filter(|it| it.upstream == upstream && !self.is_in_use(&it.file))
+            else {
+                continue;
+            };
+            let ParkedRecord { file, repository, offset, touched_at, .. } = record;
+            parts.push(ParkedPart { name, file, repository, bytes: offset, touched_at });
+        }
+        parts.sort_by_key(|part| part.touched_at);
+        Ok(parts)
+    }
+
+    /// Removes what was fetched in part, unless it is gone on with by now.
+    pub async fn remove_parked(&self, part: &ParkedPart) -> Result<(), Error> {
+        if !self.is_in_use(&part.file) {
+            self.0.backend.sweep(&layout::parked().child(&part.name)).await?;
+            self.0.backend.sweep(&layout::fills().child(&part.file)).await?;
+        }
+        Ok(())
+    }
+
+    fn is_in_use(&self, file: &str) -> bool {
+        self.0.fills_in_use.lock().unwrap_or_else(PoisonError::into_inner).contains(file)
     }
 
     /// Removes what was fetched in part and not gone on with for as long as an upload may stand still.
@@ -77,8 +161,8 @@ impl Store {
         for name in self.0.backend.list(&layout::parked()).await? {
             let state = layout::parked().child(&name);
             let Some(record) = self.parked_record(&state).await? else { continue };
-            if now.since(record.touched_at) >= self.0.options.upload_expiry {
-                self.0.backend.delete(&state, When::Always).await?;
+            if now.since(record.touched_at) >= self.0.options.upload_expiry && !self.is_in_use(&record.file) {
+                self.0.backend.sweep(&state).await?;
                 self.0.backend.sweep(&layout::fills().child(&record.file)).await?;
                 expired += 1;
             }
@@ -142,10 +226,25 @@ impl FillFile {
     pub async fn park(&mut self, hasher: &Hasher, covered: u64, size: Option<u64>) -> Result<(), Error> {
         self.stage.sync().await?;
         let touched_at = self.store.0.clock.now();
-        let record =
-            ParkedRecord { file: self.file.clone(), offset: covered, hash: hasher.save(), size, touched_at };
-        self.store.0.backend.write_unsynced(&self.state, record::encode(&record)).await?;
-        self.is_parked = true;
+        let upstream = match &self.repository.space {
+            Space::Hosted => String::new(),
+            Space::Upstream(upstream) => upstream.to_string(),
+        };
+        let record = ParkedRecord {
+            upstream,
+            repository: self.repository.name.to_string(),
+            file: self.file.clone(),
+            offset: covered,
+            hash: hasher.save(),
+            size,
+            touched_at,
+        };
+        match self.store.0.backend.write_unsynced(&self.state, record::encode(&record)).await {
+            Ok(()) => self.is_parked = true,
+            // Then a later fetch begins anew; the file is as it was.
+            Err(error) if error.is_full() => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 

@@ -158,9 +158,14 @@ pub(super) fn pulled(repository: &RepositoryKey, digest: &Digest) -> Key {
     of(repository, &format!("_pulled/{}/{}", digest.algorithm(), digest.hex()))
 }
 
+/// The folder of the marks of mirrored manifests of one algorithm.
+pub(super) fn all_mirrored(repository: &RepositoryKey, algorithm: Algorithm) -> Key {
+    of(repository, &format!("_mirrored/{algorithm}"))
+}
+
 /// That a cached manifest was mirrored.
 pub(super) fn mirrored(repository: &RepositoryKey, digest: &Digest) -> Key {
-    of(repository, &format!("_mirrored/{}/{}", digest.algorithm(), digest.hex()))
+    all_mirrored(repository, digest.algorithm()).child(&digest.hex())
 }
 
 /// That content was fetched from an upstream, whatever its repository.

@@ -80,6 +80,9 @@ impl UploadRecord {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ParkedRecord {
+    /// Whose blob it is.
+    pub(super) upstream: String,
+    pub(super) repository: String,
     /// The child of `layout::fills` that has the bytes.
     pub(super) file: String,
     /// Bytes that are durable and hashed.

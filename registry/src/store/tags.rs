@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::claims::Claim;
 use super::manifests::Tagging;
 use super::record::{self, CheckedRecord, TagRecord};
-use super::{Error, RepositoryKey, Store, layout};
+use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Outcome, When};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Tag};
@@ -184,6 +184,8 @@ impl Store {
                     self.forget_tag(repository, &tag);
                     if deleted? == Outcome::Refused {
                         elsewhere.push(layout::tag(repository, &tag));
+                    } else if repository.space != Space::Hosted {
+                        self.0.backend.sweep(&layout::checked(repository, &tag)).await?;
                     }
                 }
                 Err(Error::TagChanged { .. }) => elsewhere.push(layout::tag(repository, &tag)),

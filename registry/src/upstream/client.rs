@@ -227,7 +227,7 @@ impl Upstream {
         let ask = self.ask_for(Method::HEAD, name, format!("/v2/{name}/manifests/{reference}"));
         // Nobody waits longer for it, and a url that takes longer is in trouble.
         let timeout = self.options.check_timeout.min(ask.timeout);
-        let response = self.ask(&Ask { headers: accept_manifests(), timeout, ..ask }).await?;
+        let response = self.ask(&Ask { headers: accept_manifests(), timeout, is_check: true, ..ask }).await?;
         Ok(claimed_digest(&response))
     }
 

@@ -38,13 +38,15 @@ pub(super) struct Ask<'a> {
     pub(super) headers: HeaderMap,
     /// How long the head of the answer may take.
     pub(super) timeout: Duration,
+    /// Whether there is an answer already, and it is only asked whether that is still right.
+    pub(super) is_check: bool,
 }
 
 impl Upstream {
     /// Returns a question that may take as long as any.
     pub(super) fn ask_for<'a>(&self, method: Method, name: &'a RepositoryName, path: String) -> Ask<'a> {
         let timeout = self.options().response_timeout;
-        Ask { method, name, path, headers: HeaderMap::new(), timeout }
+        Ask { method, name, path, headers: HeaderMap::new(), timeout, is_check: false }
     }
 
     /// Asks one url, unless it is to be left alone.
@@ -52,6 +54,10 @@ impl Upstream {
     /// *Errors:* [`Error`]; every status but 200 and 206 is one.
     pub(super) async fn ask_url(self: &Arc<Self>, url: &Url, ask: &Ask<'_>) -> Result<Response, Error> {
         let paused = |retry_after| Error::Paused { upstream: Arc::clone(self.label()), retry_after };
+        // What is cached is served as it is before the last request of a quota is spent on a look (P7).
+        if let Some(wait) = url.health.is_spared(Instant::now()).filter(|_| ask.is_check) {
+            return Err(paused(wait));
+        }
         let turn = url.health.admit(Instant::now()).map_err(paused)?;
         let begun = Instant::now();
         let outcome = self.exchange(url, ask).await;
@@ -206,13 +212,18 @@ impl Upstream {
     }
 
     /// Sends a request, following redirects without credentials (P11).
-    async fn follow(&self, url: &Url, ask: &Ask<'_>, login: Option<&Login>) -> Result<Response, Error> {
-        let mut url = format!("{}{}", url.base.trim_end_matches('/'), ask.path);
+    async fn follow(&self, of: &Url, ask: &Ask<'_>, login: Option<&Login>) -> Result<Response, Error> {
+        let mut url = format!("{}{}", of.base.trim_end_matches('/'), ask.path);
         let mut headers = with_login(&ask.headers, login);
         for _ in 0..=REDIRECTS_MAX {
             let request = Request::new(ask.method.clone(), url.clone(), headers.clone(), ask.timeout);
             let sent = self.transport.send(request).await;
             let response = sent.map_err(|fault| Error::fault(self.label(), fault))?;
+            if let Some(remaining) = response.header("ratelimit-remaining").and_then(quota) {
+                of.health.note_quota(remaining, Instant::now());
+                metrics::gauge!("wharfinger_upstream_quota_remaining", "upstream" => self.name().to_string())
+                    .set(u32::try_from(remaining).unwrap_or(u32::MAX));
+            }
             if !response.status.is_redirection() {
                 return Ok(response);
             }
@@ -327,6 +338,13 @@ pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let date = httpdate::parse_http_date(value.trim()).ok()?;
     let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).ok()?).since(now))
+}
+
+/// Reads how many requests are left, as `76;w=21600` or `76`.
+///
+/// *Spec:* draft-ietf-httpapi-ratelimit-headers, as Docker Hub sends it.
+fn quota(value: &str) -> Option<u64> {
+    value.split(';').next()?.trim().parse().ok()
 }
 
 /// What a request is logged in with.

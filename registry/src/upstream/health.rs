@@ -33,7 +33,12 @@ struct State {
     open_until: Option<Instant>,
     is_probed: bool,
     cool_until: Option<Instant>,
+    /// Until when no more is asked than has to be: the quota is used up.
+    spare_until: Option<Instant>,
 }
+
+/// How long a url is spared whose quota is used up; then one looks whether there is more.
+const SPARE_FOR: Duration = Duration::from_secs(60);
 
 /// The right to ask a url once. Dropping it without a word leaves the health as it was, and lets another
 /// request be the probe.
@@ -82,6 +87,17 @@ impl Health {
         }
         state.is_probed = true;
         Ok(Turn { health: self, is_probe: true })
+    }
+
+    /// Notes how many requests the url says it will still answer.
+    pub(super) fn note_quota(&self, remaining: u64, now: Instant) {
+        self.state().spare_until = (remaining == 0).then(|| now + SPARE_FOR);
+    }
+
+    /// Returns for how long the url had better be asked only for what cannot be had otherwise.
+    pub(super) fn is_spared(&self, now: Instant) -> Option<Duration> {
+        let until = self.state().spare_until?;
+        (until > now).then(|| until - now)
     }
 
     /// Says whether the breaker lets requests through as ever.

@@ -189,7 +189,8 @@ impl TokenEndpoint {
         let now = self.0.clock.now();
         match &state.token {
             Some(token) if !refused.has_password(&token.text) => true,
-            Some(token) if now.since(token.got_at) >= REFUSED_AGE_MIN => {
+            // A clock that went back tells no age.
+            Some(token) if token.got_at > now || now.since(token.got_at) >= REFUSED_AGE_MIN => {
                 state.token = None;
                 true
             }

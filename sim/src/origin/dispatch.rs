@@ -66,7 +66,11 @@ pub(super) fn answer(store: &mut Store, call: Call, nature: &Nature) -> Response
 
 /// Answers a request from, or changes, the store.
 pub(super) fn honest(store: &mut Store, call: &Call) -> Response<Bytes> {
-    finished(route(store, call))
+    let mut response = finished(route(store, call));
+    if let Some(remaining) = store.quota {
+        set(&mut response, HeaderName::from_static("ratelimit-remaining"), &format!("{remaining};w=21600"));
+    }
+    response
 }
 
 /// Returns the response of an answer, with the header that all of them have.

@@ -184,6 +184,11 @@ impl Origin {
         self.inner.faults.install(rule, seed)
     }
 
+    /// Makes it say with every answer how many more there will be, as Docker Hub does; or no more so.
+    pub fn announce_quota(&self, remaining: Option<u64>) {
+        locked(self.store()).quota = remaining;
+    }
+
     /// Takes away a tag of a repository; its manifest stays. Returns whether it was there.
     pub fn remove_tag(&self, repository: &str, tag: &str) -> bool {
         let mut store = locked(self.store());

@@ -13,6 +13,8 @@ pub(super) const UPLOADS_MAX: usize = 10_000;
 /// Everything that the origin holds.
 #[derive(Debug, Default)]
 pub(super) struct Store {
+    /// How many requests it says it will still answer.
+    pub(super) quota: Option<u64>,
     repositories: BTreeMap<String, Repository>,
     pub(super) uploads: HashMap<String, Upload>,
     /// The uploads whose last chunk was a short one, where that matters ([`super::Variant::ChunkMinimum`]).

@@ -136,6 +136,7 @@ every! {
     Error::Repository(Repository::Store(Store::BodyBroken { .. })) => stored(Store::BodyBroken { offset: 4 }),
     Error::Repository(Repository::Store(Store::DigestMismatch { .. })) =>
         stored(Store::DigestMismatch { expected: digest(b"a"), actual: digest(b"b") }),
+    Error::Repository(Repository::Store(Store::NotKept)) => stored(Store::NotKept),
     Error::Repository(Repository::Store(Store::Abandoned)) => stored(Store::Abandoned),
     Error::Repository(Repository::Upstream(Upstream::NotFound { .. })) =>
         of_upstream(Upstream::NotFound { upstream: upstream() }),

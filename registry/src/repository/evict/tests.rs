@@ -57,7 +57,8 @@ fn the_least_used_goes_first_and_shared_bytes_stay() {
     assert_eq!(gone(&all, bytes(100), 9, &names), "one two base x y");
     let pinned = CachedManifest { is_mirrored: true, ..one() };
     let all = cache(&[("a", vec![pinned, two()], &here)]);
-    assert_eq!(gone(&all, bytes(1), 9, &names), "two y", "what was mirrored stays");
+    assert_eq!(gone(&all, bytes(51), 9, &names), "", "what was mirrored is kept beside the bound");
+    assert_eq!(gone(&all, bytes(50), 9, &names), "two y", "and stays");
     // The same bytes for two repositories count once, and go with the last.
     let all = cache(&[("a", vec![one()], &here[..2]), ("b", vec![two()], &[("base", 100), ("y", 50)])]);
     assert_eq!(gone(&all, bytes(202), 9, &names), "");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
-use super::slice::{Slice, Source};
+use super::slice::{Next, Slice, Source};
 use super::{FillError, Fills};
 
 /// A blob of which a part was asked for, and that is not here.
@@ -49,6 +49,11 @@ impl Cold {
         Self { size, way: Way { size, fills, source }, first }
     }
 
+    /// Returns the name of the upstream.
+    pub fn upstream(&self) -> &Arc<str> {
+        self.way.source.upstream.name()
+    }
+
     /// Returns the bytes from `start` up to, not including, `end`. No digest has checked them.
     ///
     /// *Errors:* an item of the stream, after which the response must be cut.
@@ -74,16 +79,16 @@ impl Reading {
                     continue;
                 }
                 From::Slice(slice) => match slice.next().await {
-                    Some(Ok(piece)) => {
+                    Next::Piece(piece) => {
                         self.way.source.count(&piece);
                         piece
                     }
-                    None => {
+                    Next::End | Next::LeftBehind => {
                         self.from = From::Anywhere;
                         continue;
                     }
                     // A fill has more patience than a slice.
-                    Some(Err(_)) => {
+                    Next::Failed => {
                         self.from = self.way.fill(self.at, self.end).await?;
                         continue;
                     }

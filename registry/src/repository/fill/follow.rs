@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::passing::Passing;
-use super::slice::Slice;
+use super::slice::{Next, Slice};
 use super::{Fill, FillStage, Progress, Wait};
 use crate::oci::{Digest, Hasher};
 use crate::repository::Error;
@@ -73,6 +73,21 @@ impl Filling {
         }
     }
 
+    /// Returns the name of the upstream.
+    pub fn upstream(&self) -> &Arc<str> {
+        self.fill.source.upstream.name()
+    }
+
+    /// Waits until the blob is in the store, if it can be.
+    ///
+    /// *Errors:* those of the upstream.
+    pub async fn stored(self) -> Result<(), Error> {
+        let fill = Arc::clone(&self.fill);
+        self.verified().await?;
+        fill.ended().await;
+        if fill.progress.borrow().is_stored { Ok(()) } else { Err(crate::store::Error::NotKept.into()) }
+    }
+
     /// Returns the bytes from `start` up to, not including, `end`, or to the end of the blob, as
     /// they arrive; the blob's last byte follows the verdict.
     ///
@@ -98,6 +113,7 @@ impl Filling {
             progress.generation != self.generation
                 || progress.stage.is_over()
                 || limit(progress) > at
+                || is_ahead(progress, at)
                 || is_too_late(progress, self.fill.patience)
         };
         let seen = progress.wait_for(is_telling).await;
@@ -125,6 +141,11 @@ impl Filling {
         let source = &self.fill.source;
         FillError::Upstream { digest: source.digest, upstream: Arc::clone(source.upstream.name()) }
     }
+}
+
+/// Says whether a reader is ahead of what is passed on: it goes at the pace of those who are not.
+fn is_ahead(progress: &Progress, at: u64) -> bool {
+    progress.passing.is_some() && progress.written < at
 }
 
 /// Says whether the next attempt begins too late for a body that has begun.
@@ -227,9 +248,9 @@ impl Following {
             return Ok(None);
         }
         let piece = match slice.next().await {
-            Some(Ok(piece)) => piece,
-            Some(Err(_)) => return Err(self.filling.failed()),
-            None => {
+            Next::Piece(piece) => piece,
+            Next::Failed => return Err(self.filling.failed()),
+            Next::End | Next::LeftBehind => {
                 self.slice = Some(self.filling.slice(self.at, Some(end)).await?);
                 return Box::pin(self.next_alone()).await;
             }

@@ -62,9 +62,7 @@ pub(super) struct Fills {
     closing: watch::Sender<bool>,
     /// Turns at slices of blobs.
     turns: Turns,
-    /// Told when something was stored.
-    stored: Arc<Notify>,
-    /// What was.
+    /// What was stored.
     arrivals: Arc<Arrivals>,
 }
 
@@ -100,6 +98,8 @@ struct Progress {
     /// The size, when the upstream has announced it.
     size: Option<u64>,
     source: Option<Arc<dyn ReadAt>>,
+    /// Whether it is in the store.
+    is_stored: bool,
     /// What is passed on without being kept, after the bytes of `source`.
     passing: Option<Arc<Passing>>,
 }
@@ -154,14 +154,8 @@ impl Fills {
             waiting: Arc::new(Semaphore::new(waiting_max)),
             closing: watch::Sender::new(false),
             turns: Turns::default(),
-            stored: Arc::default(),
             arrivals,
         }
-    }
-
-    /// Waits until a fill has stored something.
-    pub(super) async fn stored(&self) {
-        self.stored.notified().await;
     }
 
     /// Ends all fills, and makes durable what has arrived, so that the next process goes on from it; waits
@@ -192,6 +186,7 @@ impl Fills {
             written_at: Instant::now(),
             size: None,
             source: None,
+            is_stored: false,
             passing: None,
         };
         let (sender, progress) = watch::channel(begun);
@@ -218,12 +213,13 @@ impl Fills {
             closing: self.closing.subscribe(),
             arrivals: Arc::clone(&self.arrivals),
         };
-        let stored = Arc::clone(&self.stored);
+        let running = metrics::gauge!("wharfinger_fills_running", "upstream" => upstream.name().to_string());
+        running.increment(1.0);
         tokio::spawn(async move {
             work.run().await;
+            running.decrement(1.0);
             // Held until the blob is visible in the store, or else the next reader fetches again.
             drop(landing);
-            stored.notify_waiters();
         });
         fill
     }
@@ -253,6 +249,8 @@ impl Fills {
             RangeSpec::From(start) => (start, None, None),
             RangeSpec::FromTo(start, last) => (start, last.checked_add(1), None),
             RangeSpec::Last(count) => match upstream.blob_size(name, digest).await {
+                // Which no blob has: it is told so, with the size.
+                Ok(size) if count == 0 => return Ok(Some(Cold::new(size, self.clone(), source, None))),
                 Ok(size) => (size.saturating_sub(count), Some(size), Some(size)),
                 Err(error) if definite(&error) => return Err(error),
                 Err(_) => return Ok(None),
@@ -372,9 +370,7 @@ impl Fill {
     ///
     /// *Errors:* those of the upstream, as for [`Fill::ready`].
     pub(super) async fn stored(self: &Arc<Self>) -> Result<(), Error> {
-        self.ready().await?.verified().await?;
-        self.ended().await;
-        Ok(())
+        self.ready().await?.stored().await
     }
 
     /// Waits until the fill has ended, without wanting anything of it; says whether the blob was verified.

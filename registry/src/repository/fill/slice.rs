@@ -6,20 +6,24 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::Key;
 use super::speed::Speed;
 use crate::oci::{Digest, RepositoryName};
+use crate::upstream::client::BlobBody;
 use crate::upstream::error::{Phase, Wrong};
 use crate::upstream::{self, Fault, Upstream, Worst};
 
 /// Slices of one blob under way at once; more wait for their turn, as long as for an answer.
 const SLICES_MAX: usize = 4;
+
+/// Pieces that a slice is ahead of its reader; each is at most one read of a socket.
+const PIECES_AHEAD: usize = 4;
 
 /// The turns at slices, for each blob that has any under way.
 #[derive(Debug, Clone, Default)]
@@ -47,16 +51,37 @@ pub(super) struct Source {
     pub(super) turns: Arc<Semaphore>,
 }
 
-/// A slice that is arriving.
+/// A slice that is arriving. It goes on by itself, a few pieces ahead of its reader; a reader that takes none
+/// for as long as an answer may take is left behind, so that he does not hold a place at the upstream.
 pub(super) struct Slice {
     /// The blob's size.
     pub(super) size: u64,
     /// Where its next byte is in the blob.
     pub(super) at: u64,
     end: u64,
-    body: BoxStream<'static, Result<Bytes, upstream::Error>>,
+    pieces: mpsc::Receiver<Result<Bytes, upstream::Error>>,
+}
+
+/// What comes next of a slice.
+pub(super) enum Next {
+    /// Bytes.
+    Piece(Bytes),
+    /// Nothing: it has come to its end.
+    End,
+    /// Nothing: its reader was left behind.
+    LeftBehind,
+    /// The upstream broke off, or sent fewer bytes than it said, or more.
+    Failed,
+}
+
+/// What the upstream sends of a slice.
+struct Arriving {
+    /// Bytes that are still to come.
+    left: u64,
+    body: BlobBody,
     speed: Speed,
     label: Arc<str>,
+    patience: Duration,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -73,13 +98,27 @@ impl Source {
         let turn = turn.await.map_err(late)?.expect("the turns are never closed");
         let longest = start.saturating_add(options.range_fetch_max.max(1));
         let end = end.map_or(longest, |end| end.min(longest));
+        if end <= start {
+            // No blob is so large.
+            let upstream = Arc::clone(upstream.label());
+            return Err(upstream::Error::Status { upstream, status: 416, retry_after: None });
+        }
         let mut worst = Worst::default();
         for url in upstream.urls() {
             match upstream.blob_part(url, &self.name, &self.digest, start, end - 1).await {
                 Ok((size, body)) => {
-                    let speed = Speed::new(options.throughput_min);
-                    let (end, label) = (end.min(size), Arc::clone(upstream.label()));
-                    return Ok(Slice { size, at: start, end, body, speed, label, _turn: turn });
+                    let end = end.min(size);
+                    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+                    let arriving = Arriving {
+                        left: end.saturating_sub(start),
+                        body,
+                        speed: Speed::new(options.throughput_min),
+                        label: Arc::clone(upstream.label()),
+                        patience: options.response_timeout,
+                        _turn: turn,
+                    };
+                    tokio::spawn(arriving.go_on(sender));
+                    return Ok(Slice { size, at: start, end, pieces });
                 }
                 Err(error) => worst.add(upstream, error),
             }
@@ -94,28 +133,49 @@ impl Source {
 }
 
 impl Slice {
-    /// Returns its next bytes; `None` when it has come to its end.
-    ///
-    /// *Errors:* those of the upstream; also when it sends fewer bytes than it said, or more.
-    pub(super) async fn next(&mut self) -> Option<Result<Bytes, upstream::Error>> {
+    /// Returns what comes next.
+    pub(super) async fn next(&mut self) -> Next {
         if self.at >= self.end {
-            return None;
+            return Next::End;
         }
+        match self.pieces.recv().await {
+            Some(Ok(piece)) => {
+                self.at += piece.len() as u64;
+                Next::Piece(piece)
+            }
+            Some(Err(_)) => Next::Failed,
+            None => Next::LeftBehind,
+        }
+    }
+}
+
+impl Arriving {
+    async fn go_on(mut self, reader: mpsc::Sender<Result<Bytes, upstream::Error>>) {
+        while self.left > 0 {
+            let piece = tokio::select! {
+                piece = self.piece() => piece,
+                () = reader.closed() => return,
+            };
+            let is_over = piece.is_err();
+            // Not sent in time, its reader is left behind; it hears of that by the end of the channel.
+            let sent = tokio::time::timeout(self.patience, reader.send(piece)).await;
+            if is_over || !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+            self.speed.restart();
+        }
+    }
+
+    async fn piece(&mut self) -> Result<Bytes, upstream::Error> {
         let upstream = Arc::clone(&self.label);
         let piece = match self.speed.watch(self.body.next()).await {
-            Ok(Some(Ok(piece))) => piece,
-            Ok(Some(Err(error))) => return Some(Err(error)),
-            Ok(None) => {
-                return Some(Err(upstream::Error::Unreachable { upstream, fault: Fault::Incomplete }));
-            }
-            Err(()) => return Some(Err(upstream::Error::Timeout { upstream, phase: Phase::Body })),
+            Ok(Some(piece)) => piece?,
+            Ok(None) => return Err(upstream::Error::Unreachable { upstream, fault: Fault::Incomplete }),
+            Err(()) => return Err(upstream::Error::Timeout { upstream, phase: Phase::Body }),
         };
-        self.speed.count(piece.len() as u64);
-        self.at += piece.len() as u64;
-        if self.at > self.end {
-            return Some(Err(upstream::Error::wrong(&upstream, Wrong::Length)));
-        }
-        Some(Ok(piece))
+        let left = self.left.checked_sub(piece.len() as u64);
+        self.left = left.ok_or_else(|| upstream::Error::wrong(&upstream, Wrong::Length))?;
+        Ok(piece)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::speed::Speed;
 use super::staged::{Staged, TakenIn};
-use super::{FillStage, Progress, Wait};
+use super::{FillStage, Progress, VERIFIED_FIRST_BYTES, Wait};
 use crate::oci::{Digest, RepositoryName};
 use crate::repository::Error;
 use crate::repository::attempts::{count_retry, next_wait};
@@ -110,6 +110,7 @@ impl Work {
         if !is_of_use {
             return staged.discard().await;
         }
+        self.arrivals.add(self.upstream.name(), staged.len());
         if let Err(error) = staged.park(size).await {
             tracing::warn!(blob.digest = %self.digest, error = &error as &dyn std::error::Error,
                 "what was fetched so far could not be kept");
@@ -152,6 +153,7 @@ impl Work {
             progress.size = Some(content.size());
             progress.written = content.size();
             progress.source = Some(content.source());
+            progress.is_stored = true;
             progress.stage = FillStage::Verified;
         });
         true
@@ -230,7 +232,17 @@ impl Work {
             }
             match self.ask_url(index, known).await {
                 Ok(()) => return Ok(()),
-                Err(Error::Upstream(error)) if !self.is_passing() => worst.add(&self.upstream, error),
+                Err(Error::Upstream(error)) => {
+                    if self.is_passing() && !self.is_unread() {
+                        return Err(error.into());
+                    }
+                    if self.is_passing() {
+                        known.lying.extend(is_wrong_bytes(&error).then_some(index));
+                        self.progress.send_modify(|progress| progress.passing = None);
+                        self.begin_anew(known).await;
+                    }
+                    worst.add(&self.upstream, error);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -284,6 +296,10 @@ impl Work {
                 return Err(error);
             }
         };
+        if from > 0 {
+            metrics::counter!("wharfinger_fills_resumed_total", "upstream" => self.upstream.name().to_string())
+                .increment(1);
+        }
         let (staged, size) = self.staged(known, index, remote.size).await?;
         let skip = staged.len() - remote.start;
         self.receive(RemoteBlob { size, ..remote }, skip, staged).await?;
@@ -390,6 +406,12 @@ impl Work {
         self.progress.borrow().passing.is_some()
     }
 
+    /// Says whether nobody reads yet, because the blob is so small that it is verified first.
+    fn is_unread(&self) -> bool {
+        let progress = self.progress.borrow();
+        progress.size.unwrap_or(progress.written) <= VERIFIED_FIRST_BYTES
+    }
+
     fn count(&self, bytes: u64) {
         metrics::counter!("wharfinger_fills_bytes_total", "upstream" => self.upstream.name().to_string())
             .increment(bytes);
@@ -418,6 +440,7 @@ impl Work {
         match staged.commit(&self.repository, &self.digest).await {
             Ok(()) => {
                 self.arrivals.add(self.upstream.name(), len);
+                self.progress.send_modify(|progress| progress.is_stored = true);
                 "stored"
             }
             Err(error) => {
@@ -431,10 +454,11 @@ impl Work {
 
 /// Says whether the bytes themselves were wrong, so that going on from them makes no sense.
 fn is_wrong(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Upstream(upstream::Error::Wrong { reason: Wrong::Digest | Wrong::Length | Wrong::Range, .. })
-    )
+    matches!(error, Error::Upstream(error) if is_wrong_bytes(error))
+}
+
+fn is_wrong_bytes(error: &upstream::Error) -> bool {
+    matches!(error, upstream::Error::Wrong { reason: Wrong::Digest | Wrong::Length | Wrong::Range, .. })
 }
 
 /// Leaves out the first bytes, which are here already.

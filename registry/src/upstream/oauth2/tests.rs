@@ -364,3 +364,19 @@ impl std::io::Write for Log {
         Ok(())
     }
 }
+
+/// After a clock was set back, a token that the registry refuses is not kept until the clock has caught up.
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_exchanged_again_after_the_clock_went_back() {
+    let stand = Stand::new(&[
+        Reply::Status(200, r#"{"access_token":"one","expires_in":3600}"#),
+        Reply::Status(200, r#"{"access_token":"two","expires_in":3600}"#),
+    ]);
+    assert_eq!(stand.password().await.unwrap(), "one");
+    let used = stand.tokens.account().await.unwrap();
+    // 900 s back (a manual clock wraps), and then an hour in which the registry refuses the token.
+    stand.clock.advance(Duration::from_millis(u64::MAX - 900_000 + 1));
+    stand.clock.advance(SECOND * 600);
+    assert!(stand.tokens.forget(&used), "it is ten minutes old, and refused");
+    assert_eq!(stand.password().await.unwrap(), "two");
+}

@@ -31,6 +31,7 @@
 //! | `names` | canonical names, and the right to have an upstream asked |
 //! | `tokens` | accounts that are temporary tokens |
 //! | `redirects` | upstreams that send us elsewhere |
+//! | `hostile` | what a hostile reading has proven wrong |
 //! | `sharing` | one blob in several repositories of an upstream |
 //! | `secrets` | what an upstream gets to see |
 
@@ -40,6 +41,7 @@ mod bench;
 mod bounds;
 mod cold;
 mod full;
+mod hostile;
 mod lists;
 mod mirror;
 mod names;

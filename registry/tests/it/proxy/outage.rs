@@ -150,3 +150,21 @@ async fn p7_late_checks_open_the_breaker() {
     assert_eq!(waits.iter().filter(|wait| **wait == 3).count(), 3, "{waits:?}");
     assert_eq!(waits[6..], [0, 0, 0], "{waits:?}");
 }
+
+/// The last requests of a quota are for what is not here.
+#[tokio::test(start_paused = true)]
+async fn p7_a_quota_that_is_used_up_is_spared() {
+    let bench = Bench::new().await;
+    bench.image("v1", &[10], 1);
+    bench.image("v2", &[10], 2);
+    bench.origin.announce_quota(Some(0));
+    assert_eq!(bench.client.get(&manifest_path("v1")).await.status, 200);
+    let mark = bench.origin.journal().mark();
+    let answer = bench.client.get(&manifest_path("v1")).await;
+    assert!(answer.status == 200 && !answer.header("warning").is_empty(), "{answer:?}");
+    assert_eq!(bench.asked_since(mark).len(), 0);
+    assert_eq!(bench.client.get(&manifest_path("v2")).await.status, 200, "what is not here is asked for");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.origin.announce_quota(Some(9));
+    assert_eq!(bench.client.get(&manifest_path("v1")).await.header("warning"), "");
+}

@@ -1,0 +1,107 @@
+//! A disk that stops or fails at what a test picks.
+//! A disk in memory that asks before each call that changes something: the answer may block, or be an error.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use wharfinger::backend::disk::{Disk, DiskFile, Space, Stat};
+use wharfinger::backend::memory::MemoryDisk;
+
+type Ask = dyn Fn(&str, &str) -> io::Result<()> + Send + Sync;
+
+#[derive(Clone)]
+pub(crate) struct Hooked {
+    pub(crate) disk: MemoryDisk,
+    ask: Arc<Ask>,
+}
+
+impl Hooked {
+    pub(crate) fn new(ask: impl Fn(&str, &str) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { disk: MemoryDisk::new(), ask: Arc::new(ask) }
+    }
+}
+
+impl fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hooked")
+    }
+}
+
+impl Disk for Hooked {
+    fn blocks(&self) -> bool {
+        true
+    }
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        (self.ask)("create", path)?;
+        self.disk.create(path)
+    }
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        (self.ask)("open", path)?;
+        self.disk.open(path)
+    }
+    fn open_cached(&self, _path: &str) -> Option<Arc<dyn DiskFile>> {
+        None
+    }
+    fn open_writable(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open_writable(path)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        (self.ask)("rename", to)?;
+        self.disk.rename(from, to)
+    }
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        (self.ask)("rename", to)?;
+        self.disk.rename_new(from, to)
+    }
+    fn remove(&self, path: &str) -> io::Result<()> {
+        (self.ask)("remove", path)?;
+        self.disk.remove(path)
+    }
+    fn create_dir(&self, path: &str) -> io::Result<()> {
+        self.disk.create_dir(path)
+    }
+    fn remove_dir(&self, path: &str) -> io::Result<()> {
+        self.disk.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &str) -> io::Result<()> {
+        self.disk.sync_dir(path)
+    }
+    fn entries(&self, path: &str) -> io::Result<Vec<String>> {
+        self.disk.entries(path)
+    }
+    fn stat(&self, path: &str) -> io::Result<Stat> {
+        self.disk.stat(path)
+    }
+    fn space(&self) -> io::Result<Option<Space>> {
+        self.disk.space()
+    }
+}
+
+/// A gate that blocks threads once it is armed, until it is opened.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar, AtomicBool, AtomicUsize)>);
+
+impl Gate {
+    pub(crate) fn arm(&self) {
+        self.0.2.store(true, Ordering::SeqCst);
+    }
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.3.load(Ordering::SeqCst)
+    }
+    pub(crate) fn pass(&self) {
+        if !self.0.2.load(Ordering::SeqCst) {
+            return;
+        }
+        self.0.3.fetch_add(1, Ordering::SeqCst);
+        let open = self.0.0.lock().unwrap();
+        let late = self.0.1.wait_timeout_while(open, Duration::from_secs(30), |open| !*open).unwrap();
+        assert!(!late.1.timed_out(), "the gate was never opened");
+    }
+}
