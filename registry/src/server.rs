@@ -123,7 +123,7 @@ impl Server {
         let mut background = JoinSet::new();
         for store in self.stores.all() {
             background.spawn(unmark_empty_names(store.clone()));
-            background.spawn(expire_uploads(store.clone(), self.config.store.upload_expiry));
+            background.spawn(expire_uploads(store.clone()));
         }
         let repositories = self.repositories.clone();
         background.spawn(async move { repositories.keep_within_bounds().await });
@@ -203,8 +203,8 @@ async fn unmark_empty_names(store: Store) {
 const EXPIRY_INTERVAL_MAX: Duration = Duration::from_secs(600);
 const EXPIRY_INTERVAL_MIN: Duration = Duration::from_secs(1);
 
-async fn expire_uploads(store: Store, expiry: Duration) {
-    let interval = (expiry / 4).clamp(EXPIRY_INTERVAL_MIN, EXPIRY_INTERVAL_MAX);
+async fn expire_uploads(store: Store) {
+    let interval = (store.upload_expiry() / 4).clamp(EXPIRY_INTERVAL_MIN, EXPIRY_INTERVAL_MAX);
     loop {
         tokio::time::sleep(interval).await;
         if let Err(error) = store.expire_fills().await {

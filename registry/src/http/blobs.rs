@@ -11,8 +11,7 @@ use super::headers::{self, DOCKER_CONTENT_DIGEST};
 use super::ranges::{self, Wanted};
 use super::route::Verb;
 use crate::oci::{Digest, RepositoryName};
-use crate::repository::Content;
-use crate::repository::blobs::PulledBlob;
+use crate::repository::blobs::{PulledBlob, StoredBlob};
 use crate::repository::fill::{Cold, Filling};
 
 /// *Spec:* `[end-2]`. The type and size of a blob never need a walk over manifests.
@@ -45,9 +44,7 @@ pub(super) async fn get(
         let upstream = pulled.upstream().map(ToString::to_string);
         match pulled {
             PulledBlob::Cold(cold) => cold_part(call, &mut response, *cold, &text)?,
-            PulledBlob::Stored(content) | PulledBlob::Cached(content, _) => {
-                stored(call, &mut response, &content, digest, &text)?;
-            }
+            PulledBlob::Stored(blob) => stored(call, &mut response, &blob, digest, &text)?,
             PulledBlob::Filling(filling) => {
                 // HTTP/1.0 ends a body of unknown length by closing, which is what a cut looks like.
                 let may_be_cut = filling.size.is_some() || call.version >= http::Version::HTTP_11;
@@ -67,22 +64,23 @@ pub(super) async fn get(
 fn stored(
     call: &Call<'_>,
     response: &mut Response<Body>,
-    content: &Content,
+    blob: &StoredBlob,
     digest: &Digest,
     text: &str,
 ) -> Result<(), Error> {
+    let content = &blob.content;
     let size = content.size();
     let etag = format!("\"{text}\"");
     match ranges::wanted(&call.headers, size, &etag, call.app.0.options.ranges_max)? {
         Wanted::Whole => {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
-            *response.body_mut() = if call.app.0.repositories.verifies_on_read() {
+            *response.body_mut() = if blob.is_verified_on_read {
                 body::outgoing(body::Verified::new(content.stream(0, size), *digest), Some(size))
             } else {
                 body::outgoing(content.stream(0, size), Some(size))
             };
         }
-        Wanted::Part(range) if range.len() == size && call.app.0.repositories.verifies_on_read() => {
+        Wanted::Part(range) if range.len() == size && blob.is_verified_on_read => {
             ranges::part(response, range, Some(size));
             *response.body_mut() =
                 body::outgoing(body::Verified::new(content.stream(0, size), *digest), Some(size));

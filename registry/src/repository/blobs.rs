@@ -8,28 +8,56 @@ use super::{Error, Repositories, WRITE_PATIENCE};
 use crate::auth::{Grant, Pull};
 use crate::oci::Digest;
 use crate::oci::range::RangeSpec;
-use crate::store::{self, Content, Space};
+use crate::store::{self, Content, Space, Store};
 use crate::upstream::{self, Candidate};
 
 /// A blob.
 #[derive(Debug)]
 pub enum PulledBlob {
-    /// From the store.
-    Stored(Content),
-    /// From the cache of the upstream with this name.
-    Cached(Content, Arc<str>),
+    /// From a store.
+    Stored(StoredBlob),
     /// From an upstream, while it is being stored.
     Filling(Filling),
     /// From an upstream, in parts that are not stored.
     Cold(Box<Cold>),
 }
 
+/// What is here of a blob for another repository of the upstream.
+pub(super) enum Shared {
+    /// It is here, and the upstream confirms that this repository has it too.
+    Here(PulledBlob),
+    /// Nothing.
+    NotHere,
+    /// Something that was not confirmed, or cannot be had: it is fetched as if nothing were here.
+    NotOurs,
+}
+
+/// A blob that is in a store.
+#[derive(Debug)]
+pub struct StoredBlob {
+    /// Its bytes.
+    pub content: Content,
+    /// Whether they are to be hashed while they are sent.
+    pub is_verified_on_read: bool,
+    /// The name of the upstream of whose cache it is.
+    pub upstream: Option<Arc<str>>,
+}
+
+impl StoredBlob {
+    fn of(store: &Store, content: Content, space: &Space) -> Self {
+        let upstream = match space {
+            Space::Hosted => None,
+            Space::Upstream(upstream) => Some(Arc::clone(upstream)),
+        };
+        Self { content, is_verified_on_read: store.verifies_on_read(), upstream }
+    }
+}
+
 impl PulledBlob {
     /// Returns the name of the upstream that it is from.
     pub fn upstream(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Stored(_) => None,
-            Self::Cached(_, upstream) => Some(upstream),
+            Self::Stored(stored) => stored.upstream.as_ref(),
             Self::Filling(filling) => Some(filling.upstream()),
             Self::Cold(cold) => Some(cold.upstream()),
         }
@@ -135,7 +163,8 @@ impl Repositories {
     ) -> Result<PulledBlob, Error> {
         let Candidate { upstream, name, .. } = candidate;
         self.0.negative.of_blob(upstream, name, digest)?;
-        if let Some(pulled) = self.shared(candidate, digest).await? {
+        let shared = self.shared(candidate, digest).await?;
+        if let Shared::Here(pulled) = shared {
             return Ok(pulled);
         }
         if let Some(part) = part {
@@ -147,7 +176,18 @@ impl Repositories {
                 return Ok(PulledBlob::Cold(Box::new(cold)));
             }
         }
-        let ready = self.0.fills.join(upstream, name, digest).ready().await;
+        let fill = match shared {
+            Shared::NotHere => self.0.fills.join_unless_elsewhere(upstream, name, digest),
+            _ => Some(self.0.fills.join(upstream, name, digest)),
+        };
+        let Some(fill) = fill else {
+            // Two repositories at once: the other one was a little earlier.
+            if let Shared::Here(pulled) = self.shared(candidate, digest).await? {
+                return Ok(pulled);
+            }
+            return Ok(PulledBlob::Filling(self.0.fills.join(upstream, name, digest).ready().await?));
+        };
+        let ready = fill.ready().await;
         if let Err(error) = &ready {
             self.0.negative.keep_blob(upstream, name, digest, error);
         }
@@ -160,7 +200,7 @@ impl Repositories {
     pub(super) async fn bring(&self, candidate: &Candidate, digest: &Digest) -> Result<(), Error> {
         let Candidate { upstream, name, .. } = candidate;
         match self.shared(candidate, digest).await? {
-            Some(PulledBlob::Filling(filling)) => {
+            Shared::Here(PulledBlob::Filling(filling)) => {
                 let size = filling.size;
                 filling.stored().await?;
                 if let Some(size) = size
@@ -169,12 +209,12 @@ impl Repositories {
                     return Ok(());
                 }
             }
-            Some(PulledBlob::Stored(content) | PulledBlob::Cached(content, _)) => {
-                if self.is_linked(candidate, digest, content.size()).await? {
+            Shared::Here(PulledBlob::Stored(stored)) => {
+                if self.is_linked(candidate, digest, stored.content.size()).await? {
                     return Ok(());
                 }
             }
-            Some(PulledBlob::Cold(_)) | None => {}
+            Shared::Here(PulledBlob::Cold(_)) | Shared::NotHere | Shared::NotOurs => {}
         }
         self.0.fills.join(upstream, name, digest).stored().await
     }
@@ -187,19 +227,16 @@ impl Repositories {
 
     /// Returns bytes that are here, or on their way, for another repository of the upstream, once it confirms
     /// that this one has them too (P4, P10).
-    pub(super) async fn shared(
-        &self,
-        candidate: &Candidate,
-        digest: &Digest,
-    ) -> Result<Option<PulledBlob>, Error> {
+    pub(super) async fn shared(&self, candidate: &Candidate, digest: &Digest) -> Result<Shared, Error> {
         let Candidate { upstream, name, .. } = candidate;
-        let held = self.0.stores.of_upstream(upstream.name()).held(upstream.name(), digest).await?;
+        // In this order: a fill that is over is in the store.
         let elsewhere = self.0.fills.elsewhere(upstream, name, digest);
+        let held = self.0.stores.of_upstream(upstream.name()).held(upstream.name(), digest).await?;
         if held.is_none() && elsewhere.is_none() {
-            return Ok(None);
+            return Ok(Shared::NotHere);
         }
         if let Some(size) = held.filter(|_| upstream.options().trust_membership) {
-            return self.link_held(candidate, digest, size).await;
+            return Ok(self.link_held(candidate, digest, size).await?.map_or(Shared::NotOurs, Shared::Here));
         }
         let size = match self.remote_size(candidate, digest).await {
             Ok(size) => size,
@@ -207,18 +244,18 @@ impl Repositories {
                 error @ (upstream::Error::NotFound { .. } | upstream::Error::Denied { .. }),
             )) => return Err(error.into()),
             // Nothing was confirmed: it is fetched as if nothing were here, with all that is tried again.
-            Err(Error::Upstream(_)) => return Ok(None),
+            Err(Error::Upstream(_)) => return Ok(Shared::NotOurs),
             Err(error) => return Err(error),
         };
         let repository = cached(upstream, name);
         if held == Some(size) {
-            return self.link_held(candidate, digest, size).await;
+            return Ok(self.link_held(candidate, digest, size).await?.map_or(Shared::NotOurs, Shared::Here));
         }
-        let Some(fill) = elsewhere else { return Ok(None) };
+        let Some(fill) = elsewhere else { return Ok(Shared::NotOurs) };
         // What the other repository is told says nothing of this one, which is known to have it.
-        let Ok(filling) = fill.ready().await else { return Ok(None) };
+        let Ok(filling) = fill.ready().await else { return Ok(Shared::NotOurs) };
         if filling.size != Some(size) {
-            return Ok(None);
+            return Ok(Shared::NotOurs);
         }
         let (store, digest) = (self.at(&repository).clone(), *digest);
         tokio::spawn(async move {
@@ -230,7 +267,7 @@ impl Repositories {
                     "a blob could not be linked into another repository");
             }
         });
-        Ok(Some(PulledBlob::Filling(filling)))
+        Ok(Shared::Here(PulledBlob::Filling(filling)))
     }
 
     /// Serves bytes that are here to another repository of their upstream, and links them there. That is not
@@ -244,6 +281,7 @@ impl Repositories {
         let repository = cached(&candidate.upstream, &candidate.name);
         let (store, digest) = (self.at(&repository).clone(), *digest);
         let Some(content) = store.open_held(&digest, size).await? else { return Ok(None) };
+        let stored = StoredBlob::of(&store, content, &repository.space);
         let linking = tokio::spawn(async move {
             if let Err(error) = store.link_held(&repository, &digest, size).await {
                 tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error,
@@ -252,7 +290,7 @@ impl Repositories {
         });
         // Late, it costs the next one a question.
         _ = tokio::time::timeout(WRITE_PATIENCE, linking).await;
-        Ok(Some(PulledBlob::Cached(content, Arc::clone(candidate.upstream.name()))))
+        Ok(Some(PulledBlob::Stored(stored)))
     }
 
     /// Asks an upstream for a blob's size, once for all who want it.
@@ -274,10 +312,8 @@ impl Repositories {
         for repository in sides.hosted.iter().cloned().chain(copies) {
             match self.at(&repository).open_blob(&repository, digest).await {
                 Ok(Some(content)) => {
-                    return Ok(Some(match &repository.space {
-                        Space::Hosted => PulledBlob::Stored(content),
-                        Space::Upstream(upstream) => PulledBlob::Cached(content, Arc::clone(upstream)),
-                    }));
+                    let store = self.at(&repository);
+                    return Ok(Some(PulledBlob::Stored(StoredBlob::of(store, content, &repository.space))));
                 }
                 Ok(None) => {}
                 // What was cached and lost is fetched again, which heals it.

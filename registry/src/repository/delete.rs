@@ -62,7 +62,13 @@ impl Repositories {
         namespace: Option<&str>,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let mut is_gone = false;
+        let is_claimed = namespace.is_some_and(|namespace| self.is_claimed(namespace));
+        let repository = RepositoryKey::hosted(grant.name().clone());
+        // What was pushed first, though there may be no manifest yet that makes the name a hosted one.
+        let mut is_gone = !is_claimed && self.at(&repository).blob_size(&repository, digest).await?.is_some();
+        if is_gone {
+            self.at(&repository).delete_blob(&repository, digest).await?;
+        }
         for Candidate { upstream, name, .. } in self.purgeable(grant, namespace).await? {
             let (repository, store) = (cached(&upstream, &name), self.0.stores.of_upstream(upstream.name()));
             if store.blob_size(&repository, digest).await?.is_some() {
@@ -72,14 +78,7 @@ impl Repositories {
             }
             self.forget_answers(&upstream, &name);
         }
-        if is_gone {
-            return Ok(());
-        }
-        if namespace.is_some_and(|namespace| self.is_claimed(namespace)) {
-            return Err(store::Error::BlobUnknown { digest: *digest }.into());
-        }
-        let repository = RepositoryKey::hosted(grant.name().clone());
-        Ok(self.at(&repository).delete_blob(&repository, digest).await?)
+        if is_gone { Ok(()) } else { Err(store::Error::BlobUnknown { digest: *digest }.into()) }
     }
 
     /// Removes everything that is cached of a repository; the next pull fetches it again.

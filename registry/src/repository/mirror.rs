@@ -15,6 +15,7 @@ use super::service::cached;
 use super::{Error, Repositories};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Tag};
 use crate::store::manifests::StoredManifest;
+use crate::upstream::error::Wrong;
 use crate::upstream::lists::TAGS_MAX;
 use crate::upstream::mirror::{self, TagFilter};
 use crate::upstream::options::OnRefusal;
@@ -22,11 +23,11 @@ use crate::upstream::{self, Asking, Candidate, Upstream};
 
 /// How deep indexes and referrers may stand in one another.
 const DEPTH_MAX: usize = 8;
+/// Manifests of one tag, with all that refer to them.
+const MANIFESTS_MAX: usize = 10_000;
 /// Blobs of one manifest fetched at once.
 const BLOBS_AT_ONCE: usize = 4;
-/// How often a tag is tried again after the upstream asked to be left alone.
-const RESTS_MAX: usize = 3;
-/// How long it is left alone when it does not say.
+/// How long an upstream is left alone that asks for it and does not say for how long.
 const REST: Duration = Duration::from_secs(5);
 
 /// What a run has done.
@@ -113,6 +114,9 @@ impl Repositories {
         filter: &TagFilter,
     ) -> Result<(usize, usize, usize), Error> {
         let Candidate { upstream, name, .. } = candidate;
+        let repository = cached(upstream, name);
+        // Before the list: a tag that comes meanwhile has not vanished.
+        let here = self.at(&repository).tags(&repository).await?;
         let there = upstream.tags(name).await?;
         let (mut mirrored, mut failed, mut seen) = (0, 0, HashSet::new());
         for tag in there.iter().filter(|tag| filter.wants(tag)).filter_map(|tag| Tag::parse(tag).ok()) {
@@ -132,15 +136,14 @@ impl Repositories {
                 "upstream" => upstream.name().to_string(), "outcome" => outcome)
             .increment(1);
         }
-        let removed = self.remove_vanished(candidate, filter, &there).await?;
+        let removed = self.remove_vanished(candidate, filter, &here, &there).await?;
         if failed == 0 {
-            let repository = cached(upstream, name);
             self.at(&repository).keep_mirrored(&repository, &seen).await?;
         }
         Ok((mirrored, failed, removed))
     }
 
-    /// Mirrors a tag, again when the upstream has asked to be left alone for a while.
+    /// Mirrors a tag; when the upstream asks to be left alone, it is, before the next one.
     async fn mirror_patiently(
         &self,
         candidate: &Candidate,
@@ -149,25 +152,21 @@ impl Repositories {
         seen: &mut HashSet<Digest>,
     ) -> Result<(), Error> {
         let options = candidate.upstream.options();
-        let mut rests = 0;
-        loop {
-            let mirroring = self.mirror_tag(candidate, tag, there, seen);
-            let outcome = tokio::time::timeout(options.mirror.tag_timeout, mirroring).await;
-            let late = || upstream::Error::Timeout {
-                upstream: Arc::clone(candidate.upstream.label()),
-                phase: upstream::Phase::Body,
-            };
-            match outcome.unwrap_or_else(|_| Err(late().into())) {
-                Err(Error::Upstream(
-                    error @ (upstream::Error::RateLimited { .. } | upstream::Error::Paused { .. }),
-                )) if rests < RESTS_MAX => {
-                    rests += 1;
-                    let rest = error.retry_after().unwrap_or(REST).min(options.cool_down_max);
-                    tokio::time::sleep(rest).await;
-                }
-                outcome => return outcome,
-            }
+        let mirroring = self.mirror_tag(candidate, tag, there, seen);
+        let outcome = tokio::time::timeout(options.mirror.tag_timeout, mirroring).await;
+        let late = || upstream::Error::Timeout {
+            upstream: Arc::clone(candidate.upstream.label()),
+            phase: upstream::Phase::Body,
+        };
+        let outcome = outcome.unwrap_or_else(|_| Err(late().into()));
+        if let Err(Error::Upstream(
+            error @ (upstream::Error::RateLimited { .. } | upstream::Error::Paused { .. }),
+        )) = &outcome
+        {
+            let rest = error.retry_after().unwrap_or(REST).min(options.cool_down_max);
+            tokio::time::sleep(rest).await;
         }
+        outcome
     }
 
     async fn mirror_tag(
@@ -212,11 +211,15 @@ impl Repositories {
         seen: &mut HashSet<Digest>,
     ) -> Result<(), Error> {
         let Candidate { upstream, name, .. } = candidate;
-        let mut waiting = vec![(root, depth)];
-        while let Some((stored, depth)) = waiting.pop() {
-            if depth == 0 || !seen.insert(stored.digest) {
+        let mut waiting = vec![(root.digest, depth)];
+        while let Some((digest, depth)) = waiting.pop() {
+            if depth == 0 || !seen.insert(digest) {
                 continue;
             }
+            if seen.len() > MANIFESTS_MAX {
+                return Err(upstream::Error::wrong(upstream.label(), Wrong::List).into());
+            }
+            let stored = self.current(candidate, Reference::Digest(digest)).await?;
             // Before what it refers to is fetched: what is marked is not evicted in the middle.
             let repository = cached(upstream, name);
             self.at(&repository).note_mirrored(&repository, &stored.digest).await?;
@@ -234,9 +237,7 @@ impl Repositories {
             stream::iter(fetches).buffer_unordered(BLOBS_AT_ONCE).try_collect::<()>().await?;
             let about = upstream.referrers(name, &stored.digest).await?;
             let digests = manifests.iter().map(|it| it.digest).chain(about.iter().map(|it| it.digest));
-            for digest in digests.collect::<BTreeSet<_>>() {
-                waiting.push((self.current(candidate, Reference::Digest(digest)).await?, depth - 1));
-            }
+            waiting.extend(digests.collect::<BTreeSet<_>>().into_iter().map(|it| (it, depth - 1)));
         }
         Ok(())
     }
@@ -256,6 +257,7 @@ impl Repositories {
         &self,
         candidate: &Candidate,
         filter: &TagFilter,
+        here: &[String],
         there: &[String],
     ) -> Result<usize, Error> {
         let Candidate { upstream, name, .. } = candidate;
@@ -263,7 +265,6 @@ impl Repositories {
             return Ok(0);
         }
         let (repository, there) = (cached(upstream, name), there.iter().collect::<HashSet<_>>());
-        let here = self.at(&repository).tags(&repository).await?;
         let vanished: Vec<Tag> = here
             .iter()
             .filter(|tag| filter.wants(tag) && !there.contains(tag))

@@ -97,8 +97,12 @@ impl Negative {
 
     fn keep(&self, upstream: &Upstream, key: Key, error: &Error) {
         let ttl = upstream.options().negative_ttl;
-        if let Error::Upstream(error @ (upstream::Error::NotFound { .. } | upstream::Error::Denied { .. })) =
-            error
+        let is_answer = |error: &upstream::Error| {
+            use upstream::Error::{Denied, NotFound, Unsigned};
+            matches!(error, NotFound { .. } | Denied { .. } | Unsigned { .. })
+        };
+        if let Error::Upstream(error) = error
+            && is_answer(error)
             && !ttl.is_zero()
         {
             self.0.insert(key, (error.clone(), Instant::now() + ttl));

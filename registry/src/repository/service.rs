@@ -105,11 +105,6 @@ impl Repositories {
         upstream.map_or_else(|| name.clone(), |upstream| upstream.canonical_name(name))
     }
 
-    /// Says whether stored bytes are hashed while they are sent.
-    pub fn verifies_on_read(&self) -> bool {
-        self.0.stores.verifies_on_read()
-    }
-
     /// Ends all fetches, and makes durable what has arrived; waits no longer than `patience`.
     pub async fn close(&self, patience: Duration) {
         self.0.fills.close(patience).await;
@@ -153,17 +148,20 @@ impl Repositories {
 }
 
 /// Returns those of which the holder may read the repository by its canonical name, and whether he may have
-/// them asked.
+/// them asked; none after one that he may not: the name may be that one's, and no other answers for it (P10).
 fn readable<R: Right>(grant: &Grant<R>, candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let reading = |it: &Candidate| grant.reading(&it.upstream.canonical_name(&it.name));
+    let goes_on = |it: &Candidate| it.upstream.options().fall_through == FallThrough::Any;
+    let allowed = candidates.into_iter().take_while(|it| goes_on(it) || reading(it).is_some());
     let look = |mut candidate: Candidate| {
-        let reading = grant.reading(&candidate.upstream.canonical_name(&candidate.name))?;
+        let reading = reading(&candidate)?;
         let is_explicit = candidate.upstream.options().fetch == Fetch::Explicit;
         if is_explicit && candidate.asking == Asking::Allowed && !reading.may_fetch() {
             candidate.asking = Asking::Refused;
         }
         Some(candidate)
     };
-    candidates.into_iter().filter_map(look).collect()
+    allowed.filter_map(look).collect()
 }
 
 /// Fails when an upstream may not be asked for what is not here.

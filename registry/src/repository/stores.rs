@@ -61,11 +61,6 @@ impl Stores {
         std::iter::once(&self.0.main).chain(self.0.by_component.values())
     }
 
-    /// Says whether stored bytes are hashed while they are sent.
-    pub fn verifies_on_read(&self) -> bool {
-        self.0.main.verifies_on_read()
-    }
-
     /// Returns every store once.
     pub fn all(&self) -> impl Iterator<Item = &Store> {
         self.hosted().chain(self.0.by_upstream.values())

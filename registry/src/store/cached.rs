@@ -1,7 +1,7 @@
 //! What is cached of an upstream: what there is, when it was pulled, and its removal.
 //!
 //! None of it is ever the only copy: a crash may bring back what was removed, or half of it, and what is
-//! missing is fetched again. So nothing here waits for the disk.
+//! missing is fetched again.
 
 use std::collections::{HashMap, HashSet};
 

@@ -106,6 +106,11 @@ impl Store {
         self.0.options.verify_on_read
     }
 
+    /// Returns how long an upload may stand still.
+    pub fn upload_expiry(&self) -> std::time::Duration {
+        self.0.options.upload_expiry
+    }
+
     /// Runs a change to its end, also when the caller leaves: a client that goes away in the
     /// middle leaves neither half a change nor a cache that has not heard of it.
     pub(super) async fn change<T: Send + 'static>(

@@ -49,8 +49,13 @@ impl Store {
     /// manifest, or between the last manifest and its mark, leaves one, and the name would be
     /// hosted for ever.
     pub async fn unmark_empty_names(&self) -> Result<(), Error> {
-        for name in self.repositories(&Space::Hosted).await?.iter() {
-            self.unmark_name_if_empty(&RepositoryKey::hosted(name.clone())).await?;
+        let upstreams = self.0.backend.list(&layout::upstreams()).await?;
+        let upstreams = upstreams.iter().map(|upstream| Space::Upstream(upstream.as_str().into()));
+        for space in std::iter::once(Space::Hosted).chain(upstreams) {
+            for name in self.repositories(&space).await?.iter() {
+                let (space, name) = (space.clone(), name.clone());
+                self.unmark_name_if_empty(&RepositoryKey { space, name }).await?;
+            }
         }
         Ok(())
     }

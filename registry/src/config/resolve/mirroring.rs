@@ -5,6 +5,18 @@ use std::time::Duration;
 use crate::config::checked::View;
 use crate::config::error::Fault;
 
+/// The shortest interval: a shorter one would be a loop without a pause.
+const INTERVAL_MIN: Duration = Duration::from_secs(10);
+
+/// Reports an interval that is none.
+pub(super) fn faults(registry: View<'_>, path: &str, faults: &mut Vec<Fault>) {
+    let interval = registry.at("pollInterval").get::<Duration>().unwrap_or_default();
+    if !interval.is_zero() && interval < INTERVAL_MIN {
+        let message = "is shorter than 10s, which is a loop without a pause; 0 mirrors never";
+        faults.push(Fault::new(format!("{path}.pollInterval"), message));
+    }
+}
+
 /// Warns of keys of mirroring in a registry whose place is `path` that cannot have an effect.
 pub(super) fn warn(registry: View<'_>, path: &str, warnings: &mut Vec<Fault>) {
     let has_content = registry.at("content").items().next().is_some();

@@ -28,6 +28,7 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
         let path = format!("extensions.sync.registries[{index}]");
         let mut upstream = upstream(registry);
         upstream.credentials = credentials::source(section, registry, &path, resolved);
+        mirroring::faults(registry, &path, &mut resolved.faults);
         mirroring::warn(registry, &path, &mut resolved.warnings);
         name_faults(registry, &upstream, &path, &mut names, &mut resolved.faults);
         names.entry(upstream.name.clone()).or_insert(index);
@@ -60,6 +61,8 @@ pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
     section.read("enable", &mut enable);
     if enable {
         resolved.config.upstreams = upstreams;
+    } else {
+        resolved.config.stores_by_upstream.clear();
     }
 }
 

@@ -171,8 +171,17 @@ impl Fills {
 
     /// Joins the fill of a blob, or begins it.
     pub(super) fn join(&self, upstream: &Arc<Upstream>, name: &RepositoryName, digest: &Digest) -> Arc<Fill> {
+        self.join_in(&mut self.table(), upstream, name, digest)
+    }
+
+    fn join_in(
+        &self,
+        table: &mut HashMap<Key, Arc<Fill>>,
+        upstream: &Arc<Upstream>,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Arc<Fill> {
         let key = (Arc::clone(upstream.name()), name.clone(), *digest);
-        let mut table = self.table();
         if let Some(fill) = table.get(&key) {
             metrics::counter!("wharfinger_fills_joined_total", "upstream" => upstream.name().to_string())
                 .increment(1);
@@ -222,6 +231,21 @@ impl Fills {
             drop(landing);
         });
         fill
+    }
+
+    /// Joins the fill of a blob, or begins it, unless there is one for another repository of the upstream.
+    pub(super) fn join_unless_elsewhere(
+        &self,
+        upstream: &Arc<Upstream>,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<Arc<Fill>> {
+        let mut table = self.table();
+        let key = (Arc::clone(upstream.name()), name.clone(), *digest);
+        if !table.contains_key(&key) && elsewhere(&table, &key).is_some() {
+            return None;
+        }
+        Some(self.join_in(&mut table, upstream, name, digest))
     }
 
     fn source(&self, upstream: &Arc<Upstream>, name: &RepositoryName, digest: &Digest) -> Source {
@@ -301,17 +325,19 @@ impl Fills {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Option<Arc<Fill>> {
-        let table = self.table();
-        if table.contains_key(&(Arc::clone(upstream.name()), name.clone(), *digest)) {
-            return None;
-        }
-        let is_same = |(whose, _, what): &Key| what == digest && whose == upstream.name();
-        table.iter().find(|(key, _)| is_same(key)).map(|(_, fill)| Arc::clone(fill))
+        let (table, key) = (self.table(), (Arc::clone(upstream.name()), name.clone(), *digest));
+        if table.contains_key(&key) { None } else { elsewhere(&table, &key).map(Arc::clone) }
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Key, Arc<Fill>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Finds a fill of the same blob for any repository of the upstream.
+fn elsewhere<'a>(table: &'a HashMap<Key, Arc<Fill>>, (upstream, _, digest): &Key) -> Option<&'a Arc<Fill>> {
+    let is_same = |(whose, _, what): &Key| what == digest && whose == upstream;
+    table.iter().find(|(key, _)| is_same(key)).map(|(_, fill)| fill)
 }
 
 /// Takes a fill off the table, also when its task panics.

@@ -145,11 +145,12 @@ impl Work {
                 progress.written = written;
                 progress.written_at = Instant::now();
             });
+            let full_at = Instant::now();
             if !passing.is_read_on(options.response_timeout).await {
                 // Nobody reads it, or too slowly for an upstream's connection to be held for him.
                 return Err(self.slow());
             }
-            speed.restart();
+            speed.leave_out(full_at.elapsed());
         }
         match size {
             Some(size) if written < size => Err(self.broken()),

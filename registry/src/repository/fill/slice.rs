@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
 use super::Key;
 use super::speed::Speed;
@@ -158,11 +159,12 @@ impl Arriving {
             };
             let is_over = piece.is_err();
             // Not sent in time, its reader is left behind; it hears of that by the end of the channel.
+            let begun = Instant::now();
             let sent = tokio::time::timeout(self.patience, reader.send(piece)).await;
             if is_over || !matches!(sent, Ok(Ok(()))) {
                 return;
             }
-            self.speed.restart();
+            self.speed.leave_out(begun.elapsed());
         }
     }
 
@@ -173,6 +175,7 @@ impl Arriving {
             Ok(None) => return Err(upstream::Error::Unreachable { upstream, fault: Fault::Incomplete }),
             Err(()) => return Err(upstream::Error::Timeout { upstream, phase: Phase::Body }),
         };
+        self.speed.count(piece.len() as u64);
         let left = self.left.checked_sub(piece.len() as u64);
         self.left = left.ok_or_else(|| upstream::Error::wrong(&upstream, Wrong::Length))?;
         Ok(piece)

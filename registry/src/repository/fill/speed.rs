@@ -24,8 +24,12 @@ impl Speed {
         self.seen = self.seen.saturating_add(bytes);
     }
 
-    /// Begins to measure anew: until now it was not the body that was waited for.
-    pub(super) fn restart(&mut self) {
+    /// Leaves out a time in which it was not the body that was waited for.
+    pub(super) fn leave_out(&mut self, time: Duration) {
+        self.until += time;
+    }
+
+    fn restart(&mut self) {
         (self.seen, self.until) = (0, Instant::now() + THROUGHPUT_WINDOW);
     }
 

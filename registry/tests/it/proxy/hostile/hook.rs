@@ -1,4 +1,3 @@
-//! A disk that stops or fails at what a test picks.
 //! A disk in memory that asks before each call that changes something: the answer may block, or be an error.
 
 use std::fmt;
@@ -40,7 +39,9 @@ impl Disk for Hooked {
     }
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         (self.ask)("open", path)?;
-        self.disk.open(path)
+        let opened = self.disk.open(path);
+        (self.ask)("opened", path)?;
+        opened
     }
     fn open_cached(&self, _path: &str) -> Option<Arc<dyn DiskFile>> {
         None
