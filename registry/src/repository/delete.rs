@@ -1,11 +1,21 @@
 //! Deletes: on the hosted side where there is one, else of what is cached.
 
+use std::sync::Arc;
+
 use super::service::cached;
 use super::{Error, Repositories};
 use crate::auth::{Delete, Grant};
-use crate::oci::{Digest, Reference};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{self, RepositoryKey};
-use crate::upstream::Candidate;
+use crate::upstream::{Candidate, Upstream};
+
+/// What is to go of a cached repository.
+enum Purge {
+    Tag(Tag),
+    Manifest(Digest),
+    Blob(Digest),
+    Everything,
+}
 
 impl Repositories {
     /// Deletes a tag, or a manifest with all its tags. Of a name that is not hosted, what is cached goes, with
@@ -22,18 +32,11 @@ impl Repositories {
     ) -> Result<(), Error> {
         let mut is_gone = false;
         for Candidate { upstream, name, .. } in self.purgeable(grant, namespace).await? {
-            let (repository, store) = (cached(&upstream, &name), self.0.stores.of_upstream(upstream.name()));
-            is_gone |= match reference {
-                Reference::Tag(tag) => store.remove_cached_tag(&repository, tag).await?,
-                Reference::Digest(digest) => {
-                    let is_here = store.remove_cached_manifest(&repository, digest).await?;
-                    if is_here {
-                        self.trim(&upstream, &name, vec![*digest]).await?;
-                    }
-                    is_here
-                }
+            let what = match reference {
+                Reference::Tag(tag) => Purge::Tag(tag.clone()),
+                Reference::Digest(digest) => Purge::Manifest(*digest),
             };
-            self.forget_answers(&upstream, &name);
+            is_gone |= self.purge(upstream, name, what).await?;
         }
         if is_gone {
             return Ok(());
@@ -70,13 +73,7 @@ impl Repositories {
             self.at(&repository).delete_blob(&repository, digest).await?;
         }
         for Candidate { upstream, name, .. } in self.purgeable(grant, namespace).await? {
-            let (repository, store) = (cached(&upstream, &name), self.0.stores.of_upstream(upstream.name()));
-            if store.blob_size(&repository, digest).await?.is_some() {
-                store.remove_cached_blobs(&repository, [*digest]).await?;
-                self.trim(&upstream, &name, vec![*digest]).await?;
-                is_gone = true;
-            }
-            self.forget_answers(&upstream, &name);
+            is_gone |= self.purge(upstream, name, Purge::Blob(*digest)).await?;
         }
         if is_gone { Ok(()) } else { Err(store::Error::BlobUnknown { digest: *digest }.into()) }
     }
@@ -87,10 +84,54 @@ impl Repositories {
     pub async fn purge_cache(&self, grant: &Grant<Delete>, namespace: Option<&str>) -> Result<(), Error> {
         let mut is_gone = false;
         for Candidate { upstream, name, .. } in self.purgeable(grant, namespace).await? {
-            is_gone |= self.purge(&upstream, &name).await?;
-            self.forget_answers(&upstream, &name);
+            is_gone |= self.purge(upstream, name, Purge::Everything).await?;
         }
         if is_gone { Ok(()) } else { Err(Error::NameUnknown { repository: grant.name().clone() }) }
+    }
+
+    /// Removes something cached, to its end though the caller leaves: content that was unlinked and not removed
+    /// would stay for ever.
+    async fn purge(
+        &self,
+        upstream: Arc<Upstream>,
+        name: RepositoryName,
+        what: Purge,
+    ) -> Result<bool, store::Error> {
+        let this = self.clone();
+        let purging = tokio::spawn(async move {
+            let purged = this.purge_here(&upstream, &name, what).await;
+            this.forget_answers(&upstream, &name);
+            purged
+        });
+        purging.await.unwrap_or(Err(store::Error::Abandoned))
+    }
+
+    async fn purge_here(
+        &self,
+        upstream: &Upstream,
+        name: &RepositoryName,
+        what: Purge,
+    ) -> Result<bool, store::Error> {
+        let (repository, store) = (cached(upstream, name), self.0.stores.of_upstream(upstream.name()));
+        match what {
+            Purge::Tag(tag) => store.remove_cached_tag(&repository, &tag).await,
+            Purge::Manifest(digest) => {
+                let is_here = store.remove_cached_manifest(&repository, &digest).await?;
+                if is_here {
+                    self.trim(upstream, name, vec![digest]).await?;
+                }
+                Ok(is_here)
+            }
+            Purge::Blob(digest) => {
+                let is_here = store.blob_size(&repository, &digest).await?.is_some();
+                if is_here {
+                    store.remove_cached_blobs(&repository, [digest]).await?;
+                    self.trim(upstream, name, vec![digest]).await?;
+                }
+                Ok(is_here)
+            }
+            Purge::Everything => self.purge_all(upstream, name).await,
+        }
     }
 
     /// Returns where a name is cached, unless it is hosted.

@@ -97,6 +97,8 @@ impl Repositories {
     /// *Errors:* those of the store; some may have gone.
     pub async fn evict(&self, upstream: &Upstream) -> Result<u64, store::Error> {
         let (name, store) = (upstream.name(), self.0.stores.of_upstream(upstream.name()));
+        // Before what is linked is looked at: a fetch links first.
+        let mut blobs = store.held_digests(name).await?;
         let mut all = HashMap::new();
         for repository in store.cached_repositories(name).await? {
             let mut content = store.cached(&cached(upstream, &repository)).await?;
@@ -116,7 +118,11 @@ impl Repositories {
             metrics::counter!("wharfinger_cache_evictions_total", "upstream" => name.to_string())
                 .increment(going.manifests.len() as u64);
         }
-        self.collect(upstream, going.values(), &all).await?;
+        // What an earlier removal has unlinked, and not removed, is held and in no repository.
+        let is_left = |digest: &Digest| all.values().any(|content| content.blobs.contains_key(digest));
+        blobs.retain(|digest| !is_left(digest));
+        let orphans = Going { manifests: Vec::new(), blobs };
+        self.collect(upstream, going.values().chain([&orphans]), &all).await?;
         let left = size(&all) + parked;
         metrics::gauge!("wharfinger_cache_bytes", "upstream" => name.to_string())
             .set(f64::from(u32::try_from(left / 1024).unwrap_or(u32::MAX)) * 1024.0);
@@ -144,7 +150,7 @@ impl Repositories {
     }
 
     /// Removes everything that is cached of a repository of an upstream; says whether there was anything.
-    pub(super) async fn purge(
+    pub(super) async fn purge_all(
         &self,
         upstream: &Upstream,
         repository: &RepositoryName,
@@ -206,14 +212,16 @@ impl Repositories {
     ) -> Result<(), store::Error> {
         let store = self.0.stores.of_upstream(upstream.name());
         let is_left = |digest: &Digest| left.values().any(|content| content.blobs.contains_key(digest));
-        let mut digests = Vec::new();
+        let (mut digests, mut blobs) = (Vec::new(), HashSet::new());
         for going in gone {
-            for digest in going.blobs.iter().filter(|digest| !is_left(digest)) {
-                store.forget_held(upstream.name(), digest).await?;
-            }
             digests.extend(going.manifests.iter().chain(&going.blobs));
+            blobs.extend(going.blobs.iter().filter(|digest| !is_left(digest)));
         }
         let freed = store.collect(digests).await?;
+        // Last: until then it says what is to be removed, should this be broken off.
+        for digest in blobs {
+            store.forget_held(upstream.name(), digest).await?;
+        }
         if freed > 0 {
             tracing::info!(upstream.name = %upstream.name(), bytes.freed = freed, "cached content was removed");
         }

@@ -187,6 +187,16 @@ impl Store {
         Ok(())
     }
 
+    /// Returns what some repository of an upstream had: no more than what is here of it, and no less.
+    pub async fn held_digests(&self, upstream: &str) -> Result<Vec<Digest>, Error> {
+        let mut digests = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let names = self.0.backend.list(&layout::all_held(upstream, algorithm)).await?;
+            digests.extend(names.iter().filter_map(|hex| Digest::from_hex(algorithm, hex).ok()));
+        }
+        Ok(digests)
+    }
+
     /// Forgets that content is here for an upstream, because no repository of it has it any more.
     pub async fn forget_held(&self, upstream: &str, digest: &Digest) -> Result<(), Error> {
         Ok(self.0.backend.sweep(&layout::held(upstream, digest)).await?)

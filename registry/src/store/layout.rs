@@ -168,9 +168,14 @@ pub(super) fn mirrored(repository: &RepositoryKey, digest: &Digest) -> Key {
     all_mirrored(repository, digest.algorithm()).child(&digest.hex())
 }
 
+/// The folder of the content of one algorithm that was fetched from an upstream.
+pub(super) fn all_held(upstream: &str, algorithm: Algorithm) -> Key {
+    upstreams().child(upstream).child("held").child(&algorithm.to_string())
+}
+
 /// That content was fetched from an upstream, whatever its repository.
 pub(super) fn held(upstream: &str, digest: &Digest) -> Key {
-    Key::new(&format!("upstreams/{upstream}/held/{}/{}", digest.algorithm(), digest.hex()))
+    all_held(upstream, digest.algorithm()).child(&digest.hex())
 }
 
 /// The folder of a repository's manifests of one algorithm.
