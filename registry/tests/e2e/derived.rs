@@ -131,3 +131,16 @@ async fn p3_docker_pushes_on_cached_layers_to_another_name() {
     assert_eq!(scene.server.wire().digest("own/app", "1").await, digest);
     scene.expect_whole(&name, &id).await;
 }
+
+/// The upstream cannot lend what docker asks for before it pushes: docker pushes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_docker_pushes_on_cached_layers_while_the_upstream_is_away() {
+    let test = "p7_docker_pushes_on_cached_layers_while_the_upstream_is_away";
+    let Some(scene) = Scene::set(test).await else { return };
+    let name = scene.name("team/base:mine");
+    let id = scene.build(&name).await;
+    scene.upstream.stop().await;
+    let (_, digest) = scene.push(&name).await;
+    assert_eq!(scene.server.wire().digest("team/base", "mine").await, digest);
+    scene.expect_whole(&name, &id).await;
+}
