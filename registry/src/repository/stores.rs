@@ -89,16 +89,19 @@ impl Stores {
 
 /// Copies content into another store, and hashes it on the way.
 async fn copy(content: &Content, target: &Store, to: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
-    let mut stage = target.stage_copy().await?;
-    match pour(content, stage.as_mut(), digest.algorithm()).await {
+    let (file, mut stage) = target.stage_copy().await?;
+    let copied = match pour(content, stage.as_mut(), digest.algorithm()).await {
         Ok(found) if found == *digest => target.commit_blob(stage, to, digest).await,
-        other => {
-            stage.discard().await?;
-            other?;
+        Ok(_) => {
             let (expected, found) = (content.size(), Some(content.size()));
             Err(Error::Damaged { digest: *digest, expected, found })
         }
+        Err(error) => Err(error),
+    };
+    if copied.is_err() {
+        target.remove_copy(&file).await?;
     }
+    copied
 }
 
 async fn pour(content: &Content, stage: &mut dyn Stage, algorithm: Algorithm) -> Result<Digest, Error> {

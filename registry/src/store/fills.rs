@@ -79,9 +79,17 @@ pub struct Parked {
 }
 
 impl Store {
-    /// Stages content that is copied, and whose copy begins again if it does not end.
-    pub async fn stage_copy(&self) -> Result<Box<dyn Stage>, Error> {
-        Ok(self.0.backend.stage(&layout::fills().child(&new_file())).await?)
+    /// Stages content that is copied, and whose copy begins again if it does not end; returns the name of the
+    /// file too.
+    pub async fn stage_copy(&self) -> Result<(String, Box<dyn Stage>), Error> {
+        let file = new_file();
+        let stage = self.0.backend.stage(&layout::fills().child(&file)).await?;
+        Ok((file, stage))
+    }
+
+    /// Removes what is left of a copy.
+    pub async fn remove_copy(&self, file: &str) -> Result<(), Error> {
+        Ok(self.0.backend.sweep(&layout::fills().child(file)).await?)
     }
 
     /// Begins to stage a blob that a repository of an upstream is asked for.
@@ -252,8 +260,13 @@ impl FillFile {
     ///
     /// *Durability:* when this returns, no crash can lose the blob.
     pub async fn commit(self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
-        let Self { store, state, stage, is_parked, .. } = self;
-        store.commit_blob(stage, repository, digest).await?;
+        let Self { store, file, state, stage, is_parked, .. } = self;
+        if let Err(error) = store.commit_blob(stage, repository, digest).await {
+            // What could not be published keeps no room.
+            store.0.backend.sweep(&state).await?;
+            store.0.backend.sweep(&layout::fills().child(&file)).await?;
+            return Err(error);
+        }
         if is_parked {
             // Without its file it means nothing; a crash before this leaves it to the next start.
             store.0.backend.sweep(&state).await?;

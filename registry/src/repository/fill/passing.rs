@@ -53,13 +53,17 @@ impl Passing {
         Self { kept, hasher, window: Mutex::new(window), moved: Notify::new() }
     }
 
-    /// Takes in what has arrived, and forgets what is too long ago.
+    /// Takes in what has arrived, and forgets what is too long ago; never what the fastest reader has not had:
+    /// that much nobody is sent before he has gone on.
     pub(super) fn push(&self, piece: Bytes) {
         let mut window = self.window();
         window.len += piece.len() as u64;
         window.pieces.push_back(piece);
-        while window.len > WINDOW_BYTES_MAX && window.pieces.len() > 1 {
-            let oldest = window.pieces.pop_front().map_or(0, |piece| piece.len() as u64);
+        while window.len > WINDOW_BYTES_MAX
+            && let Some(oldest) = window.pieces.front().map(|piece| piece.len() as u64)
+            && window.start + oldest <= window.furthest
+        {
+            window.pieces.pop_front();
             window.len -= oldest;
             window.start += oldest;
         }
@@ -172,10 +176,13 @@ mod tests {
     async fn p6_what_is_too_long_ago_is_forgotten_and_the_fastest_sets_the_pace() {
         let passing = Passing::new(100, Hasher::new(Algorithm::Sha256));
         let piece = |byte: u8| Bytes::from(vec![byte; 256 * 1024]);
+        let size = 256 * 1024;
         for byte in 0..5 {
             passing.push(piece(byte));
         }
-        let size = 256 * 1024;
+        assert_eq!(passing.window().len, 5 * size, "nobody has had any of it");
+        assert_eq!(passing.read(100, 256 * 1024).map(|it| it.len()), Some(256 * 1024));
+        passing.push(Bytes::new());
         assert_eq!(passing.window().len, 4 * size);
         assert_eq!(passing.read(100, 10), None, "the first piece is gone");
         assert_eq!(passing.read(99 + size, 10), None);

@@ -42,18 +42,17 @@ pub(super) enum TakenIn {
 
 impl Staged {
     /// Begins.
-    pub(super) async fn begin(
-        store: &Store,
-        repository: &RepositoryKey,
-        digest: &Digest,
-    ) -> Result<Self, Error> {
+    pub(super) async fn begin(store: &Store, repository: &RepositoryKey, digest: &Digest) -> Self {
         let file = match store.begin_fill(repository, digest).await {
             Ok(file) => Some(file),
-            Err(error) if error.is_full() => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // Full, read-only or failing: the blob can be passed on all the same.
+                tracing::error!(error = &error as &dyn std::error::Error, "a fetched blob cannot be staged");
+                None
+            }
         };
         let hasher = Hasher::new(digest.algorithm());
-        Ok(Self { store: store.clone(), file, hasher, covered: 0, parked: 0, sources: BTreeSet::new() })
+        Self { store: store.clone(), file, hasher, covered: 0, parked: 0, sources: BTreeSet::new() }
     }
 
     /// Goes on with what was fetched before, if there is anything; the size is what an upstream said then.

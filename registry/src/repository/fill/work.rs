@@ -69,7 +69,10 @@ impl Work {
             }
             Some(Err(error)) => self.fail(error),
             None => {
-                self.progress.send_modify(|progress| progress.stage = FillStage::Broken);
+                // As anything that is not to be had now, and will be in a moment.
+                let upstream = Arc::clone(self.upstream.label());
+                let closing = upstream::Error::Paused { upstream, retry_after: Duration::from_secs(1) };
+                self.progress.send_modify(|progress| progress.stage = FillStage::Failed(Arc::new(closing)));
                 "put_down"
             }
         };
@@ -324,7 +327,7 @@ impl Work {
     ) -> Result<(&'k mut Staged, Option<u64>), Error> {
         let staged = match known.staged.take() {
             Some(staged) => staged,
-            None => Staged::begin(&self.store, &self.repository, &self.digest).await?,
+            None => Staged::begin(&self.store, &self.repository, &self.digest).await,
         };
         let is_other = known.announced.is_some() && size.is_some() && known.announced != size;
         let staged = known.staged.insert(staged);

@@ -265,7 +265,7 @@ async fn put_soon(
 
 async fn fill(store: &Store, repository: &RepositoryKey, blob: usize) -> Result<(), Error> {
     let bytes = &CONTENTS.blobs[blob];
-    let mut stage = store.stage_copy().await?;
+    let (_, mut stage) = store.stage_copy().await?;
     for piece in bytes.chunks(3_000) {
         stage.append(vec![Bytes::copy_from_slice(piece)]).await?;
     }
