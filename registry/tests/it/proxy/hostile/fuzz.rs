@@ -165,7 +165,7 @@ async fn nothing_wrong_completes() {
             let is_right = answer.status == 200 && !answer.cut && answer.body == *bytes;
             assert!(answer.cut || answer.status != 200 || is_right, "seed {seed}: P1 after healing");
             statuses.push((answer.status.as_u16(), answer.cut));
-            if std::env::var("R41_DEBUG").is_ok() {
+            if std::env::var("WHARFINGER_FUZZ_DEBUG").is_ok() {
                 let journal = |it: &sim::origin::Running| {
                     it.origin()
                         .journal()
