@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Repositories;
 use super::service::cached;
 use crate::clock::Timestamp;
+use crate::mutants;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::cached::{Cached, CachedManifest};
 use crate::store::{self, RepositoryKey};
@@ -98,7 +99,11 @@ impl Repositories {
             }
             all.insert(repository, content);
         }
-        let going = plan(&all, upstream.options().cache, self.0.clock.now());
+        let bound = match upstream.options().cache {
+            _ if mutants::is("MU70-a-cache-has-no-bound") => CacheBound::default(),
+            bound => bound,
+        };
+        let going = plan(&all, bound, self.0.clock.now());
         for (repository, going) in &going {
             self.remove(&cached(upstream, repository), going).await?;
             take_out(all.get_mut(repository), going);
