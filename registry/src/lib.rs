@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod extensions;
 pub mod http;
+mod mutants;
 pub mod oci;
 pub mod repository;
 pub mod server;

@@ -7,6 +7,7 @@ mod ci;
 mod conformance;
 mod crash;
 mod e2e;
+mod mutants;
 mod official;
 mod packages;
 mod process;
@@ -49,6 +50,8 @@ enum Task {
     Sim(sim::Args),
     /// Runs the crash tests: crash prefixes and the kill loop.
     Crash(crash::Args),
+    /// Plants mistakes, one after another, and sees whether the lives in virtual time find them.
+    Mutants(mutants::Args),
     /// Runs the benches, then compares with nginx, openssl and dd on this machine.
     Bench(bench::Args),
     /// Checks what lints cannot: layers, sizes, dead paths, forgotten files.
@@ -96,6 +99,7 @@ fn run(task: Task) -> anyhow::Result<Option<Tally>> {
         Task::Conformance(args) => conformance::run(&workspace, &args).map(Some),
         Task::Sim(args) => sim::run(&workspace, &args).map(Some),
         Task::Crash(args) => crash::run(&workspace, &args).map(Some),
+        Task::Mutants(args) => mutants::run(&workspace, &args).map(Some),
         Task::Bench(args) => bench::run(&workspace, &args).map(|()| None),
         Task::Tidy => tidy::run(&workspace).map(Some),
         Task::Ci(args) => ci::run(&workspace, &args).map(Some),

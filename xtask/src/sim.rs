@@ -29,7 +29,7 @@ use crate::tally::Tally;
 /// Seeds of a run in virtual time.
 const SEEDS: &str = "20000";
 /// The profile that they are built with: thousands of lives are worth a longer build.
-const TRIAL_PROFILE: &str = "trial";
+pub(crate) const TRIAL_PROFILE: &str = "trial";
 /// What starts our own server again, for one scenario.
 const AGAIN: &str = "cargo xtask sim --seeds 0 --";
 /// What reports call our own server.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::pull::Fetched;
 use super::service::cached;
 use super::{Error, Repositories, WRITE_PATIENCE};
+use crate::mutants;
 use crate::oci::{Algorithm, Digest, Manifest, Reference, RepositoryName};
 use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging, digest_of};
 use crate::upstream::error::Wrong;
@@ -55,7 +56,9 @@ impl Question {
 /// attempt that was scheduled, and schedules none: a client is better told at once.
 pub(super) fn next_wait(error: &upstream::Error, failed: u32, options: &Options) -> Option<Duration> {
     let is_paused = matches!(error, upstream::Error::Paused { .. });
-    if !error.is_retryable() || (is_paused && failed <= 1) {
+    let is_retried = error.is_retryable()
+        || (error.is_not_found() && mutants::is("MU42-what-is-not-there-is-asked-for-again"));
+    if !is_retried || (is_paused && failed <= 1) {
         return None;
     }
     let wait = Schedule::of(options).wait(failed)?;

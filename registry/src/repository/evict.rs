@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::Repositories;
 use super::service::cached;
 use crate::clock::Timestamp;
+use crate::mutants;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::cached::{Cached, CachedManifest};
 use crate::store::{self, RepositoryKey};
@@ -108,7 +109,10 @@ impl Repositories {
             }
             all.insert(repository, content);
         }
-        let bound = upstream.options().cache;
+        let bound = match upstream.options().cache {
+            _ if mutants::is("MU70-a-cache-has-no-bound") => CacheBound::default(),
+            bound => bound,
+        };
         let parked = self.drop_parked(upstream, bound.bytes_max, size(&all)).await?;
         let bytes_max = bound.bytes_max.map(|max| max.saturating_sub(parked));
         let going = plan(&all, CacheBound { bytes_max, ..bound }, self.0.clock.now());

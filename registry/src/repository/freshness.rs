@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::mutants;
 use crate::upstream;
 use crate::upstream::options::{OnRefusal, Options};
 
@@ -26,7 +27,8 @@ pub fn decide(now: Timestamp, checked_at: Option<Timestamp>, options: &Options) 
     // A clock that went back tells no age.
     let age = checked_at.filter(|checked_at| *checked_at <= now).map(|checked_at| now.since(checked_at));
     let within = |limit: Duration| !limit.is_zero() && age.is_some_and(|age| age < limit);
-    if within(options.manifest_check_interval) {
+    let is_served = age.is_some() && mutants::is("MU54-a-tag-never-grows-old");
+    if is_served || within(options.manifest_check_interval) {
         Decision::Serve
     } else if within(options.stale_while_revalidate) {
         Decision::ServeThenCheck
@@ -46,7 +48,7 @@ pub fn outlives(error: &upstream::Error, age: Option<Duration>, options: &Option
         upstream::Error::Denied { .. } => {
             options.on_denied == OnRefusal::Keep && within(Some(options.denied_stale_max))
         }
-        _ => within(options.stale_age_max),
+        _ => within(options.stale_age_max) && !mutants::is("MU53-a-tag-dies-with-its-upstream"),
     }
 }
 

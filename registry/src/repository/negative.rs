@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Error;
+use crate::mutants;
 use crate::oci::{Digest, Reference, RepositoryName};
 use crate::upstream::{self, Upstream};
 
@@ -86,7 +87,11 @@ impl Negative {
 
     fn find(&self, key: &Key) -> Result<(), Error> {
         match self.0.get(key) {
-            Some((error, until)) if until > Instant::now() => Err(Error::Upstream(error)),
+            Some((error, until))
+                if until > Instant::now() || mutants::is("MU47-what-was-not-there-never-is") =>
+            {
+                Err(Error::Upstream(error))
+            }
             Some(_) => {
                 self.0.invalidate(key);
                 Ok(())
@@ -97,14 +102,14 @@ impl Negative {
 
     fn keep(&self, upstream: &Upstream, key: Key, error: &Error) {
         let ttl = upstream.options().negative_ttl;
-        let is_answer = |error: &upstream::Error| {
-            use upstream::Error::{Denied, NotFound, Unsigned};
-            matches!(error, NotFound { .. } | Denied { .. } | Unsigned { .. })
-        };
-        if let Error::Upstream(error) = error
-            && is_answer(error)
-            && !ttl.is_zero()
-        {
+        let Error::Upstream(error) = error else { return };
+        let is_answer = matches!(
+            error,
+            upstream::Error::NotFound { .. }
+                | upstream::Error::Denied { .. }
+                | upstream::Error::Unsigned { .. }
+        );
+        if (is_answer || mutants::is("MU46-a-failure-is-remembered-as-an-answer")) && !ttl.is_zero() {
             self.0.insert(key, (error.clone(), Instant::now() + ttl));
         }
     }

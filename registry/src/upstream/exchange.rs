@@ -21,6 +21,7 @@ use super::token::{Answer, Wanted};
 use super::transport::{Request, Response};
 use super::{Error, Upstream};
 use crate::clock::Timestamp;
+use crate::mutants;
 use crate::oci::RepositoryName;
 
 /// Redirects followed for one request.
@@ -88,6 +89,9 @@ impl Upstream {
         let values = response.headers.get_all(WWW_AUTHENTICATE).iter();
         let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
         let Some(wanted) = Wanted::parse(&values) else { return self.judge(response) };
+        if mutants::is("MU43-a-token-that-is-refused-is-kept") && login.is_some() {
+            return self.judge(response);
+        }
         match &login {
             Some(Login::Token(refused)) => self.tokens.forget(&url.base, name.as_str(), refused),
             Some(Login::Account(refused)) => _ = self.credentials.forget(refused),
@@ -229,7 +233,8 @@ impl Upstream {
             }
             let target = response.header(LOCATION).and_then(|location| resolve(&url, location));
             let Some(target) = target else { break };
-            if origin(&target) != origin(&url) {
+            let is_elsewhere = origin(&target) != origin(&url);
+            if is_elsewhere && !mutants::is("MU45-a-redirect-takes-the-login-along") {
                 headers.remove(AUTHORIZATION);
             }
             url = target;
@@ -332,8 +337,15 @@ fn sign(outcome: &Result<Response, Error>) -> Option<Sign> {
 ///
 /// *Spec:* RFC 9110 §10.2.3.
 pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if mutants::is("MU39-retry-after-is-not-read") {
+        return None;
+    }
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
+    }
+    if mutants::is("MU40-a-date-is-taken-for-seconds") {
+        let number = value.split(|it: char| !it.is_ascii_digit()).find_map(|it| it.parse().ok());
+        return number.map(Duration::from_secs);
     }
     let date = httpdate::parse_http_date(value.trim()).ok()?;
     let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;

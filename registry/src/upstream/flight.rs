@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::mutants::{self, Leash};
+
 /// Questions under way.
 #[derive(Debug)]
 pub struct Flights<K, V>(Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>);
@@ -27,26 +29,34 @@ where
     /// Asks a question, or waits for the answer when it is being asked; `None` when the task that
     /// asked it panicked.
     pub async fn ask(&self, key: K, question: impl Future<Output = V> + Send + 'static) -> Option<V> {
-        let mut answer = self.join(key, question);
+        let (mut answer, _leash) = self.join(key, question);
         let answer = answer.wait_for(Option::is_some).await.ok()?;
         answer.clone()
     }
 
-    fn join(&self, key: K, question: impl Future<Output = V> + Send + 'static) -> watch::Receiver<Option<V>> {
+    fn join(
+        &self,
+        key: K,
+        question: impl Future<Output = V> + Send + 'static,
+    ) -> (watch::Receiver<Option<V>>, Option<Leash>) {
         let mut flights = self.flights();
         if let Some(answer) = flights.get(&key) {
-            return answer.clone();
+            return (answer.clone(), None);
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(key.clone(), receiver.clone());
         let landing = Landing { flights: self.clone(), key };
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let answer = question.await;
-            // Off the table before the answer is out, so that who comes after it asks anew.
-            drop(landing);
+            if sender.receiver_count() <= 1 && mutants::is("MU51-a-flight-that-all-have-left-stays") {
+                std::mem::forget(landing);
+            } else {
+                // Off the table before the answer is out, so that who comes after it asks anew.
+                drop(landing);
+            }
             sender.send_replace(Some(answer));
         });
-        receiver
+        (receiver, mutants::leash("MU50-who-asked-first-takes-the-answer-along", &task))
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<K, watch::Receiver<Option<V>>>> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::mutants;
+
 /// When the breaker of a url opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -74,7 +76,8 @@ impl Health {
     /// *Errors:* how long the url is not to be asked.
     pub(super) fn admit(&self, now: Instant) -> Result<Turn<'_>, Duration> {
         let mut state = self.state();
-        if let Some(until) = state.cool_until.filter(|until| *until > now) {
+        let is_forgotten = mutants::is("MU41-a-cool-down-is-of-one-flight");
+        if let Some(until) = state.cool_until.filter(|until| *until > now && !is_forgotten) {
             return Err(until - now);
         }
         let Some(until) = state.open_until else { return Ok(Turn { health: self, is_probe: false }) };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::options::Options;
+use crate::mutants;
 
 /// How often and after which waits an upstream is attempted again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,16 @@ impl Schedule {
     ///
     /// The first wait is `retryDelay`; each further one is twice as long, up to `maxRetryDelay`.
     pub fn wait(&self, failed: u32) -> Option<Duration> {
-        if failed == 0 || failed > self.retries_max {
+        let retries_max = match self.retries_max {
+            all if mutants::is("MU36-attempts-are-retries") => all.saturating_sub(1),
+            all if mutants::is("MU37-one-attempt-too-many") => all.saturating_add(1),
+            all => all,
+        };
+        if failed == 0 || failed > retries_max {
             return None;
+        }
+        if mutants::is("MU38-seconds-are-milliseconds") {
+            return Some(self.delay / 1000);
         }
         let doubled = 1_u32.checked_shl(failed - 1).and_then(|factor| self.delay.checked_mul(factor));
         Some(doubled.unwrap_or(Duration::MAX).min(self.delay_max.max(self.delay)))

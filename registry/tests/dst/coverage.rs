@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use sim::trial::{Kind, Op, Phase, Plan};
+use sim::trial::{Happening, Kind, Op, Phase, Plan, World};
 
 use crate::drive::Run;
 
@@ -12,10 +12,12 @@ use crate::drive::Run;
 pub(crate) struct Coverage {
     faults: BTreeMap<(&'static str, &'static str), u64>,
     outcomes: BTreeMap<(&'static str, String), u64>,
+    asked: BTreeMap<&'static str, u64>,
+    marks: BTreeMap<&'static str, u64>,
 }
 
 /// Every fault that a plan may have.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 19] = [
     "refuse",
     "reset",
     "silence",
@@ -32,6 +34,9 @@ const KINDS: [&str; 16] = [
     "false-digest",
     "no-range",
     "drip",
+    "retry-after-date",
+    "shift",
+    "other",
 ];
 
 fn name(kind: &Kind) -> &'static str {
@@ -52,6 +57,9 @@ fn name(kind: &Kind) -> &'static str {
         Kind::FalseDigest => "false-digest",
         Kind::NoRange => "no-range",
         Kind::Drip(_) => "drip",
+        Kind::Until(..) => "retry-after-date",
+        Kind::Shift(_) => "shift",
+        Kind::Other(_) => "other",
     }
 }
 
@@ -66,11 +74,23 @@ fn op(op: Op) -> &'static str {
 
 impl Coverage {
     /// Counts a trial: a fault when it happened, not when it was planned.
-    pub(crate) fn count(&mut self, _: &Plan, run: &Run) {
-        for entry in run.world.lock().unwrap().journal() {
-            let Some(kind) = &entry.fault else { continue };
-            let method = if entry.method == "HEAD" { "HEAD" } else { "GET" };
-            *self.faults.entry((name(kind), method)).or_default() += 1;
+    pub(crate) fn count(&mut self, plan: &Plan, run: &Run) {
+        let world = run.world.lock().unwrap();
+        self.mark(plan, run, &world);
+        for entry in world.journal() {
+            let method = match entry.range {
+                _ if entry.method == "HEAD" => "HEAD",
+                Some((_, Some(_))) => "slice",
+                Some(_) => "resume",
+                None => "GET",
+            };
+            *self.asked.entry(method).or_default() += 1;
+            for kind in &entry.faults {
+                *self.faults.entry((name(kind), method)).or_default() += 1;
+            }
+            if entry.faults.len() > 1 {
+                *self.marks.entry("several faults in one answer").or_default() += 1;
+            }
         }
         for seen in run.history.seen.iter().filter(|it| it.phase == Phase::Faulty) {
             let end = match (seen.status, seen.whole) {
@@ -80,6 +100,35 @@ impl Coverage {
             };
             *self.outcomes.entry((op(seen.op), end)).or_default() += 1;
         }
+    }
+
+    /// Counts what a run without it would prove nothing about.
+    fn mark(&mut self, plan: &Plan, run: &Run, world: &World) {
+        let happened = &run.history.happened;
+        let mut mark = |name: &'static str, count: usize| {
+            *self.marks.entry(name).or_default() += count as u64;
+        };
+        let evictions = run.history.evictions.iter();
+        mark("evictions that left something", evictions.filter(|it| it.left_bytes > 0).count());
+        mark("purges of what was here", happened.iter().filter(|it| it.status == Some(202)).count());
+        let ends = |which: fn(&Happening) -> bool| happened.iter().filter(|it| which(&it.what)).count();
+        mark("restarts", ends(|it| *it == Happening::Restart));
+        mark("kills", ends(|it| matches!(it, Happening::Kill(_))));
+        // The first thing that the next process asks of a blob is the rest of it.
+        let resumed = |it: &&sim::trial::Happened| {
+            let entries = || world.journal().iter().filter(|entry| entry.at_ms >= it.to_ms);
+            let first = |entry: &&sim::trial::Entry| {
+                entries().find(|other| other.method == "GET" && other.target == entry.target) == Some(*entry)
+            };
+            let is_rest =
+                |entry: &&sim::trial::Entry| entry.method == "GET" && matches!(entry.range, Some((_, None)));
+            it.what.is_restart() && entries().filter(is_rest).any(|entry| first(&entry))
+        };
+        mark("restarts after which a fill went on", happened.iter().filter(resumed).count());
+        mark("tokens", world.tokens().len());
+        let is_passed = plan.settings.disk_bytes.is_some();
+        let alone = world.journal().iter().filter(|it| is_passed && matches!(it.range, Some((_, Some(_)))));
+        mark("parts for readers whom a full disk left behind", alone.count());
     }
 
     /// Fails when so many seeds met less than they must.
@@ -93,6 +142,12 @@ impl Coverage {
         for end in ["200", "200 cut", "502", "503", "504", "404", "403"] {
             assert!(self.outcomes.contains_key(&("get", end.to_owned())), "no GET ended with {end}");
         }
+        for method in ["GET", "HEAD", "resume", "slice"] {
+            assert!(self.asked.get(method).is_some_and(|count| *count >= seeds / 10), "too little {method}");
+        }
+        for (mark, count) in &self.marks {
+            assert!(*count >= seeds / 200, "{mark}: only {count}");
+        }
         let whole = self.outcomes[&("get", "200".to_owned())];
         assert!(whole >= seeds * 2, "only {whole} pulls came whole");
     }
@@ -105,6 +160,9 @@ impl fmt::Display for Coverage {
         }
         for ((op, end), count) in &self.outcomes {
             writeln!(f, "{count:8} {op} → {end}")?;
+        }
+        for (name, count) in self.asked.iter().chain(&self.marks) {
+            writeln!(f, "{count:8} {name}")?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `WHARFINGER_SEEDS` | `N` or `FROM..TO`: which seeds run (default: the first 300) |
 //! | `WHARFINGER_PLAN` | a file with a plan, which runs instead |
+//! | `WHARFINGER_MUTANT` | the mistake that is planted, where the feature `mutants` has it |
 //! | `WHARFINGER_SHRUNK` | the folder for shrunk plans (default: the folder for temporary files) |
 
 #![cfg(test)]
@@ -13,6 +14,7 @@
 mod coverage;
 mod drive;
 mod entropy;
+mod process;
 mod transport;
 
 use std::ops::Range;
@@ -92,6 +94,27 @@ fn no_promise_is_broken() {
     }
     println!("seeds {seeds:?}\n{coverage}");
     coverage.check(seeds.end - seeds.start);
+}
+
+/// Runs until the mistake that is planted in this process is found, and says so in one line; without one it is
+/// nothing to do.
+#[test]
+fn a_planted_mistake_is_found() {
+    if std::env::var_os("WHARFINGER_MUTANT").is_none() {
+        return;
+    }
+    for (tried, seed) in seeds().enumerate() {
+        let plan = Plan::of(seed);
+        // A life that panics has found it as well: it did not end, or something was answered that is no answer.
+        let promise = match std::panic::catch_unwind(|| judged(&plan).1.first().map(|it| it.promise)) {
+            Ok(None) => continue,
+            Ok(Some(promise)) => promise,
+            Err(_) => "L2",
+        };
+        println!("mutant: killed {promise} seed {seed} tried {}", tried + 1);
+        return;
+    }
+    println!("mutant: survived");
 }
 
 /// The canary: a harness that finds nothing must be told from a cache that does nothing wrong.

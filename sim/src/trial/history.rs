@@ -1,6 +1,6 @@
 //! What clients saw of a trial.
 
-use super::plan::{Op, Target};
+use super::plan::{Happening, Op, Target};
 
 /// Which part of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,21 +40,59 @@ pub struct Seen {
     pub whole: bool,
 }
 
+/// Something that happened to the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// What.
+    pub what: Happening,
+    /// When it began, in milliseconds.
+    pub from_ms: u64,
+    /// When it was over.
+    pub to_ms: u64,
+    /// The status of what an operator asked for.
+    pub status: Option<u16>,
+}
+
+/// A cache that was brought within its bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eviction {
+    /// When, in milliseconds.
+    pub at_ms: u64,
+    /// How many bytes it had afterwards.
+    pub left_bytes: u64,
+}
+
 /// Everything that clients saw, in the order in which it ended.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
     /// The requests.
     pub seen: Vec<Seen>,
+    /// What happened to the cache.
+    pub happened: Vec<Happened>,
+    /// When it was brought within its bound.
+    pub evictions: Vec<Eviction>,
+    /// What is wrong with the disk in the end.
+    pub audit: Vec<String>,
 }
 
 impl History {
     /// Returns one line for each request: two runs of a plan have the same.
     ///
     /// Requests that ended in the same millisecond stand in the order of their text: which of those that wait
-    /// for one thing is woken first is chance, and must not matter.
+    /// for one thing is woken first is chance, and must not matter. What a client still sees of a process that
+    /// ends at that moment is left out for the same reason.
     #[must_use]
     pub fn trace(&self) -> Vec<String> {
+        let ends = |at_ms: u64| {
+            self.happened.iter().any(|it| it.what.is_restart() && (it.from_ms..=it.to_ms).contains(&at_ms))
+        };
         let line = |it: &Seen| {
+            if ends(it.to_ms) {
+                return format!(
+                    "{:>8} {:>8} {:?} {:?} {:?}, as the process ended",
+                    it.from_ms, it.to_ms, it.phase, it.target, it.op
+                );
+            }
             format!(
                 "{:>8} {:>8} {:?} {:?} {:?} {:?} {} {}",
                 it.from_ms,

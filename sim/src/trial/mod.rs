@@ -6,17 +6,20 @@
 //! promises were broken. A plan is JSON, replays exactly, and [`shrink`]s to the smallest that still fails.
 //!
 //! Faults have stable identities (*the second request for this blob at this url*), so that taking one away
-//! does not change what happens to the others. Nothing here waits or knows the cache: a world answers with
+//! does not change what happens to the others; several may meet in one answer. Nothing here waits or knows the cache: a world answers with
 //! what is to be sent, and when.
 
 mod history;
 mod judge;
 mod plan;
+mod reply;
+mod seed;
 mod shrink;
 mod world;
 
-pub use history::{History, Phase, Seen};
+pub use history::{Eviction, Happened, History, Phase, Seen};
 pub use judge::{Broken, judge};
-pub use plan::{Ask, Fault, Kind, Move, Op, Plan, Settings, Target};
+pub use plan::{Ask, Event, Fault, Happening, Kind, Loss, Move, Op, Plan, Settings, Target};
+pub use reply::{End, Outcome, Piece, Reply};
 pub use shrink::shrink;
-pub use world::{End, Entry, Outcome, Piece, Reply, World};
+pub use world::{Entry, Host, Question, TokenEntry, World};

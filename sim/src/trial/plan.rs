@@ -2,19 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rng::Rng;
-
 /// Repositories of the upstream; few, so that clients meet.
 const REPOSITORIES: usize = 2;
-/// Sizes of layers at which something changes: nothing, verified first, several reads.
-const SIZES: [usize; 7] = [0, 1, 1000, 65_536, 65_537, 200_000, 600_000];
-/// The most of each, in one plan.
-const CLIENTS_MAX: u64 = 5;
-const ASKS_MAX: u64 = 7;
-const FAULTS_MAX: u64 = 8;
-const MOVES_MAX: u64 = 3;
-/// Over which time clients come.
-const SPAN_MS: u64 = 60_000;
 
 /// A trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,8 +19,11 @@ pub struct Plan {
     pub moves: Vec<Move>,
     /// What clients ask, one after another within each.
     pub clients: Vec<Vec<Ask>>,
-    /// What goes wrong.
+    /// What goes wrong; of one answer, perhaps several things.
     pub faults: Vec<Fault>,
+    /// What happens to the cache itself.
+    #[serde(default)]
+    pub events: Vec<Event>,
 }
 
 /// How the cache is configured; times in milliseconds.
@@ -56,6 +48,89 @@ pub struct Settings {
     pub negative_ms: u64,
     /// `breakerFailures`.
     pub breaker: u32,
+    /// `rangeWait`, in bytes.
+    #[serde(default = "range_wait")]
+    pub range_wait: u64,
+    /// `rangeFetchMax`, in bytes.
+    #[serde(default = "range_max")]
+    pub range_max: u64,
+    /// `cache.maxBytes`.
+    #[serde(default)]
+    pub cache_bytes: Option<u64>,
+    /// What the disk has room for.
+    #[serde(default)]
+    pub disk_bytes: Option<u64>,
+    /// How long the upstream takes a token for good; 0 when it wants none.
+    #[serde(default)]
+    pub token_ms: u64,
+    /// Milliseconds between two pieces of a body.
+    #[serde(default = "pause_ms")]
+    pub pause_ms: u64,
+    /// Whether it sends who wants a layer to another host.
+    #[serde(default)]
+    pub redirects: bool,
+}
+
+/// The default of `rangeWait`.
+const fn range_wait() -> u64 {
+    8 << 20
+}
+
+/// The default of `rangeFetchMax`.
+const fn range_max() -> u64 {
+    16 << 20
+}
+
+/// A fast upstream.
+const fn pause_ms() -> u64 {
+    2
+}
+
+/// Something happens to the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at_ms: u64,
+    /// What.
+    pub what: Happening,
+}
+
+/// What can happen to a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Happening {
+    /// It is brought within its bound.
+    Evict,
+    /// An operator deletes what is cached of something.
+    Purge(Target),
+    /// An operator deletes what is cached of a repository.
+    PurgeAll(usize),
+    /// The process ends as it should, and another one begins on the same disk.
+    Restart,
+    /// The process is killed, perhaps with the machine, and another one begins on what is left.
+    Kill(Loss),
+}
+
+impl Happening {
+    /// Says whether another process goes on afterwards.
+    #[must_use]
+    pub const fn is_restart(self) -> bool {
+        matches!(self, Self::Restart | Self::Kill(_))
+    }
+}
+
+/// What the end of a process costs of what was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Nothing: only the process died.
+    Nothing,
+    /// The bytes, not the names.
+    Bytes,
+    /// All of it.
+    Everything,
+    /// Some of it, as this number has it.
+    Some(u64),
 }
 
 /// A tag moves.
@@ -133,6 +208,8 @@ pub enum Kind {
     Late(u64),
     /// Another status, perhaps with Retry-After in seconds.
     Status(u16, Option<u64>),
+    /// Another status, with the date in so many seconds as Retry-After.
+    Until(u16, u64),
     /// The body is reset there.
     ResetAt(u32),
     /// The body ends there, short of its length.
@@ -151,25 +228,15 @@ pub enum Kind {
     FalseDigest,
     /// A range is not honoured.
     NoRange,
+    /// Another range is sent, which begins so many bytes later.
+    Shift(u32),
+    /// The url has something else: so many bytes longer or shorter, or one byte of the same size.
+    Other(i64),
     /// The body comes in pieces of so many bytes, with a second between.
     Drip(u32),
 }
 
 impl Plan {
-    /// Makes the plan of a seed: the same for the same seed, always.
-    #[must_use]
-    pub fn of(seed: u64) -> Self {
-        let rng = &mut Rng::labelled(seed, "plan");
-        let settings = settings(rng);
-        let images = (0..2 + below(rng, 3)).map(|_| layers(rng)).collect::<Vec<_>>();
-        let moves = (0..rng.below(MOVES_MAX + 1))
-            .map(|_| Move { at_ms: rng.below(SPAN_MS), image: below(rng, images.len()) })
-            .collect();
-        let clients = (0..=rng.below(CLIENTS_MAX)).map(|_| client(rng, &images)).collect();
-        let faults = (0..rng.below(FAULTS_MAX + 1)).map(|_| fault(rng, &images, settings.urls)).collect();
-        Self { seed, settings, images, moves, clients, faults }
-    }
-
     /// Returns the number of repositories.
     #[must_use]
     pub const fn repositories() -> usize {
@@ -181,112 +248,52 @@ impl Plan {
     pub const fn repository_of(image: usize) -> usize {
         image % REPOSITORIES
     }
-}
 
-fn below(rng: &mut Rng, limit: usize) -> usize {
-    usize::try_from(rng.below(limit as u64)).unwrap_or_default()
-}
-
-fn pick<T: Copy>(rng: &mut Rng, of: &[T]) -> T {
-    of[below(rng, of.len())]
-}
-
-fn settings(rng: &mut Rng) -> Settings {
-    Settings {
-        urls: pick(rng, &[1, 1, 2, 3]),
-        retries: pick(rng, &[0, 1, 2, 4]),
-        retry_delay_ms: pick(rng, &[0, 100, 1_000, 5_000, 300_000]),
-        on_demand_ms: pick(rng, &[0, 3_000, 20_000, 60_000]),
-        response_ms: pick(rng, &[2_000, 30_000]),
-        check_ms: pick(rng, &[500, 3_000]),
-        interval_ms: pick(rng, &[0, 0, 10_000]),
-        negative_ms: pick(rng, &[0, 10_000]),
-        breaker: pick(rng, &[0, 2, 5]),
+    /// Says whether another process ever takes the place of the first.
+    #[must_use]
+    pub fn has_restarts(&self) -> bool {
+        self.events.iter().any(|event| event.what.is_restart())
     }
 }
 
-fn layers(rng: &mut Rng) -> Vec<usize> {
-    (0..=rng.below(3)).map(|_| pick(rng, &SIZES)).collect()
-}
-
-fn target(rng: &mut Rng, images: &[Vec<usize>]) -> Target {
-    let image = below(rng, images.len());
-    match rng.below(4) {
-        0 => Target::Tag(below(rng, REPOSITORIES)),
-        1 => Target::Manifest(image),
-        _ => Target::Layer(image, below(rng, images[image].len())),
-    }
-}
-
-fn client(rng: &mut Rng, images: &[Vec<usize>]) -> Vec<Ask> {
-    // Often at the same moment as others, so that they meet.
-    let begin = pick(rng, &[0, 0, 0, 1, 1_000, 20_000]);
-    (0..=rng.below(ASKS_MAX))
-        .map(|_| Ask {
-            at_ms: begin + pick(rng, &[0, 0, 500, 15_000]),
-            target: target(rng, images),
-            op: op(rng),
-        })
-        .collect()
-}
-
-fn op(rng: &mut Rng) -> Op {
-    match rng.below(8) {
-        0 => Op::Head,
-        1 => {
-            let from = u32::try_from(rng.below(1000)).unwrap_or_default();
-            Op::Range(from, from + u32::try_from(rng.below(1000)).unwrap_or_default())
+impl Kind {
+    /// Returns how long the url is to be left alone, in seconds.
+    #[must_use]
+    pub const fn pause(&self) -> Option<u64> {
+        match self {
+            Self::Status(_, Some(seconds)) | Self::Until(_, seconds) => Some(*seconds),
+            _ => None,
         }
-        2 => Op::Leave(pick(rng, &[0, 1, 20, 2_000])),
-        _ => Op::Get,
     }
-}
 
-fn fault(rng: &mut Rng, images: &[Vec<usize>], urls: usize) -> Fault {
-    Fault {
-        url: below(rng, urls),
-        target: target(rng, images),
-        nth: pick(rng, &[1, 1, 1, 2, 3]),
-        times: pick(rng, &[1, 1, 2, 3, 1000]),
-        kind: kind(rng),
-    }
-}
-
-fn kind(rng: &mut Rng) -> Kind {
-    let at = u32::try_from(rng.below(1000)).unwrap_or_default();
-    match rng.below(16) {
-        0 => Kind::Refuse,
-        1 => Kind::Reset,
-        2 => Kind::Silence,
-        3 => Kind::Late(pick(rng, &[100, 1_500, 10_000])),
-        4 => Kind::Status(pick(rng, &[400, 401, 403, 404, 408]), None),
-        5 => Kind::Status(pick(rng, &[500, 502, 503, 504]), None),
-        6 => Kind::Status(pick(rng, &[429, 503]), Some(pick(rng, &[0, 1, 30]))),
-        7 => Kind::ResetAt(at),
-        8 => Kind::CutAt(at),
-        9 => Kind::ShortAt(at),
-        10 => Kind::StallAt(at),
-        11 => Kind::FlipAt(at),
-        12 => Kind::Length(pick(rng, &[-1, 1, 1000])),
-        13 if pick(rng, &[0, 1]) == 0 => Kind::Html,
-        13 => Kind::FalseDigest,
-        14 => Kind::NoRange,
-        _ => Kind::Drip(pick(rng, &[10, 5_000])),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_is_its_seed_and_survives_writing() {
-        for seed in 0..200 {
-            let plan = Plan::of(seed);
-            assert_eq!(plan, Plan::of(seed));
-            let text = serde_json::to_string(&plan).unwrap();
-            assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    /// Returns the status that takes the place of the answer.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status, _) | Self::Until(status, _) => Some(*status),
+            _ => None,
         }
-        assert_ne!(Plan::of(1), Plan::of(2));
+    }
+
+    /// Says whether there is no answer but this.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        matches!(self, Self::Refuse | Self::Reset | Self::Silence | Self::Status(..) | Self::Until(..))
+    }
+
+    /// Says whether the answer as a whole is one after which it is worth while to ask again.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Refuse | Self::Reset | Self::Silence => true,
+            Self::Status(status, _) | Self::Until(status, _) => matches!(*status, 408 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+
+    /// Says whether bytes are not what they should be, or more or fewer than was said.
+    #[must_use]
+    pub const fn is_lie(&self) -> bool {
+        matches!(self, Self::FlipAt(_) | Self::Length(_) | Self::Html | Self::Other(_) | Self::Shift(_))
     }
 }

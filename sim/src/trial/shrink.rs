@@ -7,12 +7,12 @@ const ROUNDS_MAX: usize = 20;
 
 /// Returns the smallest plan found that `fails` as well, leaving out one thing at a time.
 ///
-/// *Units and limits*: tries each fault, client, request and move at most twenty times.
+/// *Units and limits*: tries each fault, client, request, event and move at most twenty times.
 pub fn shrink(plan: &Plan, mut fails: impl FnMut(&Plan) -> bool) -> Plan {
     let mut smallest = plan.clone();
     for _ in 0..ROUNDS_MAX {
         let before = smallest.clone();
-        for smaller in [without_fault, without_client, without_ask, without_move, with_less] {
+        for smaller in [without_fault, without_client, without_ask, without_event, without_move, with_less] {
             let mut index = 0;
             while let Some(candidate) = smaller(&smallest, index) {
                 if fails(&candidate) {
@@ -58,6 +58,14 @@ fn without_ask(plan: &Plan, index: usize) -> Option<Plan> {
     None
 }
 
+fn without_event(plan: &Plan, index: usize) -> Option<Plan> {
+    (index < plan.events.len()).then(|| {
+        let mut plan = plan.clone();
+        plan.events.remove(index);
+        plan
+    })
+}
+
 fn without_move(plan: &Plan, index: usize) -> Option<Plan> {
     (index < plan.moves.len()).then(|| {
         let mut plan = plan.clone();
@@ -76,7 +84,12 @@ fn with_less(plan: &Plan, index: usize) -> Option<Plan> {
         2 => settings.interval_ms = 0,
         3 => settings.negative_ms = 0,
         4 => settings.retry_delay_ms = 0,
-        5 => smaller.clients.iter_mut().flatten().for_each(|ask| ask.at_ms = 0),
+        5 => (settings.token_ms, settings.redirects) = (0, false),
+        6 => settings.disk_bytes = None,
+        7 => settings.cache_bytes = None,
+        8 => settings.range_wait = 8 << 20,
+        9 => settings.pause_ms = 2,
+        10 => smaller.clients.iter_mut().flatten().for_each(|ask| ask.at_ms = 0),
         _ => return None,
     }
     if smaller == *plan { with_less(plan, index + 1) } else { Some(smaller) }

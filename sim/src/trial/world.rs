@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::plan::{Fault, Kind, Plan, Target};
+use super::reply::{MANIFEST, Reply, Response, media_type, moved, status, token, unauthorized};
 use crate::digest::Digest;
 use crate::rng::Rng;
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Bytes of a body that come at once.
-const PIECE_BYTES: usize = 16 * 1024;
-/// Milliseconds between two pieces, and at most before a head.
-const PIECE_MS: u64 = 2;
-const HEAD_MS_MAX: u64 = 20;
+/// Milliseconds at most before a head.
+pub(super) const HEAD_MS_MAX: u64 = 20;
+/// Milliseconds at most on the way there.
+const TRANSIT_MS_MAX: u64 = 12;
+/// Where tokens are had.
+const TOKEN_PATH: &str = "/token";
 
 /// The upstream.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub struct World {
     /// How often each was asked for at each url.
     asked: BTreeMap<(usize, Target), u32>,
     journal: Vec<Entry>,
+    tokens: Vec<TokenEntry>,
+    /// Logins that came where they do not belong.
+    leaks: Vec<String>,
     /// Faults are over.
     healed: bool,
     /// Nothing answers any more.
@@ -46,61 +50,59 @@ pub struct Entry {
     pub method: String,
     /// For what, if it is there.
     pub target: Option<Target>,
+    /// From which byte on, and to which, if a part was asked for.
+    pub range: Option<(u64, Option<u64>)>,
     /// What went wrong.
-    pub fault: Option<Kind>,
+    pub faults: Vec<Kind>,
 }
 
-/// What is to be sent, and when.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reply {
-    /// Milliseconds before anything happens.
-    pub after_ms: u64,
-    /// What happens then.
-    pub outcome: Outcome,
+/// A token that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenEntry {
+    /// When, in milliseconds.
+    pub at_ms: u64,
+    /// At which url.
+    pub url: usize,
+    /// For what.
+    pub scope: String,
 }
 
-/// What comes of a request.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The connection is refused.
-    Refused,
-    /// It is reset before a head.
-    Reset,
-    /// Nothing, ever.
-    Silence,
-    /// A response.
-    Response {
-        /// The status.
-        status: u16,
-        /// Its headers.
-        headers: Vec<(String, String)>,
-        /// Its body.
-        body: Vec<Piece>,
-        /// How that ends.
-        end: End,
-    },
-}
-
-/// A piece of a body.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
-    /// Milliseconds after the one before it.
-    pub after_ms: u64,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// How a body ends.
+/// Which host of a url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// As announced.
-    Clean,
-    /// The connection is reset.
-    Reset,
-    /// The connection is closed short of the length.
-    Cut,
-    /// Nothing more comes.
-    Stall,
+pub enum Host {
+    /// The registry, which has the token service too.
+    Registry,
+    /// Where it sends who wants a layer.
+    Storage,
+}
+
+/// A request to the upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'q> {
+    /// Which url it came to.
+    pub url: usize,
+    /// Which host of it.
+    pub host: Host,
+    /// `GET` or `HEAD`.
+    pub method: &'q str,
+    /// Its path.
+    pub path: &'q str,
+    /// Its query, without the question mark.
+    pub query: &'q str,
+    /// The first byte of its `Range`, and the last.
+    pub range: Option<(u64, Option<u64>)>,
+    /// Its `Authorization`.
+    pub login: Option<&'q str>,
+    /// When it came, in milliseconds.
+    pub at_ms: u64,
+}
+
+impl<'q> Question<'q> {
+    /// Asks the registry of the first url for something whole.
+    #[must_use]
+    pub const fn plain(method: &'q str, path: &'q str, at_ms: u64) -> Self {
+        Self { url: 0, host: Host::Registry, method, path, query: "", range: None, login: None, at_ms }
+    }
 }
 
 impl World {
@@ -116,6 +118,8 @@ impl World {
             digests: BTreeMap::new(),
             asked: BTreeMap::new(),
             journal: Vec::new(),
+            tokens: Vec::new(),
+            leaks: Vec::new(),
             healed: false,
             down: false,
         };
@@ -218,144 +222,135 @@ impl World {
         &self.journal
     }
 
-    /// Answers a request: which url it came to, its path, the first byte of its `Range`, and when.
-    pub fn answer(&mut self, url: usize, method: &str, path: &str, from: Option<usize>, at_ms: u64) -> Reply {
-        let target = self.paths.get(path).copied();
-        let fault = target.and_then(|target| self.fault(url, target));
-        let entry = Entry { at_ms, url, method: method.to_owned(), target, fault };
+    /// Returns the tokens that were asked for.
+    #[must_use]
+    pub fn tokens(&self) -> &[TokenEntry] {
+        &self.tokens
+    }
+
+    /// Returns the logins that came where they do not belong.
+    #[must_use]
+    pub fn leaks(&self) -> &[String] {
+        &self.leaks
+    }
+
+    /// Returns the content with a digest.
+    #[must_use]
+    pub fn content_of(&self, digest: &str) -> Option<&[u8]> {
+        let (target, _) = self.digests.iter().find(|(_, of)| of.as_str() == digest)?;
+        Some(self.content(*target, 0))
+    }
+
+    /// Returns how long a request is on its way before it is to be answered, in milliseconds.
+    ///
+    /// Those that wait for one token go on at the same moment, in an order that is chance: on their way each
+    /// falls into its own place.
+    #[must_use]
+    pub fn transit_ms(&self, method: &str, path: &str, range: Option<(u64, Option<u64>)>) -> u64 {
+        if self.plan.settings.token_ms == 0 {
+            return 0;
+        }
+        Rng::labelled(self.plan.seed, &format!("transit {method} {path} {range:?}")).below(TRANSIT_MS_MAX)
+    }
+
+    /// Answers a request.
+    pub fn answer(&mut self, question: &Question<'_>) -> Reply {
+        let target = self.paths.get(question.path).copied();
+        let after_ms = self.latency(question, target);
+        if self.down {
+            return Reply::refused();
+        }
+        match question.host {
+            Host::Registry if question.path == TOKEN_PATH => return self.issue(question, after_ms),
+            Host::Registry if !self.is_admitted(question) => {
+                return Reply { after_ms, outcome: unauthorized(question.url) };
+            }
+            Host::Registry => {
+                let is_layer = matches!(target, Some(Target::Layer(..)));
+                if self.plan.settings.redirects && is_layer && question.method == "GET" {
+                    return Reply { after_ms, outcome: moved(question.url, question.path) };
+                }
+            }
+            Host::Storage => {
+                self.leaks
+                    .extend(question.login.map(|_| format!("{} at {} ms", question.path, question.at_ms)));
+            }
+        }
+        self.serve(question, target, after_ms)
+    }
+
+    /// Returns how long a head takes: by the request's own identity, so that what others ask changes nothing
+    /// of it.
+    fn latency(&self, question: &Question<'_>, target: Option<Target>) -> u64 {
+        let Question { url, path, .. } = question;
+        let count = target.and_then(|target| self.asked.get(&(*url, self.key(target)))).copied().unwrap_or(0);
+        Rng::labelled(self.plan.seed, &format!("latency {url} {path} {count}")).below(HEAD_MS_MAX)
+    }
+
+    /// Says whether a request needs no token, or has one that is good.
+    fn is_admitted(&self, question: &Question<'_>) -> bool {
+        let repository = question.path.split('/').nth(2).unwrap_or_default();
+        let scope = format!("{} {repository} ", question.url);
+        let issued = question.login.and_then(|login| login.strip_prefix("Bearer ")?.strip_prefix(&scope));
+        let issued = issued.and_then(|issued| issued.parse::<u64>().ok());
+        let lives = self.plan.settings.token_ms;
+        lives == 0 || issued.is_some_and(|issued| question.at_ms < issued + lives)
+    }
+
+    /// Gives a token for a repository.
+    fn issue(&mut self, question: &Question<'_>, after_ms: u64) -> Reply {
+        let (url, at_ms) = (question.url, question.at_ms);
+        let scope = question.query.split('&').find_map(|it| it.strip_prefix("scope=repository%3A"));
+        let scope = scope.and_then(|it| it.strip_suffix("%3Apull")).unwrap_or_default().to_owned();
+        let outcome = token(&format!("{url} {scope} {at_ms}"));
+        self.tokens.push(TokenEntry { at_ms, url, scope });
+        Reply { after_ms, outcome }
+    }
+
+    fn serve(&mut self, question: &Question<'_>, target: Option<Target>, after_ms: u64) -> Reply {
+        let Question { url, method, range, at_ms, .. } = *question;
+        let faults = target.map(|target| self.faults(url, target)).unwrap_or_default();
+        let entry = Entry { at_ms, url, method: method.to_owned(), target, range, faults: faults.clone() };
         self.journal.push(entry);
-        // By the request's own identity, so that what others ask changes nothing of it.
-        let count = target.and_then(|target| self.asked.get(&(url, self.key(target)))).copied().unwrap_or(0);
-        let after_ms =
-            Rng::labelled(self.plan.seed, &format!("latency {url} {path} {count}")).below(HEAD_MS_MAX);
-        let Some(target) = target.filter(|_| !self.down) else {
-            let outcome = if self.down { Outcome::Refused } else { status(404, None) };
-            return Reply { after_ms: 0, outcome };
-        };
+        let Some(target) = target else { return Reply { after_ms: 0, outcome: status(404, None) } };
         let response = Response {
             bytes: self.content(target, at_ms).to_vec(),
-            size: self.content(target, at_ms).len(),
-            from,
+            range,
             is_head: method == "HEAD",
             media_type: media_type(target),
             digest: self.digest(target, at_ms).to_owned(),
+            at_ms,
+            pause_ms: self.plan.settings.pause_ms,
         };
-        response.spoiled(fault, after_ms)
+        response.spoiled(&faults, after_ms)
     }
 
     /// Counts a request, and returns what goes wrong with it.
-    fn fault(&mut self, url: usize, target: Target) -> Option<Kind> {
+    fn faults(&mut self, url: usize, target: Target) -> Vec<Kind> {
         // The same bytes under several names are one blob to who asks for them.
         let key = self.key(target);
         let count = self.asked.entry((url, key)).or_default();
         *count += 1;
         let count = *count;
+        if self.healed {
+            return Vec::new();
+        }
         let hits = |fault: &&Fault| {
             fault.url == url
                 && self.key(fault.target) == key
                 && (fault.nth..fault.nth.saturating_add(fault.times)).contains(&count)
         };
-        self.plan.faults.iter().find(hits).filter(|_| !self.healed).map(|fault| fault.kind)
+        let all: Vec<Kind> = self.plan.faults.iter().filter(hits).map(|fault| fault.kind).collect();
+        match all.iter().find(|kind| kind.is_all()) {
+            Some(only) => vec![*only],
+            None => all,
+        }
     }
 
     /// Returns the first target of the same repository with the same path.
     #[must_use]
     pub fn key(&self, target: Target) -> Target {
         self.paths.get(self.path_of(target)).copied().unwrap_or(target)
-    }
-}
-
-struct Response {
-    bytes: Vec<u8>,
-    size: usize,
-    from: Option<usize>,
-    is_head: bool,
-    media_type: &'static str,
-    digest: String,
-}
-
-impl Response {
-    /// Returns the reply, with at most one thing wrong.
-    fn spoiled(mut self, fault: Option<Kind>, after_ms: u64) -> Reply {
-        let (mut after_ms, mut length, mut end) = (after_ms, 0, End::Clean);
-        let (mut is_sized, mut piece, mut pause) = (true, PIECE_BYTES, PIECE_MS);
-        let size = self.size;
-        let place = |at: u32| size * at as usize / 1000;
-        let mut cut = None;
-        match fault {
-            Some(Kind::Refuse) => return Reply { after_ms, outcome: Outcome::Refused },
-            Some(Kind::Reset) => return Reply { after_ms, outcome: Outcome::Reset },
-            Some(Kind::Silence) => return Reply { after_ms, outcome: Outcome::Silence },
-            Some(Kind::Status(code, retry)) => return Reply { after_ms, outcome: status(code, retry) },
-            Some(Kind::Html) => {
-                self.bytes = b"<html>log in</html>".to_vec();
-                (self.size, self.media_type, self.from) = (self.bytes.len(), "text/html", None);
-            }
-            Some(Kind::Late(ms)) => after_ms += ms,
-            Some(Kind::ResetAt(at)) => (cut, end) = (Some(place(at)), End::Reset),
-            Some(Kind::CutAt(at)) => (cut, end) = (Some(place(at)), End::Cut),
-            Some(Kind::ShortAt(at)) => (cut, is_sized) = (Some(place(at)), false),
-            Some(Kind::StallAt(at)) => (cut, end) = (Some(place(at)), End::Stall),
-            Some(Kind::FlipAt(at)) => {
-                let at = place(at);
-                if let Some(byte) = self.bytes.get_mut(at) {
-                    *byte ^= 0x55;
-                }
-            }
-            Some(Kind::Length(by)) => length = by,
-            Some(Kind::FalseDigest) => self.digest = Digest::sha256_of(b"another").to_string(),
-            Some(Kind::NoRange) => self.from = None,
-            Some(Kind::Drip(bytes)) => (piece, pause) = (bytes.max(1) as usize, 1000),
-            None => {}
-        }
-        let from = self.from.filter(|from| *from < self.size);
-        let begin = from.unwrap_or(0);
-        let until = cut.map_or(self.bytes.len(), |cut| cut.max(begin));
-        // Of a body that is longer than its length, a client reads no more than that.
-        let until = if length < 0 { until.saturating_sub(1).max(begin) } else { until };
-        let body = if self.is_head { Vec::new() } else { pieces(&self.bytes[begin..until], piece, pause) };
-        let end =
-            if cut.is_some_and(|cut| cut < self.bytes.len()) || end == End::Stall { end } else { End::Clean };
-        let told = i64::try_from(self.size - begin).unwrap_or_default() + length;
-        let end = if length > 0 && !self.is_head { End::Cut } else { end };
-        let headers = self.headers(from, is_sized.then_some(told.max(0)));
-        let status = if from.is_some() { 206 } else { 200 };
-        let end = if self.is_head { End::Clean } else { end };
-        Reply { after_ms, outcome: Outcome::Response { status, headers, body, end } }
-    }
-
-    fn headers(&self, from: Option<usize>, length: Option<i64>) -> Vec<(String, String)> {
-        let mut headers = vec![
-            ("content-type".to_owned(), self.media_type.to_owned()),
-            ("docker-content-digest".to_owned(), self.digest.clone()),
-        ];
-        headers.extend(length.map(|length| ("content-length".to_owned(), length.to_string())));
-        headers.extend(from.map(|from| {
-            ("content-range".to_owned(), format!("bytes {from}-{}/{}", self.size - 1, self.size))
-        }));
-        headers
-    }
-}
-
-fn pieces(bytes: &[u8], size: usize, after_ms: u64) -> Vec<Piece> {
-    bytes.chunks(size).map(|bytes| Piece { after_ms, bytes: bytes.to_vec() }).collect()
-}
-
-fn status(status: u16, retry_after: Option<u64>) -> Outcome {
-    let mut headers = vec![("content-length".to_owned(), "2".to_owned())];
-    headers.extend(retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string())));
-    Outcome::Response {
-        status,
-        headers,
-        body: vec![Piece { after_ms: 0, bytes: b"{}".to_vec() }],
-        end: End::Clean,
-    }
-}
-
-const fn media_type(target: Target) -> &'static str {
-    match target {
-        Target::Tag(_) | Target::Manifest(_) => MANIFEST,
-        Target::Layer(..) => "application/octet-stream",
     }
 }
 
@@ -367,6 +362,7 @@ fn path(repository: usize, noun: &str, reference: &str) -> String {
 mod tests {
     //! Goal: a world without faults is a registry, and each fault does what it says. Method: one image.
 
+    use super::super::reply::{End, Outcome};
     use super::*;
 
     fn plan(kind: Option<Kind>) -> Plan {
@@ -387,24 +383,69 @@ mod tests {
         let mut world = World::new(&plan(None));
         let path = world.path_of(Target::Layer(0, 0)).to_owned();
         let bytes = world.content(Target::Layer(0, 0), 0).to_vec();
-        assert_eq!(body(&world.answer(0, "GET", &path, None, 0)), (200, bytes.clone(), End::Clean));
-        let ranged = body(&world.answer(0, "GET", &path, Some(30_000), 0));
-        assert_eq!(ranged, (206, bytes[30_000..].to_vec(), End::Clean));
-        assert_eq!(body(&world.answer(0, "HEAD", &path, None, 0)), (200, Vec::new(), End::Clean));
-        assert_eq!(body(&world.answer(0, "GET", "/v2/r0/blobs/none", None, 0)).0, 404);
+        let get = Question::plain("GET", &path, 0);
+        assert_eq!(body(&world.answer(&get)), (200, bytes.clone(), End::Clean));
+        for (range, status, expect) in [
+            ((30_000, None), 206, &bytes[30_000..]),
+            ((30_000, Some(30_009)), 206, &bytes[30_000..30_010]),
+            ((39_999, Some(90_000)), 206, &bytes[39_999..]),
+            ((40_000, None), 416, b"{}"),
+        ] {
+            let ranged = body(&world.answer(&Question { range: Some(range), ..get }));
+            assert_eq!(ranged, (status, expect.to_vec(), End::Clean), "{range:?}");
+        }
+        assert_eq!(body(&world.answer(&Question::plain("HEAD", &path, 0))), (200, Vec::new(), End::Clean));
+        assert_eq!(body(&world.answer(&Question::plain("GET", "/v2/r0/blobs/none", 0))).0, 404);
     }
 
     #[test]
     fn faults_happen_once_and_end_when_the_world_heals() {
         let mut world = World::new(&plan(Some(Kind::CutAt(500))));
         let path = world.path_of(Target::Layer(0, 0)).to_owned();
-        let (status, bytes, end) = body(&world.answer(0, "GET", &path, None, 0));
+        let (status, bytes, end) = body(&world.answer(&Question::plain("GET", &path, 0)));
         assert_eq!((status, bytes.len(), end), (200, 20_000, End::Cut));
-        assert_eq!(body(&world.answer(0, "GET", &path, None, 0)).2, End::Clean);
+        assert_eq!(body(&world.answer(&Question::plain("GET", &path, 0))).2, End::Clean);
         let mut world = World::new(&plan(Some(Kind::Refuse)));
         world.heal();
-        assert_eq!(body(&world.answer(0, "GET", &path, None, 0)).0, 200);
+        assert_eq!(body(&world.answer(&Question::plain("GET", &path, 0))).0, 200);
         world.go_down();
-        assert_eq!(world.answer(0, "GET", &path, None, 0).outcome, Outcome::Refused);
+        assert_eq!(world.answer(&Question::plain("GET", &path, 0)).outcome, Outcome::Refused);
+    }
+
+    #[test]
+    fn one_answer_suffers_all_that_is_planned_for_it() {
+        let mut plan = plan(Some(Kind::Length(-1000)));
+        plan.faults.push(Fault { kind: Kind::CutAt(500), ..plan.faults[0].clone() });
+        let mut world = World::new(&plan);
+        let path = world.path_of(Target::Layer(0, 0)).to_owned();
+        let reply = world.answer(&Question::plain("GET", &path, 0));
+        assert_eq!((body(&reply).1.len(), body(&reply).2), (20_000, End::Cut));
+        let Outcome::Response { headers, .. } = reply.outcome else { panic!("it is answered") };
+        assert!(headers.contains(&("content-length".to_owned(), "39000".to_owned())), "{headers:?}");
+        plan.faults.push(Fault { kind: Kind::Refuse, ..plan.faults[0].clone() });
+        let mut world = World::new(&plan);
+        world.answer(&Question::plain("GET", &path, 0));
+        assert_eq!(world.journal()[0].faults, [Kind::Refuse], "nothing else can happen to it");
+    }
+
+    #[test]
+    fn tokens_are_for_one_repository_and_a_time() {
+        let mut plan = plan(None);
+        (plan.settings.token_ms, plan.settings.redirects) = (1000, true);
+        let mut world = World::new(&plan);
+        let path = world.path_of(Target::Layer(0, 0)).to_owned();
+        let get = Question::plain("GET", &path, 0);
+        assert_eq!(body(&world.answer(&get)).0, 401);
+        let query = "service=u0&scope=repository%3Ar0%3Apull";
+        let token = body(&world.answer(&Question { query, ..Question::plain("GET", "/token", 5) })).1;
+        assert!(String::from_utf8(token).unwrap().contains("\"0 r0 5\""));
+        let mine = Question { login: Some("Bearer 0 r0 5"), ..get };
+        assert_eq!(body(&world.answer(&mine)).0, 307);
+        assert_eq!(body(&world.answer(&Question { at_ms: 1005, ..mine })).0, 401, "it is over");
+        assert_eq!(body(&world.answer(&Question { login: Some("Bearer 0 r1 5"), ..get })).0, 401);
+        assert_eq!(body(&world.answer(&Question { host: Host::Storage, ..get })).0, 200);
+        assert!(world.leaks().is_empty() && world.tokens().len() == 1);
+        world.answer(&Question { host: Host::Storage, ..mine });
+        assert_eq!(world.leaks().len(), 1);
     }
 }

@@ -55,6 +55,7 @@ const OPTIONS: &[&str] = &["options", "Options"];
 const LAYERS: &[Layer] = &[
     layer("clock", &[]),
     layer("telemetry", &[]),
+    layer("mutants", &[]),
     layer("oci", &[]),
     layer("backend", &[]),
     layer("store", &[all("oci"), all("backend")]),
@@ -83,7 +84,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// What every layer may import.
-const FOR_ALL: &[&str] = &["clock", "telemetry"];
+const FOR_ALL: &[&str] = &["clock", "telemetry", "mutants"];
 
 static CRATE: LazyLock<Regex> = LazyLock::new(|| regex(r"\bcrate\s*::\s*"));
 static SUPERS: LazyLock<Regex> = LazyLock::new(|| regex(r"\b(?:self\s*::\s*)?(?:super\s*::\s*)+"));

@@ -10,6 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use super::passing::Passing;
 use super::slice::{Next, Slice};
 use super::{Fill, FillStage, Progress, Wait};
+use crate::mutants;
 use crate::oci::{Digest, Hasher};
 use crate::repository::Error;
 use crate::store::{BackendError, ReadAt};
@@ -259,7 +260,10 @@ impl Following {
         self.at += piece.len() as u64;
         if let Some(own) = &mut self.own {
             own.update(&piece);
-            let is_right = || own.clone().finish() == self.filling.fill.source.digest;
+            let is_right = || {
+                own.clone().finish() == self.filling.fill.source.digest
+                    || mutants::is("MU71-who-reads-alone-does-not-hash")
+            };
             if self.at == size && !is_right() {
                 return Err(self.filling.failed());
             }

@@ -36,6 +36,7 @@ use super::Error;
 use super::evict::Arrivals;
 use super::service::cached;
 use super::stores::Stores;
+use crate::mutants;
 use crate::oci::range::RangeSpec;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::ReadAt;
@@ -182,7 +183,7 @@ impl Fills {
         digest: &Digest,
     ) -> Arc<Fill> {
         let key = (Arc::clone(upstream.name()), name.clone(), *digest);
-        if let Some(fill) = table.get(&key) {
+        if let Some(fill) = table.get(&key).filter(|_| !mutants::is("MU49-each-client-fetches")) {
             metrics::counter!("wharfinger_fills_joined_total", "upstream" => upstream.name().to_string())
                 .increment(1);
             return Arc::clone(fill);

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Key;
 use super::speed::Speed;
+use crate::mutants;
 use crate::oci::{Digest, RepositoryName};
 use crate::upstream::client::BlobBody;
 use crate::upstream::error::{Phase, Wrong};
@@ -97,7 +98,10 @@ impl Source {
         let late =
             |_| upstream::Error::Timeout { upstream: Arc::clone(upstream.label()), phase: Phase::Turn };
         let turn = turn.await.map_err(late)?.expect("the turns are never closed");
-        let longest = start.saturating_add(options.range_fetch_max.max(1));
+        let longest = match options.range_fetch_max.max(1) {
+            _ if mutants::is("MU72-a-slice-has-no-limit") => u64::MAX,
+            most => start.saturating_add(most),
+        };
         let end = end.map_or(longest, |end| end.min(longest));
         if end <= start {
             // No blob is so large.

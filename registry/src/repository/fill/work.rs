@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::speed::Speed;
 use super::staged::{Staged, TakenIn};
 use super::{FillStage, Progress, VERIFIED_FIRST_BYTES, Wait};
+use crate::mutants;
 use crate::oci::{Digest, RepositoryName};
 use crate::repository::Error;
 use crate::repository::attempts::{count_retry, next_wait};
@@ -110,6 +111,9 @@ impl Work {
         // All of it under a wrong length is as wrong as another body.
         let is_part = staged.len() > 0 && staged.digest() != self.digest;
         let is_of_use = is_part && !self.is_passing() && !matches!(outcome, "not_stored" | "storage_error");
+        if is_part && mutants::is("MU68-what-was-broken-off-is-stored") {
+            return staged.commit(&self.repository, &self.digest).await.unwrap_or_default();
+        }
         if !is_of_use {
             return staged.discard().await;
         }
@@ -312,6 +316,8 @@ impl Work {
         match size {
             Some(size) if staged.len() < size => Err(self.broken()),
             Some(size) if staged.len() > size => Err(self.wrong(Wrong::Length)),
+            _ if mutants::is("MU02-what-is-fetched-is-not-hashed") => Ok(()),
+            _ if from > 0 && mutants::is("MU48-only-the-tail-is-hashed") => Ok(()),
             _ if staged.digest() != self.digest => Err(self.wrong(Wrong::Digest)),
             _ => Ok(()),
         }
@@ -329,7 +335,10 @@ impl Work {
             Some(staged) => staged,
             None => Staged::begin(&self.store, &self.repository, &self.digest).await,
         };
-        let is_other = known.announced.is_some() && size.is_some() && known.announced != size;
+        let is_other = known.announced.is_some()
+            && size.is_some()
+            && known.announced != size
+            && !mutants::is("MU69-a-reader-is-told-two-sizes");
         let staged = known.staged.insert(staged);
         staged.sources.insert(index);
         if is_other && staged.len() > 0 {

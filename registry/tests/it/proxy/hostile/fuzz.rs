@@ -16,8 +16,10 @@ use crate::support::Registry;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_wrong_completes() {
-    let seconds: u64 = std::env::var("WHARFINGER_FUZZ_SECONDS").ok().and_then(|it| it.parse().ok()).unwrap_or(5);
-    let mut seed: u64 = std::env::var("WHARFINGER_FUZZ_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
+    let seconds: u64 =
+        std::env::var("WHARFINGER_FUZZ_SECONDS").ok().and_then(|it| it.parse().ok()).unwrap_or(5);
+    let mut seed: u64 =
+        std::env::var("WHARFINGER_FUZZ_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut answers, mut whole, mut cut) = (0, 0, 0);
     while Instant::now() < end {
