@@ -10,6 +10,7 @@
 //! | `WHARFINGER_SHRUNK` | the folder for shrunk plans (default: the folder for temporary files) |
 
 #![cfg(test)]
+#![recursion_limit = "256"]
 
 mod coverage;
 mod drive;

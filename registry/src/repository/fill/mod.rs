@@ -26,7 +26,7 @@ mod staged;
 mod work;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -183,7 +183,8 @@ impl Fills {
         digest: &Digest,
     ) -> Arc<Fill> {
         let key = (Arc::clone(upstream.name()), name.clone(), *digest);
-        if let Some(fill) = table.get(&key).filter(|_| !mutants::is("MU49-each-client-fetches")) {
+        let followed = table.get(&key).filter(|fill| !fill.has_passed());
+        if let Some(fill) = followed.filter(|_| !mutants::is("MU49-each-client-fetches")) {
             metrics::counter!("wharfinger_fills_joined_total", "upstream" => upstream.name().to_string())
                 .increment(1);
             return Arc::clone(fill);
@@ -209,7 +210,7 @@ impl Fills {
             asked_at: Arc::clone(&asked_at),
         });
         table.insert(key.clone(), Arc::clone(&fill));
-        let landing = Landing { table: Arc::clone(&self.table), key };
+        let landing = Landing { table: Arc::clone(&self.table), key, fill: Arc::downgrade(&fill) };
         let work = Work {
             store: self.stores.of_upstream(upstream.name()).clone(),
             repository: cached(upstream, name),
@@ -345,15 +346,25 @@ fn elsewhere<'a>(table: &'a HashMap<Key, Arc<Fill>>, (upstream, _, digest): &Key
 struct Landing {
     table: Arc<Mutex<HashMap<Key, Arc<Fill>>>>,
     key: Key,
+    fill: Weak<Fill>,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another one may have begun, when this could not be followed from its start any more.
+        if table.get(&self.key).is_some_and(|fill| std::ptr::eq(Arc::as_ptr(fill), self.fill.as_ptr())) {
+            table.remove(&self.key);
+        }
     }
 }
 
 impl Fill {
+    /// Says whether what it passes on has gone by, so that nobody who comes now could follow it.
+    fn has_passed(&self) -> bool {
+        self.progress.borrow().passing.as_ref().is_some_and(|passing| passing.has_slid())
+    }
+
     /// Notes that somebody wants the blob now; a fill that waits in the background makes an attempt for him.
     /// Returns how many attempts have failed when that one has: an earlier failure is not his answer.
     fn wake(&self) -> u32 {

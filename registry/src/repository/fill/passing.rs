@@ -69,6 +69,11 @@ impl Passing {
         }
     }
 
+    /// Says whether the first of what was passed on is forgotten.
+    pub(super) fn has_slid(&self) -> bool {
+        self.window().start > self.kept
+    }
+
     /// Waits until a reader has use for more; says whether that took no longer than `patience`.
     pub(super) async fn is_read_on(&self, patience: Duration) -> bool {
         let wait = async {
