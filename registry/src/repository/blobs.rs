@@ -157,7 +157,13 @@ impl Repositories {
             return self.link_held(candidate, digest, size).await;
         }
         let Some(fill) = elsewhere else { return Ok(None) };
-        let filling = fill.ready().await?;
+        let filling = match fill.ready().await {
+            // That repository lacks it, or keeps it from us; this one has just said that it is there.
+            Err(Error::Upstream(upstream::Error::NotFound { .. } | upstream::Error::Denied { .. })) => {
+                return Ok(None);
+            }
+            ready => ready?,
+        };
         if filling.size != Some(size) {
             return Ok(None);
         }
