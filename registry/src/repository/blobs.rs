@@ -189,8 +189,12 @@ impl Repositories {
     ) -> Result<Option<PulledBlob>, Error> {
         let repository = cached(&candidate.upstream, &candidate.name);
         let store = self.at(&repository);
-        if !store.link_held(&repository, digest, size).await? {
-            return Ok(None);
+        match store.link_held(&repository, digest, size).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            // A disk without room for a link costs a fetch, and no pull.
+            Err(error) if error.is_full() => return Ok(None),
+            Err(error) => return Err(error.into()),
         }
         Ok(store.open_blob(&repository, digest).await?.map(PulledBlob::Stored))
     }
