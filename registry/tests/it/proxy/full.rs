@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sim::fault::{At, Fault, Selector};
 use sim::origin::{Origin, Running};
+use wharfinger::backend::disk::Disk;
 use wharfinger::backend::memory::MemoryDisk;
 use wharfinger::clock::Clock;
 use wharfinger::store::options::Options as StoreOptions;
@@ -23,6 +24,7 @@ const MIB: usize = 1024 * KIB;
 struct Stand {
     origin: Running,
     client: Client,
+    disk: MemoryDisk,
 }
 
 async fn stand(capacity: usize, free_min_percent: u64, configure: impl FnOnce(&mut Options)) -> Stand {
@@ -30,11 +32,16 @@ async fn stand(capacity: usize, free_min_percent: u64, configure: impl FnOnce(&m
     let mut options = upstream(NAME, &[&origin.url()]);
     options.response_timeout = Duration::from_secs(5);
     configure(&mut options);
-    let disk = Arc::new(MemoryDisk::with_capacity(capacity as u64));
+    let disk = MemoryDisk::with_capacity(capacity as u64);
     let store = StoreOptions { free_min_percent, ..StoreOptions::default() };
-    let registry =
-        Registry { disk, store, routes: routes(vec![options], &clock), clock, ..Registry::default() };
-    Stand { origin, client: registry.open().await }
+    let registry = Registry {
+        disk: Arc::new(disk.clone()),
+        store,
+        routes: routes(vec![options], &clock),
+        clock,
+        ..Registry::default()
+    };
+    Stand { origin, client: registry.open().await, disk }
 }
 
 impl Stand {
@@ -60,6 +67,21 @@ async fn a_blob_that_the_disk_has_no_room_for_is_passed_on() {
             let gets = it.origin.origin().journal().blob_gets(&digest);
             assert_eq!(gets, round, "{capacity} {len}: nothing is kept, and nothing is fetched twice");
         }
+    }
+}
+
+/// Bytes that another repository has need a link, and that needs room.
+#[tokio::test]
+async fn a_link_that_the_disk_has_no_room_for_costs_no_pull() {
+    let it = stand(700 * KIB, 0, |_| {}).await;
+    let (path, digest, bytes) = it.blob(300 * KIB);
+    it.origin.origin().seed_blob("team/other", bytes.clone(), sim::digest::Algorithm::Sha256);
+    assert_eq!(it.client.get(&path).await.status, 200);
+    let free = usize::try_from(it.disk.space().unwrap().unwrap().free).unwrap();
+    it.disk.create("somebody-elses").unwrap().write_at(0, &vec![0; free]).unwrap();
+    for _ in 0..2 {
+        let answer = it.client.get(&format!("/v2/team/other/blobs/{digest}")).await;
+        assert!(answer.status == 200 && !answer.cut && answer.body == bytes, "{}", answer.status);
     }
 }
 

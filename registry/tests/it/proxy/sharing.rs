@@ -48,6 +48,29 @@ async fn p10_bytes_that_are_here_are_not_shown_to_who_may_not_have_them() {
     }
 }
 
+/// Who follows another repository's fetch must not be told what the upstream said of that repository.
+#[tokio::test(start_paused = true)]
+async fn p8_what_another_repository_lacks_is_fetched_all_the_same() {
+    for status in [404, 403] {
+        let bench = Bench::new().await;
+        let (blob, bytes) = bench.blob(200_000, 1);
+        bench.origin.seed_blob(OTHER, bytes.clone(), Algorithm::Sha256);
+        let path = blob_path(&blob.digest);
+        let _late = bench.origin.install(Selector::get(&path).suffer(Fault::Latency { ms: 500 }));
+        let refusal = Fault::Status { status, retry_after: None };
+        let _refused = bench.origin.install(Selector::get(&path).suffer(refusal));
+        let first = tokio::spawn({
+            let (client, path) = (bench.client.clone(), path.clone());
+            async move { client.get(&path).await }
+        });
+        super::bench::until("the fetch is under way", || bench.origin.journal().count("GET", &path) == 1)
+            .await;
+        let answer = bench.client.get(&path_of_other(&blob.digest)).await;
+        assert!(answer.status == 200 && !answer.cut && answer.body == bytes, "{status}: {}", answer.status);
+        assert_eq!(first.await.unwrap().status.as_u16(), status);
+    }
+}
+
 #[tokio::test]
 async fn p4_bytes_that_are_on_their_way_are_followed() {
     let bench = Bench::new().await;
