@@ -140,7 +140,8 @@ impl Repositories {
             }
         }
         let asked = self.candidates(grant).into_iter();
-        for candidate in asked.filter(|it| may_ask && it.asking == Asking::Allowed) {
+        let may_ask = |it: &Candidate| may_ask || it.upstream.options().overlay;
+        for candidate in asked.filter(|it| may_ask(it) && it.asking == Asking::Allowed) {
             match self.remote_size(&candidate, digest).await {
                 Ok(_) => {
                     let Candidate { upstream, name, .. } = &candidate;

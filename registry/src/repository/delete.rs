@@ -31,7 +31,11 @@ impl Repositories {
         reference: &Reference,
     ) -> Result<(), Error> {
         let mut is_gone = false;
-        for Candidate { upstream, name, .. } in self.purgeable(grant, namespace).await? {
+        let candidates = self.purgeable(grant, namespace).await?;
+        if self.is_overlaid(grant, namespace, &candidates).await? {
+            return self.delete_overlaid(grant, candidates, reference).await;
+        }
+        for Candidate { upstream, name, .. } in candidates {
             let what = match reference {
                 Reference::Tag(tag) => Purge::Tag(tag.clone()),
                 Reference::Digest(digest) => Purge::Manifest(*digest),
@@ -54,6 +58,45 @@ impl Repositories {
             Reference::Digest(digest) => self.at(&repository).delete_manifest(&repository, digest).await?,
         }
         Ok(())
+    }
+
+    /// Says whether a name is hosted and has upstreams that lie under it.
+    async fn is_overlaid(
+        &self,
+        grant: &Grant<Delete>,
+        namespace: Option<&str>,
+        candidates: &[Candidate],
+    ) -> Result<bool, store::Error> {
+        let hosted = RepositoryKey::hosted(grant.name().clone());
+        let is_claimed = namespace.is_some_and(|namespace| self.is_claimed(namespace));
+        Ok(!is_claimed && !candidates.is_empty() && self.at(&hosted).repository_exists(&hosted).await?)
+    }
+
+    /// Deletes from both sides of a name, so that an upstream does not bring the tag back.
+    async fn delete_overlaid(
+        &self,
+        grant: &Grant<Delete>,
+        candidates: Vec<Candidate>,
+        reference: &Reference,
+    ) -> Result<(), Error> {
+        let hosted = RepositoryKey::hosted(grant.name().clone());
+        self.note_gone(&hosted, reference).await?;
+        let mut is_gone = matches!(reference, Reference::Tag(_));
+        for Candidate { upstream, name, .. } in candidates {
+            let what = match reference {
+                Reference::Tag(tag) => Purge::Tag(tag.clone()),
+                Reference::Digest(digest) => Purge::Manifest(*digest),
+            };
+            is_gone |= self.purge(upstream, name, what).await?;
+        }
+        let deleted = match reference {
+            Reference::Tag(tag) => self.at(&hosted).delete_tag(&hosted, tag).await,
+            Reference::Digest(digest) => self.at(&hosted).delete_manifest(&hosted, digest).await,
+        };
+        match deleted {
+            Err(store::Error::TagUnknown { .. } | store::Error::ManifestUnknown { .. }) if is_gone => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Deletes a blob from the repository, or from what is cached of it.
@@ -142,15 +185,15 @@ impl Repositories {
     ) -> Result<Vec<Candidate>, store::Error> {
         let claimed = namespace.filter(|namespace| self.is_claimed(namespace));
         let hosted = RepositoryKey::hosted(grant.name().clone());
-        if claimed.is_none() && self.at(&hosted).repository_exists(&hosted).await? {
-            return Ok(Vec::new());
-        }
+        let is_hosted = claimed.is_none() && self.at(&hosted).repository_exists(&hosted).await?;
         let all = match claimed {
             Some(namespace) => self.0.routes.claimers(namespace, grant.name()),
             None => self.routed(grant.name()),
         };
         // By its canonical name too, as for reading.
-        let may = |it: &Candidate| grant.also(&it.upstream.canonical_name(&it.name)).is_some();
+        let lies_over = |it: &Candidate| !is_hosted || it.upstream.options().overlay;
+        let may =
+            |it: &Candidate| lies_over(it) && grant.also(&it.upstream.canonical_name(&it.name)).is_some();
         Ok(all.into_iter().filter(may).collect())
     }
 }

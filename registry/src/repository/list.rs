@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::freshness::{self, Decision};
-use super::service::{Said, cached, check_asking};
+use super::service::{Said, Sides, cached, check_asking};
 use super::{Error, Repositories};
 use crate::auth::{Grant, Pull};
 use crate::clock::Timestamp;
@@ -87,7 +87,7 @@ struct Listed {
 }
 
 /// The tags of a repository.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TagList {
     /// Sorted bytewise.
     pub tags: Arc<Vec<String>>,
@@ -112,13 +112,24 @@ impl Repositories {
     ///
     /// *Spec:* `[end-8a]`.
     pub async fn tags(&self, grant: &Grant<Pull>, namespace: Option<&str>) -> Result<TagList, Error> {
-        let name = grant.name();
         let sides = self.sides(grant, namespace).await?;
         if let Some(hosted) = &sides.hosted
             && self.at(hosted).repository_exists(hosted).await?
         {
+            if sides.is_overlaid {
+                return self.merged_tags(grant, hosted, &sides).await;
+            }
             return Ok(TagList { tags: self.at(hosted).tags(hosted).await?, stale: None });
         }
+        self.tags_of_upstreams(grant, &sides).await
+    }
+
+    /// Returns the tags that the first upstream has which has the repository.
+    pub(super) async fn tags_of_upstreams(
+        &self,
+        grant: &Grant<Pull>,
+        sides: &Sides,
+    ) -> Result<TagList, Error> {
         let mut said = Said::default();
         for candidate in &sides.upstreams {
             let Candidate { upstream, name, .. } = candidate;
@@ -138,7 +149,7 @@ impl Repositories {
             }
         }
         said.verdict()?;
-        Err(Error::NameUnknown { repository: name.clone() })
+        Err(Error::NameUnknown { repository: grant.name().clone() })
     }
 
     /// Returns the descriptors of the manifests about a subject; none for a repository that is not there.
@@ -157,9 +168,23 @@ impl Repositories {
         if let Some(hosted) = &sides.hosted
             && self.at(hosted).repository_exists(hosted).await?
         {
+            if sides.is_overlaid {
+                return self.merged_referrers(grant, hosted, &sides, subject, query).await;
+            }
             let page = self.at(hosted).referrers(hosted, subject, query).await?;
             return Ok(ReferrersList { page, stale: None });
         }
+        self.referrers_of_upstreams(grant, &sides, subject, query).await
+    }
+
+    /// Returns the referrers that the first upstream has which has the repository.
+    pub(super) async fn referrers_of_upstreams(
+        &self,
+        grant: &Grant<Pull>,
+        sides: &Sides,
+        subject: &Digest,
+        query: ReferrersQuery<'_>,
+    ) -> Result<ReferrersList, Error> {
         let mut said = Said::default();
         for candidate in &sides.upstreams {
             let Candidate { upstream, name, .. } = candidate;

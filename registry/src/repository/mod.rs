@@ -17,6 +17,7 @@
 //! | `delete` | tags, manifests, blobs |
 //! | `evict` | keeping what is cached within its bound, and purging it |
 //! | `mirror` | fetching what an upstream has before anybody asks |
+//! | `overlay` | names that are hosted, and an upstream's as well |
 //! | `signed` | taking only what is signed |
 //! | `fill` | one fetch of one blob, followed by any number of readers |
 //! | `freshness` | whether a cached tag may be served without asking |
@@ -33,6 +34,7 @@ pub mod list;
 pub mod mirror;
 mod negative;
 pub mod options;
+mod overlay;
 pub mod pull;
 pub mod push;
 mod service;

@@ -65,7 +65,8 @@ impl Repositories {
             }
         }
         let mut said = Said::default();
-        for candidate in &sides.upstreams {
+        let asked = if self.is_gone(&sides, reference).await? { &[] } else { sides.upstreams.as_slice() };
+        for candidate in asked {
             match self.manifest_of(grant, candidate, reference).await {
                 Ok(pulled) => {
                     self.note_pull(&candidate.upstream, &candidate.name, pulled.manifest.digest);

@@ -111,10 +111,10 @@ impl Repositories {
             return Ok(true);
         }
         // As for a pull: a name that is hosted has nothing else.
-        if self.at(&source).repository_exists(&source).await? {
-            return Ok(false);
-        }
-        for Candidate { upstream, name, .. } in self.candidates(from) {
+        let is_hosted = self.at(&source).repository_exists(&source).await?;
+        let candidates = self.candidates(from).into_iter();
+        let lends = |it: &Candidate| !is_hosted || it.upstream.options().overlay;
+        for Candidate { upstream, name, .. } in candidates.filter(lends) {
             if self.0.stores.mount_blob(&cached(&upstream, &name), &hosted(to), digest).await? {
                 return Ok(true);
             }

@@ -131,7 +131,8 @@ impl Repositories {
         let name = grant.name();
         if let Some(namespace) = namespace.filter(|namespace| self.is_claimed(namespace)) {
             let claimers = self.0.routes.claimers(namespace, name);
-            return Ok(Sides { hosted: None, upstreams: readable(grant, claimers) });
+            let upstreams = readable(grant, claimers);
+            return Ok(Sides { hosted: None, upstreams, is_overlaid: false });
         }
         let mut upstreams = self.candidates(grant);
         if namespace.is_some() {
@@ -139,11 +140,14 @@ impl Repositories {
             upstreams.retain(|it| is_asked && it.upstream.options().namespaces.is_none());
         }
         let hosted = RepositoryKey::hosted(name.clone());
-        // What is hosted never mixes with an upstream's: nobody can slip in what was not pushed.
+        // What is hosted never mixes with an upstream's, unless the operator wants it: nobody can slip in what was
+        // not pushed.
+        let mut is_overlaid = false;
         if !upstreams.is_empty() && self.at(&hosted).repository_exists(&hosted).await? {
-            upstreams.clear();
+            upstreams.retain(|it| it.upstream.options().overlay);
+            is_overlaid = !upstreams.is_empty();
         }
-        Ok(Sides { hosted: Some(hosted), upstreams })
+        Ok(Sides { hosted: Some(hosted), upstreams, is_overlaid })
     }
 }
 
@@ -183,6 +187,8 @@ pub(super) struct Sides {
     pub(super) hosted: Option<RepositoryKey>,
     /// The upstreams that may be asked.
     pub(super) upstreams: Vec<Candidate>,
+    /// Whether the name is hosted, and they may be asked all the same.
+    pub(super) is_overlaid: bool,
 }
 
 /// What the upstreams of a name have said so far, none of which had it.

@@ -208,6 +208,16 @@ pub(super) fn tag(repository: &RepositoryKey, tag: &Tag) -> Key {
     tags(repository).child(tag.as_str())
 }
 
+/// That a tag was deleted, where an upstream might bring it back.
+pub(super) fn gone(repository: &RepositoryKey, tag: &Tag) -> Key {
+    all_gone(repository).child(tag.as_str())
+}
+
+/// The folder of such tags.
+pub(super) fn all_gone(repository: &RepositoryKey) -> Key {
+    of(repository, "_gone")
+}
+
 /// When a cached tag was last checked. In a folder of its own: it is written again and again.
 pub(super) fn checked(repository: &RepositoryKey, tag: &Tag) -> Key {
     of(repository, "_checked").child(tag.as_str())
@@ -240,7 +250,7 @@ mod tests {
                 let repository = RepositoryKey::hosted(name);
                 let digest = digest("x");
                 [name_key(&repository), member(&repository, &digest), manifest(&repository, &digest),
-                 pulled(&repository, &digest), mirrored(&repository, &digest), referrer(&repository, &digest, &digest), tag(&repository, &tag_name), checked(&repository, &tag_name), tagged(&repository, &digest)]
+                 gone(&repository, &tag_name), pulled(&repository, &digest), mirrored(&repository, &digest), referrer(&repository, &digest, &digest), tag(&repository, &tag_name), checked(&repository, &tag_name), tagged(&repository, &digest)]
             };
             let (first, second) = (keys(a.clone()), keys(b.clone()));
             for (i, x) in first.iter().enumerate() {

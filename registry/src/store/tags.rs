@@ -1,5 +1,6 @@
 //! Tags: one record each, so that moving one rewrites nothing else.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::claims::Claim;
@@ -103,6 +104,38 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Returns the tags that point at a manifest.
+    pub async fn tags_at(&self, repository: &RepositoryKey, digest: &Digest) -> Result<Vec<Tag>, Error> {
+        let mut tags = Vec::new();
+        for name in self.0.backend.list(&layout::tagged(repository, digest)).await? {
+            let Ok(tag) = Tag::parse(&name) else { continue };
+            if self.tag(repository, &tag).await?.is_some_and(|entry| entry.digest == *digest) {
+                tags.push(tag);
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Writes down that a tag is deleted, whatever an upstream has.
+    ///
+    /// *Durability:* when this returns, no crash can undo it.
+    pub async fn note_gone(&self, repository: &RepositoryKey, tag: &Tag) -> Result<(), Error> {
+        let key = layout::gone(repository, tag);
+        self.0.backend.write(&key, bytes::Bytes::new(), When::Always).await?;
+        Ok(())
+    }
+
+    /// Says whether a tag was deleted.
+    pub async fn is_gone(&self, repository: &RepositoryKey, tag: &Tag) -> Result<bool, Error> {
+        Ok(self.0.backend.size(&layout::gone(repository, tag)).await?.is_some())
+    }
+
+    /// Returns the tags that were deleted.
+    pub async fn gone_tags(&self, repository: &RepositoryKey) -> Result<HashSet<Tag>, Error> {
+        let names = self.0.backend.list(&layout::all_gone(repository)).await?;
+        Ok(names.iter().filter_map(|name| Tag::parse(name).ok()).collect())
     }
 
     /// Refuses early what [`Store::write_tag`] would refuse, so that nothing is written for it.

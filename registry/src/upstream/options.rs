@@ -100,6 +100,8 @@ pub struct Options {
     pub only_signed: bool,
     /// What is mirrored of it.
     pub mirror: Mirror,
+    /// Whether it lies under names that are hosted (`overlay`).
+    pub overlay: bool,
 }
 
 /// What it takes to have an upstream asked for what is not here.
@@ -389,6 +391,7 @@ impl Default for Options {
             fetch: Fetch::default(),
             only_signed: false,
             mirror: Mirror::default(),
+            overlay: false,
         }
     }
 }

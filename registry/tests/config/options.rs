@@ -49,6 +49,7 @@ fn every_option_has_a_key() {
         stale_age_max, stale_while_revalidate, throughput_min, credentials, auth_realms,
         client_certificate, http1_only, idle_connections_max, rate_max, proxies, range_wait,
         range_fetch_max, cold_range, trust_membership, cache, fetch, only_signed, mirror,
+        overlay,
     });
     all_differ!(upstream::options::Mirror, mirror, plain.mirror, {
         interval, platforms, cosign_tags, tag_timeout, deletions_max,

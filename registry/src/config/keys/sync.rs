@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ANY_COUNT, ANY_DURATION, HOUR, KIB, MIB, RATE, SECOND, SECTIONS, TIB, WORDS, YEAR};
-use crate::config::key::{Key, honoured, inert, later};
+use crate::config::key::{Key, honoured, inert};
 use crate::config::kind::Kind;
 use crate::upstream::options::Grant;
 
@@ -322,12 +322,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     honoured("extensions.sync.registries[].platforms", WORDS, "", "The platforms that are mirrored, such as `linux/amd64`; without it, all."),
     honoured("extensions.sync.registries[].mirrorDeleteMax", ANY_COUNT, "", "How many tags that it has no more may be removed from a repository at once, where `onUpstreamDelete` is `follow`; the default is a tenth of them.").limit("none of them is removed, and the log says so"),
-    later(
-        "extensions.sync.registries[].overlay",
-        Kind::Bool,
-        "false",
-        "Whether its tags are merged with pushed ones.",
-    ),
+    honoured("extensions.sync.registries[].overlay", Kind::Bool, "false", "Whether a name that was pushed to has its tags as well: what was pushed comes first, and a tag that is deleted here stays deleted. Without it, a name with anything pushed is hosted only."),
     honoured("extensions.sync.registries[].trustMembership", Kind::Bool, "false", "Whether bytes that are here for one repository of it are served for another without asking it; who may read one could then read the other's by digest."),
     honoured("extensions.sync.registries[].rangeWait", Kind::Size(0, TIB), "8MiB", "How far ahead of what has arrived of a blob a range may begin that waits for it.").limit("it is fetched by itself"),
     honoured("extensions.sync.registries[].rangeFetchMax", Kind::Size(KIB, TIB), "16MiB", "How much such a range fetches at a time; of one blob at most 4 at once.").limit("the rest is fetched when that has been read; further ones wait for their turn"),

@@ -138,6 +138,7 @@ fn keeping(section: View<'_>, options: &mut Options) {
     }
     section.read("trustMembership", &mut options.trust_membership);
     section.read("onlySigned", &mut options.only_signed);
+    section.read("overlay", &mut options.overlay);
     if section.at("fetch").get::<String>().as_deref() == Some("explicit") {
         options.fetch = Fetch::Explicit;
     }

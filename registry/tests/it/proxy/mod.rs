@@ -31,6 +31,7 @@
 //! | `names` | canonical names, and the right to have an upstream asked |
 //! | `tokens` | accounts that are temporary tokens |
 //! | `redirects` | upstreams that send us elsewhere |
+//! | `overlay` | names that are hosted, and an upstream's as well |
 //! | `hostile` | what a hostile reading has proven wrong |
 //! | `sharing` | one blob in several repositories of an upstream |
 //! | `secrets` | what an upstream gets to see |
@@ -46,6 +47,7 @@ mod lists;
 mod mirror;
 mod names;
 mod outage;
+mod overlay;
 mod parked;
 mod policies;
 mod pull;

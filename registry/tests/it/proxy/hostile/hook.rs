@@ -6,8 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use sim::origin::{Origin, Running};
 use wharfinger::backend::disk::{Disk, DiskFile, Space, Stat};
 use wharfinger::backend::memory::MemoryDisk;
+use wharfinger::clock::Clock;
+use wharfinger::repository::Repositories;
+use wharfinger::upstream::Upstream;
+use wharfinger::upstream::options::CacheBound;
+use wharfinger::upstream::reqwest_transport::ReqwestTransport;
+
+use super::bench::{NAME, routes, serve, upstream};
+use crate::support::{Client, Registry};
 
 type Ask = dyn Fn(&str, &str) -> io::Result<()> + Send + Sync;
 
@@ -105,4 +114,62 @@ impl Gate {
         let late = self.0.1.wait_timeout_while(open, Duration::from_secs(30), |open| !*open).unwrap();
         assert!(!late.1.timed_out(), "the gate was never opened");
     }
+}
+
+/// Returns a disk whose calls of one kind below a path stop at a gate.
+pub(crate) fn gated(call: &'static str, below: &str) -> (Hooked, Gate) {
+    let (gate, below) = (Gate::default(), below.to_owned());
+    let hooked = Hooked::new({
+        let gate = gate.clone();
+        move |called, path| {
+            if called == call && path.starts_with(&below) {
+                gate.pass();
+            }
+            Ok(())
+        }
+    });
+    (hooked, gate)
+}
+
+/// A registry in front of an origin of whose content it keeps no more than a bound.
+pub(crate) struct Bounded {
+    pub(crate) origin: Running,
+    pub(crate) client: Client,
+    pub(crate) repositories: Repositories,
+    pub(crate) hub: Arc<Upstream>,
+}
+
+impl Bounded {
+    pub(crate) async fn on(disk: &(impl Disk + Clone), cache: CacheBound, clock: &Clock) -> Self {
+        let origin = serve(&Origin::new()).await;
+        let mut options = upstream(NAME, &[&origin.url()]);
+        options.cache = cache;
+        let transport = Arc::new(ReqwestTransport::new(&options).unwrap());
+        let hub = Arc::new(Upstream::new(options.clone(), transport, clock.clone()));
+        let registry = Registry {
+            disk: Arc::new(disk.clone()),
+            routes: routes(vec![options], clock),
+            clock: clock.clone(),
+            ..Registry::default()
+        };
+        let (client, repositories) = registry.open_both().await;
+        Self { origin, client, repositories, hub }
+    }
+
+    /// One byte is kept.
+    pub(crate) async fn of_nothing(disk: &(impl Disk + Clone)) -> Self {
+        Self::on(disk, CacheBound { bytes_max: Some(1), age_max: None }, &Clock::system()).await
+    }
+}
+
+/// Returns how many bytes the files below a folder have.
+pub(crate) fn bytes_below(disk: &dyn Disk, folder: &str) -> u64 {
+    let names = disk.entries(folder).unwrap_or_default();
+    let paths = names.into_iter().map(|name| format!("{folder}/{name}"));
+    paths
+        .map(|path| match disk.stat(&path).unwrap() {
+            Stat::File(len) => len,
+            Stat::Folder => bytes_below(disk, &path),
+        })
+        .sum()
 }

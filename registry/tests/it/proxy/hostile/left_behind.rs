@@ -1,17 +1,10 @@
 //! Goal (P6): what is evicted leaves nothing behind that grows for ever.
 
-use std::sync::Arc;
-
-use sim::origin::Origin;
 use wharfinger::backend::disk::{Disk, Stat};
 use wharfinger::backend::memory::MemoryDisk;
-use wharfinger::clock::Clock;
-use wharfinger::upstream::Upstream;
-use wharfinger::upstream::options::CacheBound;
-use wharfinger::upstream::reqwest_transport::ReqwestTransport;
 
-use super::bench::{NAME, image, routes, serve, upstream};
-use crate::support::Registry;
+use super::bench::image;
+use super::hook::Bounded;
 
 fn below(disk: &MemoryDisk, folder: &str, found: &mut Vec<String>) {
     for name in disk.entries(folder).unwrap_or_default() {
@@ -25,18 +18,8 @@ fn below(disk: &MemoryDisk, folder: &str, found: &mut Vec<String>) {
 
 #[tokio::test]
 async fn p6_an_evicted_cache_leaves_no_records() {
-    let (origin, clock, disk) = (serve(&Origin::new()).await, Clock::system(), MemoryDisk::new());
-    let mut options = upstream(NAME, &[&origin.url()]);
-    options.cache = CacheBound { bytes_max: Some(1), age_max: None };
-    let hub =
-        Upstream::new(options.clone(), Arc::new(ReqwestTransport::new(&options).unwrap()), clock.clone());
-    let registry = Registry {
-        disk: Arc::new(disk.clone()),
-        routes: routes(vec![options], &clock),
-        clock,
-        ..Registry::default()
-    };
-    let (client, repositories) = registry.open_both().await;
+    let disk = MemoryDisk::new();
+    let Bounded { origin, client, repositories, hub } = Bounded::of_nothing(&disk).await;
     for number in 0..5 {
         let name = format!("team/app{number}");
         let made = image(origin.origin(), &name, "v1", &[10], number);

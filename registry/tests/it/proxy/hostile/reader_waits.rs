@@ -5,15 +5,11 @@ use std::time::Duration;
 
 use sim::digest::Algorithm;
 use sim::fault::{Fault, Selector};
-use sim::origin::Origin;
-use wharfinger::clock::Clock;
 use wharfinger::upstream::Upstream;
-use wharfinger::upstream::options::CacheBound;
-use wharfinger::upstream::reqwest_transport::ReqwestTransport;
 
-use super::bench::{NAME, REPO, blob_path, content, image, manifest_path, routes, serve, until, upstream};
-use super::hook::{Gate, Hooked};
-use crate::support::{Client, Registry};
+use super::bench::{REPO, blob_path, content, image, manifest_path, until};
+use super::hook::{Bounded, Gate, gated};
+use crate::support::Client;
 
 struct Stand {
     origin: sim::origin::Running,
@@ -25,28 +21,9 @@ struct Stand {
 
 /// A registry whose removals of content stand still once the gate is armed.
 async fn stand() -> Stand {
-    let (origin, clock, gate) = (serve(&Origin::new()).await, Clock::system(), Gate::default());
-    let hooked = Hooked::new({
-        let gate = gate.clone();
-        move |call, path| {
-            if call == "remove" && path.starts_with("blobs/") {
-                gate.pass();
-            }
-            Ok(())
-        }
-    });
-    let mut options = upstream(NAME, &[&origin.url()]);
-    options.cache = CacheBound { bytes_max: Some(1), age_max: None };
-    let hub =
-        Upstream::new(options.clone(), Arc::new(ReqwestTransport::new(&options).unwrap()), clock.clone());
-    let registry = Registry {
-        disk: Arc::new(hooked),
-        routes: routes(vec![options], &clock),
-        clock,
-        ..Registry::default()
-    };
-    let (client, repositories) = registry.open_both().await;
-    Stand { origin, client, repositories, hub: Arc::new(hub), gate }
+    let (disk, gate) = gated("remove", "blobs/");
+    let Bounded { origin, client, repositories, hub } = Bounded::of_nothing(&disk).await;
+    Stand { origin, client, repositories, hub, gate }
 }
 
 impl Stand {
