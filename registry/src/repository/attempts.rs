@@ -151,6 +151,7 @@ impl Repositories {
         tokio::spawn(async move {
             loop {
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(wait) => {}
                     () = ended.notified() => return,
                 }

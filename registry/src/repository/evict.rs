@@ -4,7 +4,7 @@
 //! repository needs them. Bytes that several repositories share count once for their upstream. What was pushed
 //! is never touched, nor what was mirrored; what is being read is read to its end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const AGE_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 /// Bytes that have come into each cache since it was last looked through.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    bytes: Mutex<HashMap<Arc<str>, u64>>,
+    bytes: Mutex<BTreeMap<Arc<str>, u64>>,
     /// Told of each; one that nobody waits for is kept for who comes.
     some: Notify,
 }
@@ -64,7 +64,7 @@ impl Repositories {
         let interval =
             ages.min().map_or(AGE_INTERVAL_MAX, |age| (age / 10).clamp(AGE_INTERVAL_MIN, AGE_INTERVAL_MAX));
         // What is known of each cache's size; nothing at first.
-        let mut sizes: HashMap<Arc<str>, u64> = HashMap::new();
+        let mut sizes: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         let mut looked_at = tokio::time::Instant::now();
         while !bounded.is_empty() {
             let is_due = looked_at.elapsed() >= interval;
@@ -87,6 +87,7 @@ impl Repositories {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.0.arrivals.some.notified() => {}
                 () = tokio::time::sleep(interval) => {}
             }
@@ -100,7 +101,7 @@ impl Repositories {
         let (name, store) = (upstream.name(), self.0.stores.of_upstream(upstream.name()));
         // Before what is linked is looked at: a fetch links first.
         let mut blobs = store.held_digests(name).await?;
-        let mut all = HashMap::new();
+        let mut all = BTreeMap::new();
         for repository in store.cached_repositories(name).await? {
             let mut content = store.cached(&cached(upstream, &repository)).await?;
             for manifest in &mut content.manifests {
@@ -187,7 +188,7 @@ impl Repositories {
     ) -> Result<(), store::Error> {
         let (key, store) = (cached(upstream, repository), self.0.stores.of_upstream(upstream.name()));
         let content = store.cached(&key).await?;
-        let blobs = unneeded(&content, &HashSet::new());
+        let blobs = unneeded(&content, &BTreeSet::new());
         let going = Going { manifests: Vec::new(), blobs };
         self.remove(&key, &going).await?;
         self.collect_gone(upstream, &[going, Going { manifests: also, blobs: Vec::new() }]).await
@@ -204,7 +205,7 @@ impl Repositories {
     /// Removes the content of what was taken away on somebody's wish. What other repositories of the upstream
     /// have of it stays; that it is here is forgotten, which costs a fetch to who asks elsewhere.
     async fn collect_gone(&self, upstream: &Upstream, gone: &[Going]) -> Result<(), store::Error> {
-        self.collect(upstream, gone.iter(), &HashMap::new()).await
+        self.collect(upstream, gone.iter(), &BTreeMap::new()).await
     }
 
     /// Removes the content of what has gone that nothing links any more.
@@ -212,11 +213,11 @@ impl Repositories {
         &self,
         upstream: &Upstream,
         gone: impl Iterator<Item = &'a Going> + Send,
-        left: &HashMap<RepositoryName, Cached>,
+        left: &BTreeMap<RepositoryName, Cached>,
     ) -> Result<(), store::Error> {
         let store = self.0.stores.of_upstream(upstream.name());
         let is_left = |digest: &Digest| left.values().any(|content| content.blobs.contains_key(digest));
-        let (mut digests, mut blobs) = (Vec::new(), HashSet::new());
+        let (mut digests, mut blobs) = (Vec::new(), BTreeSet::new());
         for going in gone {
             digests.extend(going.manifests.iter().chain(&going.blobs));
             blobs.extend(going.blobs.iter().filter(|digest| !is_left(digest)));
@@ -254,8 +255,8 @@ impl Repositories {
 }
 
 /// Returns how many bytes a cache has beside what was mirrored, each digest once.
-fn size(all: &HashMap<RepositoryName, Cached>) -> u64 {
-    let (mut sizes, pinned): (HashMap<Digest, u64>, _) = (HashMap::new(), pinned(all));
+fn size(all: &BTreeMap<RepositoryName, Cached>) -> u64 {
+    let (mut sizes, pinned): (BTreeMap<Digest, u64>, _) = (BTreeMap::new(), pinned(all));
     for content in all.values() {
         sizes.extend(content.blobs.iter().map(|(digest, size)| (*digest, *size)));
         sizes.extend(content.manifests.iter().map(|manifest| (manifest.digest, manifest.size)));
@@ -264,24 +265,24 @@ fn size(all: &HashMap<RepositoryName, Cached>) -> u64 {
 }
 
 /// Returns what was mirrored, which is kept beside the bound.
-fn pinned(all: &HashMap<RepositoryName, Cached>) -> HashSet<Digest> {
+fn pinned(all: &BTreeMap<RepositoryName, Cached>) -> BTreeSet<Digest> {
     let manifests = all.values().flat_map(|content| &content.manifests).filter(|it| it.is_mirrored);
     manifests.flat_map(|it| std::iter::once(it.digest).chain(it.references.iter().copied())).collect()
 }
 
 /// Returns the blobs that no manifest needs, but for those that go.
-fn unneeded(content: &Cached, going: &HashSet<Digest>) -> Vec<Digest> {
+fn unneeded(content: &Cached, going: &BTreeSet<Digest>) -> Vec<Digest> {
     let staying = content.manifests.iter().filter(|manifest| !going.contains(&manifest.digest));
-    let needed: HashSet<&Digest> = staying.flat_map(|manifest| &manifest.references).collect();
+    let needed: BTreeSet<&Digest> = staying.flat_map(|manifest| &manifest.references).collect();
     content.blobs.keys().filter(|digest| !needed.contains(digest)).copied().collect()
 }
 
 /// Decides what goes.
 fn plan(
-    all: &HashMap<RepositoryName, Cached>,
+    all: &BTreeMap<RepositoryName, Cached>,
     bound: CacheBound,
     now: Timestamp,
-) -> HashMap<RepositoryName, Going> {
+) -> BTreeMap<RepositoryName, Going> {
     let mut oldest: Vec<(&RepositoryName, &CachedManifest)> = all
         .iter()
         .flat_map(|(name, content)| content.manifests.iter().map(move |manifest| (name, manifest)))
@@ -307,18 +308,18 @@ fn plan(
 
 /// What is left of a cache while it is decided what goes.
 struct Ledger<'a> {
-    all: &'a HashMap<RepositoryName, Cached>,
-    going: HashMap<RepositoryName, Going>,
+    all: &'a BTreeMap<RepositoryName, Cached>,
+    going: BTreeMap<RepositoryName, Going>,
     /// How often each digest is there, and its size.
-    held: HashMap<Digest, (usize, u64)>,
+    held: BTreeMap<Digest, (usize, u64)>,
     /// How many of a repository's manifests need a blob.
-    needed: HashMap<(&'a RepositoryName, Digest), usize>,
+    needed: BTreeMap<(&'a RepositoryName, Digest), usize>,
     bytes: u64,
 }
 
 impl<'a> Ledger<'a> {
-    fn new(all: &'a HashMap<RepositoryName, Cached>) -> Self {
-        let (mut held, mut needed): (HashMap<Digest, (usize, u64)>, HashMap<_, usize>) = Default::default();
+    fn new(all: &'a BTreeMap<RepositoryName, Cached>) -> Self {
+        let (mut held, mut needed): (BTreeMap<Digest, (usize, u64)>, BTreeMap<_, usize>) = Default::default();
         let pinned = pinned(all);
         for (name, content) in all {
             let manifests = content.manifests.iter().map(|manifest| (manifest.digest, manifest.size));
@@ -331,7 +332,7 @@ impl<'a> Ledger<'a> {
                 *needed.entry((name, *reference)).or_default() += 1;
             }
         }
-        Self { all, going: HashMap::new(), held, needed, bytes: size(all) }
+        Self { all, going: BTreeMap::new(), held, needed, bytes: size(all) }
     }
 
     fn drop_manifest(&mut self, name: &'a RepositoryName, manifest: &CachedManifest) {
@@ -347,7 +348,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn drop_unneeded(&mut self, name: &'a RepositoryName) {
-        for digest in unneeded(&self.all[name], &HashSet::new()) {
+        for digest in unneeded(&self.all[name], &BTreeSet::new()) {
             self.drop_blob(name, &digest);
         }
     }

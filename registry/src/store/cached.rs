@@ -3,7 +3,7 @@
 //! None of it is ever the only copy: a crash may bring back what was removed, or half of it, and what is
 //! missing is fetched again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::claims::Claim;
 use super::record::{self, CheckedRecord};
@@ -17,7 +17,7 @@ pub struct Cached {
     /// Its manifests.
     pub manifests: Vec<CachedManifest>,
     /// Its blobs, and their sizes in bytes.
-    pub blobs: HashMap<Digest, u64>,
+    pub blobs: BTreeMap<Digest, u64>,
 }
 
 /// A cached manifest.

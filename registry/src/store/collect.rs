@@ -3,7 +3,7 @@
 //! What is looked at is the tree itself, hosted and cached, with every repository that has a folder: a blob
 //! that was pushed before any manifest is linked, though its repository is in no list.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::claims::Claim;
 use super::{Error, Store, layout};
@@ -22,7 +22,7 @@ impl Store {
         }
         let _one_at_a_time = self.0.collecting.lock().await;
         let removal = self.0.linking.remove();
-        let mut wanted: HashSet<Digest> = candidates.into_iter().collect();
+        let mut wanted: BTreeSet<Digest> = candidates.into_iter().collect();
         self.take_out_linked(&mut wanted).await?;
         let mut freed = 0;
         for digest in wanted {
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// Takes out of a set what a repository of any space links.
-    async fn take_out_linked(&self, digests: &mut HashSet<Digest>) -> Result<(), Error> {
+    async fn take_out_linked(&self, digests: &mut BTreeSet<Digest>) -> Result<(), Error> {
         let mut folders = vec![layout::repositories()];
         for upstream in self.0.backend.list(&layout::upstreams()).await? {
             folders.push(layout::repositories_of(&upstream));
@@ -62,7 +62,7 @@ impl Store {
         Ok(())
     }
 
-    async fn take_out_links(&self, links: &Key, digests: &mut HashSet<Digest>) -> Result<(), Error> {
+    async fn take_out_links(&self, links: &Key, digests: &mut BTreeSet<Digest>) -> Result<(), Error> {
         for algorithm in Algorithm::ALL {
             for hex in self.0.backend.list(&links.child(&algorithm.to_string())).await? {
                 if let Ok(digest) = Digest::from_hex(algorithm, &hex) {

@@ -88,13 +88,21 @@ fn no_promise_is_broken() {
         assert!(broken.is_empty(), "{}", report(&plan, &broken));
         if seed % REPEATED == 0 {
             let again = self::run(&plan);
-            let (one, two) = (run.history.trace().join("\n"), again.history.trace().join("\n"));
+            let (one, two) = (settled(&run.history.trace()), settled(&again.history.trace()));
             assert!(one == two, "seed {seed} did not replay\n{one}\n\n{two}");
         }
         coverage.count(&plan, &run);
     }
     println!("seeds {seeds:?}\n{coverage}");
     coverage.check(seeds.end - seeds.start);
+}
+
+/// Returns a trace without what became of a client that left at the moment of its request: tokio wakes those who
+/// watch one channel in an order of its own, which hangs on how many runtimes the process has had before.
+fn settled(trace: &[String]) -> String {
+    let cut =
+        |line: &String| line.find(" Leave(0) ").map_or_else(|| line.clone(), |at| line[..at].to_owned());
+    trace.iter().map(cut).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs until the mistake that is planted in this process is found, and says so in one line; without one it is

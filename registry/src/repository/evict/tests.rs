@@ -23,7 +23,7 @@ fn manifest(text: &str, used_at: u64, blobs: &[&str]) -> CachedManifest {
 /// A repository's name, its manifests, its blobs and their sizes.
 type Here<'a> = (&'a str, Vec<CachedManifest>, &'a [(&'a str, u64)]);
 
-fn cache(of: &[Here<'_>]) -> HashMap<RepositoryName, Cached> {
+fn cache(of: &[Here<'_>]) -> BTreeMap<RepositoryName, Cached> {
     let content = |manifests: &Vec<CachedManifest>, blobs: &[(&str, u64)]| Cached {
         manifests: manifests.clone(),
         blobs: blobs.iter().map(|(text, size)| (digest(text), *size)).collect(),
@@ -37,7 +37,7 @@ fn bytes(bytes_max: u64) -> CacheBound {
     CacheBound { bytes_max: Some(bytes_max), age_max: None }
 }
 
-fn gone(all: &HashMap<RepositoryName, Cached>, bound: CacheBound, now: u64, candidates: &[&str]) -> String {
+fn gone(all: &BTreeMap<RepositoryName, Cached>, bound: CacheBound, now: u64, candidates: &[&str]) -> String {
     let going = plan(all, bound, Timestamp::from_millis(now * 1000));
     let is_gone = |text: &&&str| {
         going.values().any(|it| it.manifests.contains(&digest(text)) || it.blobs.contains(&digest(text)))
@@ -83,7 +83,7 @@ proptest! {
         manifests in proptest::collection::vec((0..4_usize, 0..9_u64, proptest::collection::vec(0..12_usize, 0..5), any::<bool>()), 0..14),
         max in 0..400_u64,
     ) {
-        let mut all: HashMap<RepositoryName, Cached> = HashMap::new();
+        let mut all: BTreeMap<RepositoryName, Cached> = BTreeMap::new();
         for (number, (repository, used_at, blobs, is_mirrored)) in manifests.iter().enumerate() {
             let name = RepositoryName::parse(&format!("r{repository}")).unwrap();
             let content = all.entry(name).or_default();
@@ -103,11 +103,11 @@ proptest! {
         let has_evictable = all.values().any(|content| content.manifests.iter().any(|it| !it.is_mirrored));
         prop_assert!(size(&all) <= max || !has_evictable, "{} of {max}", size(&all));
         for content in all.values() {
-            let here: HashSet<&Digest> = content.blobs.keys().collect();
+            let here: BTreeSet<&Digest> = content.blobs.keys().collect();
             prop_assert!(content.manifests.iter().flat_map(|it| &it.references).all(|it| here.contains(it)));
         }
         // Nobody goes while somebody stays who was used before.
-        let used = |all: &HashMap<RepositoryName, Cached>| -> Vec<u64> {
+        let used = |all: &BTreeMap<RepositoryName, Cached>| -> Vec<u64> {
             let evictable = all.values().flat_map(|content| &content.manifests).filter(|it| !it.is_mirrored);
             let mut used: Vec<u64> = evictable.map(|it| it.used_at.since(Timestamp::from_millis(0)).as_secs()).collect();
             used.sort_unstable();

@@ -158,8 +158,9 @@ impl Arriving {
     async fn go_on(mut self, reader: mpsc::Sender<Result<Bytes, upstream::Error>>) {
         while self.left > 0 {
             let piece = tokio::select! {
-                piece = self.piece() => piece,
+                biased;
                 () = reader.closed() => return,
+                piece = self.piece() => piece,
             };
             let is_over = piece.is_err();
             // Not sent in time, its reader is left behind; it hears of that by the end of the channel.

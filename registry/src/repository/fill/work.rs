@@ -206,6 +206,7 @@ impl Work {
                 progress.failed = progress.failed.saturating_add(1);
             });
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(due) => return Ok(false),
                 () = self.wanted.notified() => {}
             }
