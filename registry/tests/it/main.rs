@@ -9,6 +9,8 @@
 //! | `conformance` | the suite against this registry |
 
 #![cfg(test)]
+// A test holds the whole server in its future.
+#![recursion_limit = "256"]
 
 mod conformance;
 mod crash;

@@ -1,0 +1,122 @@
+//! The command line.
+
+mod serve;
+mod stores;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use wharfinger::config::{self, Faults};
+use wharfinger::server::StartError;
+
+use serve::Serve;
+
+/// An OCI registry and pull-through cache that answers for every byte.
+#[derive(Debug, Parser)]
+#[command(name = "wharfinger", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a registry; SIGTERM lets requests under way end.
+    Serve(Serve),
+    /// Check configuration files without starting anything.
+    Verify {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print the JSON Schema of the configuration.
+    Schema {
+        /// Print the reference of all keys as Markdown instead.
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// Why a command failed; told on stderr.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{file}: the configuration has faults")]
+    Config { file: String, faults: Faults },
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Held(wharfinger::backend::error::OpenError),
+    #[error("the runtime could not be started")]
+    Runtime(#[source] std::io::Error),
+    #[error("requests did not end in time and were cut off")]
+    Drain,
+}
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Serve(arguments) => match serve::run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                explain(&failure);
+                ExitCode::FAILURE
+            }
+        },
+        Command::Verify { files } => verify(&files),
+        Command::Schema { markdown } => schema(markdown),
+    }
+}
+
+/// Threads that wait for the disk at once.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+/// Makes the runtime of a command.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // Threads that wait for the disk; more only queue up in it.
+    builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build().map_err(Failure::Runtime)
+}
+
+fn explain(failure: &Failure) {
+    if let Failure::Config { file, faults } = failure {
+        for fault in &faults.faults {
+            eprintln!("{file}: {fault}");
+        }
+    }
+    eprintln!("wharfinger: {failure}");
+    let mut source = std::error::Error::source(failure);
+    while let Some(cause) = source {
+        eprintln!("  because: {cause}");
+        source = cause.source();
+    }
+}
+
+fn verify(files: &[PathBuf]) -> ExitCode {
+    let mut sound = true;
+    for file in files {
+        let name = file.display();
+        let (faults, warnings) = match config::load(file) {
+            Ok(loaded) => (Vec::new(), loaded.warnings),
+            Err(Faults { faults, warnings }) => (faults, warnings),
+        };
+        for warning in warnings {
+            eprintln!("{name}: warning: {warning}");
+        }
+        sound &= faults.is_empty();
+        for fault in faults {
+            println!("{name}: {fault}");
+        }
+    }
+    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn schema(markdown: bool) -> ExitCode {
+    let text = if markdown { config::docs() } else { format!("{:#}\n", config::schema()) };
+    // A reader that closes the pipe early is no failure of ours.
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

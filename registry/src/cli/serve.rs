@@ -1,0 +1,91 @@
+//! `wharfinger serve`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use wharfinger::config::{self, Config, LogFormat};
+use wharfinger::server::Server;
+use wharfinger::store::options::Place;
+use wharfinger::telemetry::{self, Form};
+
+use super::Failure;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The configuration, JSON or YAML; without it, 127.0.0.1:5000 and ./wharfinger-data.
+    file: Option<PathBuf>,
+    /// Listen here instead; port 0 lets the system choose.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Store in this folder instead.
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    data: Option<PathBuf>,
+    /// Store in memory instead, until the process ends.
+    #[arg(long)]
+    memory: bool,
+}
+
+/// Serves until a signal.
+pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
+    let (mut config, warnings) = match &arguments.file {
+        None => (Config::default(), Vec::new()),
+        Some(file) => {
+            let loaded = config::load(file);
+            let loaded =
+                loaded.map_err(|faults| Failure::Config { file: file.display().to_string(), faults })?;
+            (loaded.config, loaded.warnings)
+        }
+    };
+    if let Some(listen) = arguments.listen {
+        config.http.address = listen.ip().to_string();
+        config.http.port = listen.port();
+    }
+    if arguments.memory {
+        config.store.place = Place::Memory;
+        let others = config.stores_by_component.values_mut().chain(config.stores_by_upstream.values_mut());
+        others.for_each(|store| store.place = Place::Memory);
+    }
+    if let Some(data) = arguments.data {
+        config.store.place = Place::Folder(data);
+    }
+    let form = match config.log.format {
+        LogFormat::Auto => Form::of_stderr(),
+        LogFormat::Human => Form::Human,
+        LogFormat::Json => Form::Json,
+    };
+    telemetry::start_logging(&config.log.level, form);
+    for warning in warnings {
+        tracing::warn!(config.path = %warning.path, "{}", warning.message);
+    }
+    raise_descriptor_limit();
+    super::runtime()?.block_on(listen(config))
+}
+
+async fn listen(config: Config) -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
+    let server = Server::bind(config).await?;
+    println!("listening on http://{}", server.address());
+    let _ = std::io::stdout().flush();
+    let stop = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("draining: requests under way may end, new connections are refused");
+    };
+    if server.run(stop).await { Ok(()) } else { Err(Failure::Drain) }
+}
+
+/// Every connection and open blob is a descriptor, and shells start processes with few.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "the limit of open files stays as it is");
+    }
+}

@@ -1,0 +1,64 @@
+//! What goes on beside the requests, until the server ends.
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinSet;
+
+use crate::repository::{Repositories, Stores};
+use crate::store::Store;
+
+/// Starts it.
+pub(super) fn start(stores: &Stores, repositories: &Repositories) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    for store in stores.all() {
+        background.spawn(unmark_empty_names(store.clone()));
+        background.spawn(expire_uploads(store.clone()));
+    }
+    let all = repositories.clone();
+    background.spawn(async move { all.keep_within_bounds().await });
+    let all = repositories.clone();
+    background.spawn(async move { all.keep_mirrored().await });
+    background
+}
+
+async fn unmark_empty_names(store: Store) {
+    if let Err(error) = store.unmark_empty_names().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "repositories could not be looked through");
+    }
+}
+
+/// How often uploads are looked through at most.
+const EXPIRY_INTERVAL_MAX: Duration = Duration::from_secs(600);
+const EXPIRY_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+async fn expire_uploads(store: Store) {
+    let interval = (store.upload_expiry() / 4).clamp(EXPIRY_INTERVAL_MIN, EXPIRY_INTERVAL_MAX);
+    loop {
+        tokio::time::sleep(interval).await;
+        if let Err(error) = store.expire_fills().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "fetches that stand still could not be removed"
+            );
+        }
+        match store.expire_uploads().await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(uploads.expired = count, "uploads that stood still were removed"),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "uploads could not be looked through"
+                );
+            }
+        }
+    }
+}
+
+/// The exporter keeps samples until it is told to fold them.
+pub(super) async fn upkeep(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        handle.run_upkeep();
+    }
+}

@@ -1,0 +1,93 @@
+//! From a configuration to the stores, and to what is done with them.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::StartError;
+use crate::backend::disk::{Disk, OsDisk};
+use crate::backend::error::OpenError;
+use crate::backend::fs::{Durability, FsBackend};
+use crate::backend::memory::MemoryDisk;
+use crate::backend::metered::Metered;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::repository::{Repositories, Stores};
+use crate::store::options::{Commit, Place};
+use crate::store::{self, Store};
+use crate::upstream::reqwest_transport::ReqwestTransport;
+use crate::upstream::{Routes, Upstream};
+
+/// The stores of a configuration, held by this process, without a server before them.
+#[derive(Debug)]
+pub struct Offline {
+    /// What they were opened by.
+    pub config: Config,
+    /// The stores.
+    pub stores: Stores,
+    /// What is done with them; its upstreams are asked only by who calls it.
+    pub repositories: Repositories,
+}
+
+impl Offline {
+    /// Opens the stores, and starts nothing.
+    ///
+    /// *Errors:* [`StartError`]; a folder that another process has is [`OpenError::Held`].
+    pub async fn open(config: Config) -> Result<Self, StartError> {
+        let (stores, repositories) = open(&config, &Clock::system()).await?;
+        Ok(Self { config, stores, repositories })
+    }
+}
+
+/// Opens the stores, and makes the clients of the upstreams, which are not asked anything.
+pub(super) async fn open(config: &Config, clock: &Clock) -> Result<(Stores, Repositories), StartError> {
+    let stores = open_stores(config, clock).await?;
+    let routes = routes(config, clock)?;
+    let repositories = Repositories::new(stores.clone(), routes, config.repositories, clock.clone());
+    Ok((stores, repositories))
+}
+
+async fn open_stores(config: &Config, clock: &Clock) -> Result<Stores, StartError> {
+    let main = open_store(&config.store, clock.clone()).await?;
+    let (mut by_component, mut by_upstream) = (HashMap::new(), HashMap::new());
+    for (component, options) in &config.stores_by_component {
+        by_component.insert(component.clone(), open_store(options, clock.clone()).await?);
+    }
+    for (upstream, options) in &config.stores_by_upstream {
+        by_upstream.insert(upstream.clone(), open_store(options, clock.clone()).await?);
+    }
+    Ok(Stores::new(main, by_component, by_upstream))
+}
+
+async fn open_store(options: &store::options::Options, clock: Clock) -> Result<Store, StartError> {
+    let (disk, place): (Arc<dyn Disk>, String) = match &options.place {
+        Place::Memory => (Arc::new(MemoryDisk::new()), "memory".to_owned()),
+        Place::Folder(path) => (Arc::new(open_folder(path.clone()).await?), path.display().to_string()),
+    };
+    let durability = match options.commit {
+        Commit::Yes => Durability::Synced,
+        Commit::No => Durability::Unsynced,
+    };
+    let opened = FsBackend::open(disk, durability).await;
+    let backend = opened.map_err(|source| StartError::Backend { place: place.clone(), source })?;
+    let metered = Arc::new(Metered::new(Arc::new(backend)));
+    let opened = Store::open(metered, options.clone(), clock).await;
+    opened.map_err(|source| StartError::Store { place, source })
+}
+
+async fn open_folder(path: PathBuf) -> Result<OsDisk, StartError> {
+    let to_open = path.clone();
+    let opened = tokio::task::spawn_blocking(move || OsDisk::open(&to_open)).await;
+    Ok(opened.unwrap_or(Err(OpenError::Held { path }))?)
+}
+
+fn routes(config: &Config, clock: &Clock) -> Result<Routes, StartError> {
+    let mut routes = Routes::default();
+    for options in &config.upstreams {
+        let transport = Arc::new(ReqwestTransport::new(options)?);
+        let upstream = Arc::new(Upstream::new(options.clone(), transport, clock.clone()));
+        let added = routes.add(upstream, options);
+        added.map_err(|source| StartError::Content { upstream: options.name.clone(), source })?;
+    }
+    Ok(routes)
+}
