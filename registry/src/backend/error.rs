@@ -46,6 +46,24 @@ pub enum Error {
         /// How many bytes.
         size: u64,
     },
+    /// The bucket did not answer, or only that it cannot now.
+    #[error(
+        "the bucket did not carry out {operation} of {key}; is it reachable, and are there too many requests?"
+    )]
+    Unreachable {
+        /// The request.
+        operation: &'static str,
+        /// Where.
+        key: Key,
+        /// What the client said.
+        source: io::Error,
+    },
+    /// Other writes of the same key came before, again and again; or another process goes on with an upload.
+    #[error("{key} is being changed by others; try again")]
+    Contended {
+        /// Where.
+        key: Key,
+    },
     /// The thread that did the work panicked or was stopped.
     #[error("the work on {key} was given up")]
     Abandoned {
@@ -58,6 +76,12 @@ impl Error {
     /// Says whether there is no room.
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
+    }
+
+    /// Says that what stands under a key was not written by this program.
+    pub(super) fn foreign(key: &Key, what: &'static str) -> Self {
+        let source = io::Error::new(io::ErrorKind::InvalidData, what);
+        Self::Io { operation: "read", key: key.clone(), source }
     }
 
     /// Sorts what the system answered.

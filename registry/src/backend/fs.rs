@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::disk::{Disk, DiskFile, Space, Stat};
 use super::stage::FsStage;
-use super::{Backend, Content, Error, Key, Outcome, RECORD_BYTES_MAX, ReadAt, Stage, When};
+use super::{Backend, Content, Error, Key, Outcome, RECORD_BYTES_MAX, ReadAt, Reclaimed, Stage, When};
 
 /// A [`Backend`] over a disk.
 #[derive(Debug, Clone)]
@@ -432,6 +432,11 @@ impl Backend for FsBackend {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         self.0.run(key, Fs::sweep).await
+    }
+
+    async fn reclaim(&self, _idle: std::time::Duration) -> Result<Reclaimed, Error> {
+        // Content is its file, and goes with it.
+        Ok(Reclaimed::default())
     }
 
     async fn space(&self) -> Result<Option<Space>, Error> {

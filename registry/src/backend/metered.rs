@@ -5,12 +5,12 @@
 //! number is fixed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::disk::Space;
-use super::{Backend, Content, Error, Key, Outcome, Stage, When};
+use super::{Backend, Content, Error, Key, Outcome, Reclaimed, Stage, When};
 
 /// A backend whose operations are counted and timed.
 #[derive(Debug, Clone)]
@@ -30,6 +30,7 @@ async fn meter<T>(operation: &'static str, work: impl Future<Output = Result<T, 
         Ok(_) => "ok",
         Err(Error::Full { .. }) => "full",
         Err(Error::Denied { .. }) => "denied",
+        Err(Error::Unreachable { .. }) => "unreachable",
         Err(_) => "error",
     };
     metrics::counter!("wharfinger_storage_operations_total", "operation" => operation, "outcome" => outcome)
@@ -83,6 +84,10 @@ impl Backend for Metered {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         meter("sweep", self.0.sweep(key)).await
+    }
+
+    async fn reclaim(&self, idle: Duration) -> Result<Reclaimed, Error> {
+        meter("reclaim", self.0.reclaim(idle)).await
     }
 
     async fn space(&self) -> Result<Option<Space>, Error> {

@@ -1,4 +1,4 @@
-//! Bytes in a place: the one trait over disks, memory and (later) buckets.
+//! Bytes in a place: the one trait over disks, memory and buckets.
 //!
 //! This layer knows nothing of registries. It promises when bytes are durable, and the layer above
 //! builds custody (P2) and wholeness (P3) on exactly those promises; `contract` is the suite that
@@ -12,6 +12,7 @@
 //! | `stage` | files that grow: uploads and fills |
 //! | `read` | reading content in chunks, one ahead |
 //! | `memory` | a disk in memory, which can keep live and durable state apart |
+//! | `object` | [`Backend`] over a bucket: S3, Google Cloud Storage, Azure |
 //! | `faulty` | a disk that fails, or stops for good, at the Nth operation |
 //! | `metered` | counts and times |
 
@@ -23,10 +24,12 @@ pub mod fs;
 pub mod key;
 pub mod memory;
 pub mod metered;
+pub mod object;
 pub mod read;
 mod stage;
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -83,7 +86,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Goes on with staged content, cut to its first `len` bytes.
     ///
-    /// Returns `None` when there is none, or when it is shorter than `len`.
+    /// Returns `None` when there is none, when it is shorter than `len`, or where a bucket cannot cut it:
+    /// at one of the last two lengths that it was synced at, it always can.
     async fn resume(&self, key: &Key, len: u64) -> Result<Option<Box<dyn Stage>>, Error>;
 
     /// Removes a key and everything below it; not atomic and not durable: for what a crash may
@@ -92,6 +96,22 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Returns how much room there is, or `None` where nothing bounds it.
     async fn space(&self) -> Result<Option<Space>, Error>;
+
+    /// Removes what no key leads to any more, and what nobody has gone on with, for as long as `idle`.
+    ///
+    /// *Cancellation:* leaves some of it, which the next call finds.
+    async fn reclaim(&self, idle: Duration) -> Result<Reclaimed, Error>;
+}
+
+/// What a reclaim has removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// Objects of content.
+    pub objects: u64,
+    /// Their sizes, in bytes.
+    pub bytes: u64,
+    /// Uploads in parts that were given up.
+    pub uploads: u64,
 }
 
 /// The largest record, in bytes.

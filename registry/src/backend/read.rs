@@ -9,9 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream};
 
 use super::Error;
@@ -20,6 +22,17 @@ use super::Error;
 pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
     /// Reads up to `len` bytes at an offset; fewer only at the end.
     fn read_at(&self, offset: u64, len: usize) -> BoxFuture<'static, Result<Bytes, Error>>;
+
+    /// Returns the bytes from `start` up to, not including, `end` as one stream, where that costs less than
+    /// reading chunks.
+    fn stream(&self, _start: u64, _end: u64) -> Option<BoxStream<'static, Result<Bytes, Error>>> {
+        None
+    }
+
+    /// Returns a url that anybody can read it by for a while, where there is one.
+    fn link(&self, _valid_for: Duration) -> BoxFuture<'static, Result<Option<String>, Error>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 }
 
 /// Content that was opened.
@@ -67,7 +80,14 @@ impl Content {
     /// sends it counts the bytes.
     pub fn stream(&self, start: u64, end: u64) -> ContentStream {
         READERS.fetch_add(1, Ordering::Relaxed);
-        ContentStream { source: Arc::clone(&self.source), at: start, end: end.min(self.size), ahead: None }
+        let end = end.min(self.size);
+        let whole = self.source.stream(start, end);
+        ContentStream { source: Arc::clone(&self.source), at: start, end, ahead: None, whole }
+    }
+
+    /// Returns a url that anybody can read it by for a while, where there is one.
+    pub async fn link(&self, valid_for: Duration) -> Result<Option<String>, Error> {
+        self.source.link(valid_for).await
     }
 }
 
@@ -78,6 +98,8 @@ pub struct ContentStream {
     at: u64,
     end: u64,
     ahead: Option<BoxFuture<'static, Result<Bytes, Error>>>,
+    /// The source's own stream, if it has one.
+    whole: Option<BoxStream<'static, Result<Bytes, Error>>>,
 }
 
 impl ContentStream {
@@ -95,6 +117,9 @@ impl Stream for ContentStream {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(whole) = &mut self.whole {
+            return whole.as_mut().poll_next(cx);
+        }
         if self.ahead.is_none() {
             self.read_ahead();
         }

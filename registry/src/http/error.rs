@@ -357,6 +357,9 @@ fn status_of(error: &repository::Error) -> StatusCode {
             StoreError::Backend(BackendError::Full { .. }) | StoreError::NotKept => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
+            StoreError::Backend(BackendError::Unreachable { .. } | BackendError::Contended { .. }) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             StoreError::Backend(_)
             | StoreError::Record { .. }
             | StoreError::Version { .. }
@@ -406,9 +409,11 @@ fn retry_after(error: &repository::Error) -> Option<Duration> {
             Some(retry_after.unwrap_or(RETRY_AFTER_DEFAULT))
         }
         repository::Error::Upstream(UpstreamError::Paused { retry_after, .. }) => Some(*retry_after),
-        repository::Error::Store(StoreError::UploadsFull { .. } | StoreError::UploadBusy { .. }) => {
-            Some(RETRY_AFTER_DEFAULT)
-        }
+        repository::Error::Store(
+            StoreError::UploadsFull { .. }
+            | StoreError::UploadBusy { .. }
+            | StoreError::Backend(BackendError::Unreachable { .. } | BackendError::Contended { .. }),
+        ) => Some(RETRY_AFTER_DEFAULT),
         _ => None,
     }
 }
@@ -433,6 +438,12 @@ fn message_of(error: &repository::Error) -> String {
     match error {
         repository::Error::Store(StoreError::Backend(BackendError::Full { .. })) => {
             "the registry's disk is full".to_owned()
+        }
+        repository::Error::Store(StoreError::Backend(BackendError::Unreachable { .. })) => {
+            "the registry's storage does not answer now; try again later".to_owned()
+        }
+        repository::Error::Store(StoreError::Backend(BackendError::Contended { .. })) => {
+            "others are changing the same thing; try again".to_owned()
         }
         repository::Error::Store(
             StoreError::Backend(_)

@@ -109,6 +109,10 @@ every! {
         stored(Backend::Io { operation: "write", key: key(), source: system() }.into()),
     Error::Repository(Repository::Store(Store::Backend(Backend::TooLarge { .. }))) =>
         stored(Backend::TooLarge { key: key(), size: 4 }.into()),
+    Error::Repository(Repository::Store(Store::Backend(Backend::Unreachable { .. }))) =>
+        stored(Backend::Unreachable { operation: "put", key: key(), source: system() }.into()),
+    Error::Repository(Repository::Store(Store::Backend(Backend::Contended { .. }))) =>
+        stored(Backend::Contended { key: key() }.into()),
     Error::Repository(Repository::Store(Store::Backend(Backend::Abandoned { .. }))) =>
         stored(Backend::Abandoned { key: key() }.into()),
     Error::Repository(Repository::Store(Store::Record { .. })) =>
@@ -242,6 +246,7 @@ fn the_level_follows_the_side() {
         let is_upstreams = matches!(error, Error::Repository(Repository::Upstream(_)));
         let expect = match status.as_u16() {
             500 | 507 => Level::ERROR,
+            503 if !is_upstreams => Level::ERROR,
             _ if is_upstreams => Level::WARN,
             _ => Level::INFO,
         };

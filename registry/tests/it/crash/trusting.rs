@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use wharfinger::backend::disk::{Disk, DiskFile, Space, Stat};
 use wharfinger::backend::fs::FsBackend;
-use wharfinger::backend::{Backend, Content, Error, Key, Outcome, Stage, When};
+use wharfinger::backend::{Backend, Content, Error, Key, Outcome, Reclaimed, Stage, When};
 
 use super::turns::Turns;
 
@@ -60,6 +61,10 @@ impl Backend for Unsettled {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         self.0.sweep(key).await
+    }
+
+    async fn reclaim(&self, idle: Duration) -> Result<Reclaimed, Error> {
+        self.0.reclaim(idle).await
     }
 
     async fn space(&self) -> Result<Option<Space>, Error> {
