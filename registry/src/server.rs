@@ -1,6 +1,7 @@
 //! The composition root: from a configuration to a server that listens, and its end.
 
 mod background;
+mod place;
 mod stores;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::auth::{Access, AccessError};
 use crate::backend::error::OpenError;
+use crate::backend::object::probe::Conditions;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{App, listener};
@@ -42,6 +44,35 @@ pub enum StartError {
     /// The folder cannot be used.
     #[error(transparent)]
     Folder(#[from] OpenError),
+    /// The settings of a bucket cannot be used.
+    #[error("the settings of the bucket {bucket} cannot be used")]
+    Settings {
+        /// Its address.
+        bucket: String,
+        /// What is wrong with them.
+        source: std::io::Error,
+    },
+    /// A bucket does not answer as it should.
+    #[error(
+        "the bucket {bucket} cannot be used: does it exist, and may this account read, write, list and delete in it?"
+    )]
+    Bucket {
+        /// Its address.
+        bucket: String,
+        /// What went wrong.
+        source: backend::Error,
+    },
+    /// A bucket does not honour conditions.
+    #[error(
+        "the bucket {bucket} {}, so several processes would lose each other's writes; use one that honours conditional writes, or set storage.shared to false and let only one process use it",
+        told(.conditions)
+    )]
+    Conditions {
+        /// Its address.
+        bucket: String,
+        /// What it does with them.
+        conditions: Conditions,
+    },
     /// The storage backend failed.
     #[error("the store in {} cannot be opened", .place)]
     Backend {
@@ -80,6 +111,18 @@ pub enum StartError {
         /// The system's answer.
         source: std::io::Error,
     },
+}
+
+/// Says what a bucket does with conditions.
+const fn told(conditions: &Conditions) -> &'static str {
+    match conditions {
+        Conditions::Honoured => "honours conditions",
+        Conditions::OverwritesNew => {
+            "writes over an object that it was told must not be there (If-None-Match)"
+        }
+        Conditions::OverwritesOther => "writes over an object that has changed since it was read (If-Match)",
+        Conditions::Refuses => "refuses writes with a condition",
+    }
 }
 
 impl Server {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::path::PathBuf;
 
 use super::certificates;
 use super::env::{self, is_on_path};
@@ -78,11 +79,19 @@ fn places(config: &Config) -> Vec<Place> {
     });
     let place = |(key, store): (String, &store::options::Options)| match &store.place {
         store::options::Place::Folder(folder) => {
-            Some(Place { key: format!("{key}.rootDirectory"), folder: env::absolute(folder) })
+            vec![Place { key: format!("{key}.rootDirectory"), folder: env::absolute(folder) }]
         }
-        store::options::Place::Memory => None,
+        store::options::Place::Bucket(place) => {
+            let endpoint = place.bucket.settings.get("endpoint").map_or("", String::as_str);
+            let address = PathBuf::from(format!("{endpoint} {}", place.bucket.url()));
+            vec![
+                Place { key: format!("{key}.rootDirectory"), folder: env::absolute(&place.spool) },
+                Place { key, folder: address },
+            ]
+        }
+        store::options::Place::Memory => Vec::new(),
     };
-    std::iter::once(main).chain(by_component).chain(by_upstream).filter_map(place).collect()
+    std::iter::once(main).chain(by_component).chain(by_upstream).flat_map(place).collect()
 }
 
 /// Warns of programs and files by which an account is to be had, and which are not there.

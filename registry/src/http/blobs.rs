@@ -1,7 +1,9 @@
 //! `/v2/<name>/blobs/<digest>`.
 
+use std::time::Duration;
+
 use axum::body::Body;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 
 use super::body;
@@ -44,7 +46,7 @@ pub(super) async fn get(
         let upstream = pulled.upstream().map(ToString::to_string);
         match pulled {
             PulledBlob::Cold(cold) => cold_part(call, &mut response, *cold, &text)?,
-            PulledBlob::Stored(blob) => stored(call, &mut response, &blob, digest, &text)?,
+            PulledBlob::Stored(blob) => stored(call, &mut response, &blob, digest, &text).await?,
             PulledBlob::Filling(filling) => {
                 // HTTP/1.0 ends a body of unknown length by closing, which is what a cut looks like.
                 let may_be_cut = filling.size.is_some() || call.version >= http::Version::HTTP_11;
@@ -61,7 +63,26 @@ pub(super) async fn get(
     Ok(response)
 }
 
-fn stored(
+/// How long the url of a redirect can be used, from the answer on: a client follows it at once, and may try
+/// again for a while.
+const LINK_LIFE: Duration = Duration::from_secs(20 * 60);
+
+/// Returns where the bucket itself gives a blob, if clients are to be sent there.
+async fn link(blob: &StoredBlob) -> Option<HeaderValue> {
+    if !blob.is_redirected {
+        return None;
+    }
+    match blob.content.link(LINK_LIFE).await {
+        Ok(url) => url.and_then(|url| HeaderValue::from_str(&url).ok()),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "no url of the bucket can be signed, so the blob is sent from here");
+            None
+        }
+    }
+}
+
+async fn stored(
     call: &Call<'_>,
     response: &mut Response<Body>,
     blob: &StoredBlob,
@@ -73,6 +94,11 @@ fn stored(
     let etag = format!("\"{text}\"");
     match ranges::wanted(&call.headers, size, &etag, call.app.0.options.ranges_max)? {
         Wanted::Whole => {
+            if let Some(url) = link(blob).await {
+                *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+                response.headers_mut().insert(LOCATION, url);
+                return Ok(());
+            }
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
             *response.body_mut() = if blob.is_verified_on_read {
                 body::outgoing(body::Verified::new(content.stream(0, size), *digest), Some(size))

@@ -39,6 +39,8 @@ pub struct StoredBlob {
     pub content: Content,
     /// Whether they are to be hashed while they are sent.
     pub is_verified_on_read: bool,
+    /// Whether clients are sent to the bucket for the whole of it.
+    pub is_redirected: bool,
     /// The name of the upstream of whose cache it is.
     pub upstream: Option<Arc<str>>,
 }
@@ -49,7 +51,12 @@ impl StoredBlob {
             Space::Hosted => None,
             Space::Upstream(upstream) => Some(Arc::clone(upstream)),
         };
-        Self { content, is_verified_on_read: store.verifies_on_read(), upstream }
+        Self {
+            content,
+            is_verified_on_read: store.verifies_on_read(),
+            is_redirected: store.redirects(),
+            upstream,
+        }
     }
 }
 

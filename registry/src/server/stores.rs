@@ -1,19 +1,14 @@
 //! From a configuration to the stores, and to what is done with them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::StartError;
-use crate::backend::disk::{Disk, OsDisk};
-use crate::backend::error::OpenError;
-use crate::backend::fs::{Durability, FsBackend};
-use crate::backend::memory::MemoryDisk;
+use super::place::{self, Opened};
 use crate::backend::metered::Metered;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repository::{Repositories, Stores};
-use crate::store::options::{Commit, Place};
 use crate::store::{self, Store};
 use crate::upstream::reqwest_transport::ReqwestTransport;
 use crate::upstream::{Routes, Upstream};
@@ -32,7 +27,7 @@ pub struct Offline {
 impl Offline {
     /// Opens the stores, and starts nothing.
     ///
-    /// *Errors:* [`StartError`]; a folder that another process has is [`OpenError::Held`].
+    /// *Errors:* [`StartError`]; a folder that another process has is [`OpenError::Held`](crate::backend::error::OpenError::Held).
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let (stores, repositories) = open(&config, &Clock::system()).await?;
         Ok(Self { config, stores, repositories })
@@ -60,25 +55,10 @@ async fn open_stores(config: &Config, clock: &Clock) -> Result<Stores, StartErro
 }
 
 async fn open_store(options: &store::options::Options, clock: Clock) -> Result<Store, StartError> {
-    let (disk, place): (Arc<dyn Disk>, String) = match &options.place {
-        Place::Memory => (Arc::new(MemoryDisk::new()), "memory".to_owned()),
-        Place::Folder(path) => (Arc::new(open_folder(path.clone()).await?), path.display().to_string()),
-    };
-    let durability = match options.commit {
-        Commit::Yes => Durability::Synced,
-        Commit::No => Durability::Unsynced,
-    };
-    let opened = FsBackend::open(disk, durability).await;
-    let backend = opened.map_err(|source| StartError::Backend { place: place.clone(), source })?;
-    let metered = Arc::new(Metered::new(Arc::new(backend)));
+    let Opened { backend, place } = place::open(options).await?;
+    let metered = Arc::new(Metered::new(backend));
     let opened = Store::open(metered, options.clone(), clock).await;
     opened.map_err(|source| StartError::Store { place, source })
-}
-
-async fn open_folder(path: PathBuf) -> Result<OsDisk, StartError> {
-    let to_open = path.clone();
-    let opened = tokio::task::spawn_blocking(move || OsDisk::open(&to_open)).await;
-    Ok(opened.unwrap_or(Err(OpenError::Held { path }))?)
 }
 
 fn routes(config: &Config, clock: &Clock) -> Result<Routes, StartError> {

@@ -106,6 +106,11 @@ impl Store {
         self.0.options.verify_on_read
     }
 
+    /// Says whether clients are sent to the bucket for whole blobs, which it hashes nothing of.
+    pub fn redirects(&self) -> bool {
+        self.0.options.redirect && !self.0.options.verify_on_read
+    }
+
     /// Returns how long an upload may stand still.
     pub fn upload_expiry(&self) -> std::time::Duration {
         self.0.options.upload_expiry

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::backend::Key;
+use crate::backend::object::Roots;
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName, Tag};
 
 /// Whose links: what was pushed here, or what was cached of one upstream. The bytes are shared.
@@ -42,6 +43,9 @@ impl fmt::Display for RepositoryKey {
 
 /// The version of the layout, in the record at [`version`].
 pub(super) const VERSION: u32 = 1;
+
+/// What a backend over a bucket treats in ways of its own.
+pub const ROOTS: Roots = Roots { local: &["fills", "parked"], unique: "uploads", content: "blobs" };
 
 /// Where the layout's version is.
 pub(super) fn version() -> Key {

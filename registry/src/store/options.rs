@@ -3,11 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::backend::object::options::BucketOptions;
+
 /// Settings of the store, resolved from the section `storage` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Where the objects are.
     pub place: Place,
+    /// Whether this process is the only one that writes to it (`storage.shared`).
+    pub writers: Writers,
+    /// Whether a GET of a whole blob is answered by a redirect to the bucket (`storage.redirectBlobURL`).
+    pub redirect: bool,
     /// Whether answers wait for the disk (`storage.commit`); [`Commit::No`] gives up P2 after power loss.
     pub commit: Commit,
     /// How long an upload may stand still before it is removed (`storage.uploadExpiry`).
@@ -31,8 +37,28 @@ pub struct Options {
 pub enum Place {
     /// A folder of this host (`storage.rootDirectory`).
     Folder(PathBuf),
+    /// A bucket (`storage.bucket`, or zot's `storage.storageDriver`).
+    Bucket(Box<BucketPlace>),
     /// This process; lost when it ends (`serve --memory`).
     Memory,
+}
+
+/// A bucket, and the folder beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketPlace {
+    /// Which bucket, and how to reach it.
+    pub bucket: BucketOptions,
+    /// The folder in which fills are staged (`extensions.sync.downloadDir`, or `rootDirectory`).
+    pub spool: PathBuf,
+}
+
+/// How many processes write to a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// This one alone: what it remembers is what is there.
+    One,
+    /// Others too: what it remembers may be old, and is asked for again (P13).
+    Several,
 }
 
 /// Whether answers wait until the disk has the bytes.
@@ -57,6 +83,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             place: Place::Folder(PathBuf::from("wharfinger-data")),
+            writers: Writers::One,
+            redirect: false,
             commit: Commit::Yes,
             upload_expiry: Duration::from_secs(24 * 3600),
             uploads_max: 10_000,

@@ -73,7 +73,7 @@ fn all_faults_are_reported_together() {
     extensions.sync.registries[3]: "gcr.io" is not a section
     extensions: is written twice
     "two\nlines": unknown key; the nearest known key is storage
-    storage.subPaths["/hub"].rootDirectory: is missing: a store of its own has its own folder
+    storage.subPaths["/hub"].rootDirectory: is missing: a store of its own has its own folder or bucket
     "#);
 }
 
@@ -82,11 +82,10 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     let text = faults("unsupported.json");
     assert!(!text.contains("hunter2"), "P11: {text}");
     insta::assert_snapshot!(text, @r#"
-    cluster: is refused: replicas do not forward requests to each other; they are to share one bucket instead (`storage.storageDriver`, which is not supported yet)
-    storage.storageDriver: not supported yet: storage.storageDriver
+    cluster: is refused: replicas do not forward requests to each other; they are to share one bucket instead (`storage.bucket`)
+    storage.storageDriver.objectacl: is refused: set the bucket's policy instead; `redirectBlobURL` needs no public objects
     storage.subPaths["/hub"].retention: not supported yet: storage.subPaths["/hub"].retention
     storage.retention: not supported yet: storage.retention
-    storage.redirectBlobURL: not supported yet: storage.redirectBlobURL
     storage.maxRepos: not supported yet: storage.maxRepos
     http.externalUrl: not supported yet: http.externalUrl
     http.allowOrigin: not supported yet: http.allowOrigin
@@ -174,5 +173,4 @@ fn a_section_that_only_warns_does_not_hide_what_is_refused() {
     check("extensions: { search: { enable: false, cve: {} } }", &[]);
     check("extensions: { search: { enable: 'false', cve: {} } }", &[]);
     // Only where the table has such a key does `enable: false` ask for nothing.
-    check("storage: { storageDriver: { enable: false, name: s3 } }", &["storage.storageDriver"]);
 }

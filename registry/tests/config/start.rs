@@ -96,7 +96,6 @@ fn what_has_no_effect_is_warned_of() {
     extensions.userprefs: not supported yet: extensions.userprefs
     extensions.trust: not supported yet: extensions.trust
     extensions.events: not supported yet: extensions.events
-    extensions.sync.downloadDir: has no effect: what is under way is staged in the store itself
     extensions.sync.registries[0].preserveDigest: has no effect: every manifest is stored byte for byte as it comes, so a digest never changes
     ");
 }

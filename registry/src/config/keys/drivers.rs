@@ -1,9 +1,9 @@
 //! The sections `storage.storageDriver` and `storage.cacheDriver`: what zot's drivers are told.
 //!
-//! A driver may be told more than stands here; what stands here is checked to be of its type.
+//! Keys of drivers that stand nowhere here are faults: what they ask for would not be done.
 
-use super::{ANY_COUNT, WORDS};
-use crate::config::key::{Key, inert, pending};
+use super::{ANY_COUNT, TIB, WORDS};
+use crate::config::key::{Key, honoured, inert, refused};
 use crate::config::kind::Kind;
 
 const NO_CACHE_DATABASE: &str = "there is no cache database; the stored objects are the only truth";
@@ -33,28 +33,87 @@ pub(super) const KEYS: &[Key] = &[
     cache("storage.cacheDriver.userDataTablename", Kind::Text, "dynamodb: a table's name."),
     cache("storage.cacheDriver.apiKeyTablename", Kind::Text, "dynamodb: a table's name."),
     cache("storage.cacheDriver.versionTablename", Kind::Text, "dynamodb: a table's name."),
-    store("storage.storageDriver", Kind::Open, "A bucket instead of a folder."),
-    store("storage.storageDriver.name", Kind::Word, "The driver: s3, gcs or azure."),
-    store("storage.storageDriver.rootdirectory", Kind::Text, "The prefix of all keys."),
+    store(
+        "storage.storageDriver",
+        Kind::Section,
+        "A bucket instead of a folder, by the keys of zot's drivers; `storage.bucket` says the same in our own.",
+    ),
+    store(
+        "storage.storageDriver.name",
+        Kind::Choice(&["s3", "gcs", "azure"]),
+        "The driver; those of folders are what `rootDirectory` is for.",
+    )
+    .required(),
+    store("storage.storageDriver.rootdirectory", Kind::Text, "What all names of objects begin with."),
     store("storage.storageDriver.region", Kind::Text, "s3: the region."),
     store("storage.storageDriver.regionendpoint", Kind::Text, "s3: the endpoint, where it is not Amazon's."),
     store("storage.storageDriver.bucket", Kind::Text, "s3, gcs: the bucket."),
-    store("storage.storageDriver.forcepathstyle", Kind::Bool, "s3: whether the bucket stands in the path."),
-    store("storage.storageDriver.secure", Kind::Bool, "s3: whether it is asked by TLS."),
+    store(
+        "storage.storageDriver.forcepathstyle",
+        Kind::Bool,
+        "s3: whether the bucket stands in the path; it does unless this says false.",
+    ),
+    store(
+        "storage.storageDriver.secure",
+        Kind::Bool,
+        "s3: whether an endpoint without a scheme is asked by TLS; it is unless this says false.",
+    ),
     store("storage.storageDriver.skipverify", Kind::Bool, "s3: whether its certificate may be any."),
     store("storage.storageDriver.accesskey", Kind::Text, "s3: the access key."),
     store("storage.storageDriver.secretkey", Kind::Text, "s3: the secret key."),
+    store("storage.storageDriver.sessiontoken", Kind::Text, "s3: the token of a session."),
+    store("storage.storageDriver.encrypt", Kind::Bool, "s3: whether the bucket encrypts what it keeps."),
+    store("storage.storageDriver.keyid", Kind::Text, "s3: the key of KMS by which it does."),
+    tuning("storage.storageDriver.v4auth", Kind::Bool, "s3: whether requests are signed by version 4."),
+    tuning("storage.storageDriver.chunksize", Kind::Integer(0, TIB), "s3: the size of a part."),
+    tuning(
+        "storage.storageDriver.multipartcopychunksize",
+        Kind::Integer(0, TIB),
+        "s3: the size of a copied part.",
+    ),
+    tuning(
+        "storage.storageDriver.multipartcopymaxconcurrency",
+        Kind::Integer(0, TIB),
+        "s3: how many parts are copied at once.",
+    ),
+    tuning(
+        "storage.storageDriver.multipartcopythresholdsize",
+        Kind::Integer(0, TIB),
+        "s3: from which size on parts are copied.",
+    ),
+    tuning("storage.storageDriver.loglevel", Kind::Text, "s3: what the driver logs."),
+    tuning("storage.storageDriver.useragent", Kind::Text, "s3: what the driver calls itself."),
+    refused(
+        "storage.storageDriver.storageclass",
+        Kind::Text,
+        "s3: the class of new objects.",
+        "set the class by a lifecycle rule of the bucket",
+    ),
+    refused(
+        "storage.storageDriver.objectacl",
+        Kind::Text,
+        "s3: the canned list of who may read objects.",
+        "set the bucket's policy instead; `redirectBlobURL` needs no public objects",
+    ),
     store("storage.storageDriver.credentialsFile", Kind::Path, "gcs: the file with the account."),
     store("storage.storageDriver.keyfile", Kind::Path, "gcs: the same, by distribution's name."),
     store("storage.storageDriver.accountname", Kind::Text, "azure: the account."),
     store("storage.storageDriver.container", Kind::Text, "azure: the container."),
+    store(
+        "storage.storageDriver.serviceurl",
+        Kind::Text,
+        "azure: the endpoint, where it is not Azure's own.",
+    ),
     store("storage.storageDriver.accountkey", Kind::Text, "azure: the account's key."),
-    store("storage.storageDriver.credentials", Kind::Open, "azure: how to log in."),
+    store("storage.storageDriver.credentials", Kind::Section, "azure: how to log in."),
     store(
         "storage.storageDriver.credentials.type",
         Kind::Choice(&["shared_key", "client_secret", "default_credentials"]),
-        "azure: by which kind of credentials.",
+        "azure: by which kind of credentials; a shared key is the default.",
     ),
+    store("storage.storageDriver.credentials.clientid", Kind::Text, "azure: the client."),
+    store("storage.storageDriver.credentials.tenantid", Kind::Text, "azure: its tenant."),
+    store("storage.storageDriver.credentials.secret", Kind::Text, "azure: its secret."),
 ];
 
 const fn cache(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
@@ -62,5 +121,9 @@ const fn cache(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
 }
 
 const fn store(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
-    pending(path, kind, "", meaning)
+    honoured(path, kind, "", meaning)
+}
+
+const fn tuning(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
+    inert(path, kind, meaning, "the object store's client decides it")
 }

@@ -57,14 +57,38 @@ pub(super) const KEYS: &[Key] = &[
     inert("storage.gcDelay", ANY_DURATION, "How old garbage must be.", NO_COLLECTION),
     inert("storage.gcInterval", ANY_DURATION, "How often garbage is looked for.", NO_COLLECTION),
     inert("storage.gcTimeWindow", Kind::Text, "The hours in which it may be looked for.", NO_COLLECTION),
-    pending(
+    honoured(
+        "storage.bucket",
+        Kind::Section,
+        "",
+        "A bucket instead of a folder; `rootDirectory` is then where fills are staged, if `downloadDir` names no other place.",
+    ),
+    honoured(
+        "storage.bucket.url",
+        Kind::Word,
+        "",
+        "Where it is: `s3://NAME/PREFIX`, `gs://NAME/PREFIX` or `az://CONTAINER/PREFIX`.",
+    )
+    .required(),
+    honoured(
+        "storage.bucket.options",
+        Kind::Map(Names::Any, &Kind::Text),
+        "",
+        "Settings of the provider's client, such as `region`, `endpoint` or `access_key_id`; what is not said is taken from the provider's environment variables.",
+    ),
+    honoured(
         "storage.redirectBlobURL",
         Kind::Bool,
         "false",
-        "Whether a blob GET is answered by a redirect to the bucket.",
+        "Whether a GET of a whole blob is answered by a redirect to the bucket.",
     ),
     pending("storage.maxRepos", ANY_COUNT, "0", "How many repositories there may be; 0 is any number."),
-    pending("storage.shared", Kind::Bool, "false", "Whether several processes use this store at once."),
+    honoured(
+        "storage.shared",
+        Kind::Bool,
+        "",
+        "Whether several processes use this store at once; a bucket's default is true, a folder's false.",
+    ),
     honoured(
         "storage.minFree",
         Kind::Percent,

@@ -20,11 +20,11 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "A JSON file of accounts by the host of an upstream's url, as `{\"host:port\": {\"username\": \"…\", \"password\": \"…\"}}`; it is read again when it changes.",
     ),
-    inert(
+    honoured(
         "extensions.sync.downloadDir",
         Kind::Path,
-        "A folder for what is under way.",
-        "what is under way is staged in the store itself",
+        "",
+        "The folder in which fills of stores in buckets are staged; stores in folders stage their own.",
     ),
     honoured(
         "extensions.sync.registries",

@@ -4,6 +4,7 @@
 //! (names that stand twice, rules for nobody) are found here.
 
 mod auth;
+mod bucket;
 mod credentials;
 mod mirroring;
 mod server;
@@ -30,12 +31,14 @@ pub(super) fn resolve(file: View<'_>) -> Resolved {
     let mut resolved = Resolved::default();
     server::http(file.at("http"), &mut resolved.config.http);
     server::rates(file.at("http").at("ratelimit"), &mut resolved);
-    server::store(file, &mut resolved.config.store);
+    server::store(file, &mut resolved);
     server::stores_by_component(file.at("storage").at("subPaths"), &mut resolved);
     server::metrics(file.at("extensions").at("metrics"), &mut resolved.config.metrics);
     server::log(file.at("log"), &mut resolved.config.log);
     auth::auth(file.at("http"), &mut resolved);
-    upstream::upstreams(file.at("extensions").at("sync"), &mut resolved);
+    let sync = file.at("extensions").at("sync");
+    upstream::upstreams(sync, &mut resolved);
+    server::spools(sync.at("downloadDir").get(), &mut resolved);
     resolved
 }
 
@@ -48,9 +51,24 @@ mod tests {
     use crate::config::load::{Loaded, interpret};
     use crate::config::raw::{Raw, read};
 
-    /// A file with every honoured key, each with a value that is not its default.
-    const EVERYTHING: &str =
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/configs/everything.yaml"));
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/configs/", $name))
+        };
+    }
+
+    /// A file with every honoured key that can stand beside the others, each with a value that is not its default.
+    const EVERYTHING: &str = fixture!("everything.yaml");
+    /// The first of these in which a key stands says what it does: a store is in one place.
+    const FILES: [&str; 7] = [
+        EVERYTHING,
+        fixture!("bucket.yaml"),
+        fixture!("driver-s3.yaml"),
+        fixture!("driver-gcs.yaml"),
+        fixture!("driver-gcs-keyfile.yaml"),
+        fixture!("driver-azure.yaml"),
+        fixture!("driver-azure-client.yaml"),
+    ];
 
     fn meaning(raw: &Raw) -> Result<Loaded, Faults> {
         interpret(raw, &|_| None)
@@ -82,16 +100,23 @@ mod tests {
     }
 
     /// Keys of which a section needs one: without it, its section is a fault.
-    const ALTERNATIVES: [&str; 2] = [
+    const ALTERNATIVES: [&str; 5] = [
+        "storage.storageDriver.bucket",
+        "storage.storageDriver.container",
+        "storage.storageDriver.accountname",
         "extensions.sync.registries[].oauth2CredentialHelper.assertionFile",
         "extensions.sync.registries[].oauth2CredentialHelper.signingFile",
     ];
 
-    fn changed(key: &Key, value: Option<&Raw>) -> Raw {
-        let mut raw = read(EVERYTHING).expect("the fixture is YAML");
+    /// Returns the file in which a key stands, as it is and with another value.
+    fn changed(key: &Key, value: Option<&Raw>) -> (Raw, Raw) {
         let path: Vec<&str> = key.path.split('.').map(|name| name.trim_end_matches("[]")).collect();
-        assert!(set(&mut raw, &path, value) > 0, "{} stands in everything.yaml", key.path);
-        raw
+        let files = FILES.iter().map(|file| read(file).expect("the fixture is YAML"));
+        let mut changed = files.filter_map(|file| {
+            let mut changed = file.clone();
+            (set(&mut changed, &path, value) > 0).then_some((file, changed))
+        });
+        changed.next().unwrap_or_else(|| panic!("{} stands in one of the files", key.path))
     }
 
     fn honoured_values() -> impl Iterator<Item = &'static Key> {
@@ -107,8 +132,10 @@ mod tests {
         // With this one off there are no upstreams, and no other key of theirs would show.
         let on = "extensions.sync.enable";
         for key in honoured_values().filter(|key| key.path != on) {
-            match meaning(&changed(key, None)) {
-                Ok(without) => assert_ne!(without.config, everything.config, "{} does nothing", key.path),
+            let (file, without) = changed(key, None);
+            let with = meaning(&file).expect("the file has no fault");
+            match meaning(&without) {
+                Ok(without) => assert_ne!(without.config, with.config, "{} does nothing", key.path),
                 Err(faults) => {
                     assert!(key.required || ALTERNATIVES.contains(&key.path), "{}: {faults}", key.path);
                 }
@@ -116,15 +143,15 @@ mod tests {
         }
         assert!(!everything.config.upstreams.is_empty());
         let on = keys::all().find(|key| key.path == on).expect("the key is in the table");
-        let off = meaning(&changed(on, Some(&Raw::Bool(false)))).expect("it has no fault");
+        let off = meaning(&changed(on, Some(&Raw::Bool(false))).1).expect("it has no fault");
         assert!(off.config.upstreams.is_empty());
     }
 
     #[test]
     fn every_default_is_what_holds_without_the_key() {
         for key in honoured_values().filter(|key| !key.default.is_empty()) {
-            let written = meaning(&changed(key, Some(&Raw::Text(key.default.to_owned())))).expect(key.path);
-            let absent = meaning(&changed(key, None)).expect(key.path);
+            let written = meaning(&changed(key, Some(&Raw::Text(key.default.to_owned()))).1).expect(key.path);
+            let absent = meaning(&changed(key, None).1).expect(key.path);
             assert_eq!(written.config, absent.config, "{} has the default {}", key.path, key.default);
         }
     }
@@ -134,6 +161,9 @@ mod tests {
         // Lists are empty, accounts, rates, names, places, authorities and what a token endpoint may want absent,
         // an age has no bound, and one wait is by default another's; every other value has a default.
         let absent = [
+            "storage.shared",
+            "storage.bucket.url",
+            "extensions.sync.downloadDir",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",
@@ -163,7 +193,9 @@ mod tests {
         ];
         for key in honoured_values().filter(|key| key.default.is_empty()) {
             let list = matches!(key.kind, Kind::List(_) | Kind::Filled(_));
-            assert!(list || absent.contains(&key.path), "{} has a default", key.path);
+            // What zot's drivers are told is told to the provider's client, which has its own defaults.
+            let driver = key.path.starts_with("storage.storageDriver.");
+            assert!(list || driver || absent.contains(&key.path), "{} has a default", key.path);
         }
     }
 }

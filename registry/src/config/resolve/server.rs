@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Resolved;
+use super::{Resolved, bucket};
 use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
 use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
 use crate::http::options::Verb;
+use crate::store::options::{BucketPlace, Place, Writers};
 use crate::{http, store};
 
 /// Sets what `http` says of the wire.
@@ -54,11 +55,28 @@ pub(super) fn rates(section: View<'_>, resolved: &mut Resolved) {
 }
 
 /// Sets what the file says of the store: `storage`, and `http.missingReferences`.
-pub(super) fn store(file: View<'_>, options: &mut store::options::Options) {
-    place(file.at("storage"), options);
+pub(super) fn store(file: View<'_>, resolved: &mut Resolved) {
+    let mut options = std::mem::take(&mut resolved.config.store);
+    set(file.at("storage"), "storage", &mut options, resolved);
     let missing = file.at("http").at("missingReferences");
     missing.read("image", &mut options.missing_in_image);
     missing.read("index", &mut options.missing_in_index);
+    resolved.config.store = options;
+}
+
+/// Says where fills of buckets are staged: in `downloadDir`, a folder for each store, or in the store's own
+/// `rootDirectory`.
+pub(super) fn spools(download_dir: Option<PathBuf>, resolved: &mut Resolved) {
+    let Some(folder) = download_dir else { return };
+    let config = &mut resolved.config;
+    let by_component = config.stores_by_component.iter_mut().map(|(name, it)| (format!("path-{name}"), it));
+    let by_upstream = config.stores_by_upstream.iter_mut().map(|(name, it)| (format!("upstream-{name}"), it));
+    let main = std::iter::once(("main".to_owned(), &mut config.store));
+    for (name, options) in main.chain(by_component).chain(by_upstream) {
+        if let Place::Bucket(place) = &mut options.place {
+            place.spool = folder.join(name);
+        }
+    }
 }
 
 /// Sets what `storage.subPaths` says.
@@ -83,15 +101,17 @@ pub(super) fn own_store(
     path: &str,
     resolved: &mut Resolved,
 ) -> Option<store::options::Options> {
-    if !section.at("rootDirectory").is_written() {
+    let is_elsewhere = ["rootDirectory", "bucket", "storageDriver"];
+    if !is_elsewhere.iter().any(|name| section.at(name).is_written()) {
         resolved.faults.push(Fault::new(
             format!("{path}.rootDirectory"),
-            "is missing: a store of its own has its own folder",
+            "is missing: a store of its own has its own folder or bucket",
         ));
         return None;
     }
     let mut options = resolved.config.store.clone();
-    place(section, &mut options);
+    options.redirect = false;
+    set(section, path, &mut options, resolved);
     Some(options)
 }
 
@@ -106,9 +126,25 @@ fn is_component(text: &str) -> bool {
             .is_some_and(|(first, last)| is_alphanumeric(*first) && is_alphanumeric(*last))
 }
 
-fn place(section: View<'_>, options: &mut store::options::Options) {
-    if let Some(root) = section.at("rootDirectory").get::<PathBuf>() {
-        options.place = store::options::Place::Folder(root);
+fn set(section: View<'_>, path: &str, options: &mut store::options::Options, resolved: &mut Resolved) {
+    let root = section.at("rootDirectory").get::<PathBuf>();
+    if let Some(bucket) = bucket::bucket(section, path, resolved) {
+        let spool = root.unwrap_or_else(|| match &options.place {
+            Place::Folder(folder) => folder.clone(),
+            Place::Bucket(place) => place.spool.clone(),
+            Place::Memory => PathBuf::new(),
+        });
+        options.place = Place::Bucket(Box::new(BucketPlace { bucket, spool }));
+        options.writers = Writers::Several;
+    } else if let Some(root) = root {
+        options.place = Place::Folder(root);
+        options.writers = Writers::One;
+    }
+    section.read("shared", &mut options.writers);
+    section.read("redirectBlobURL", &mut options.redirect);
+    if options.redirect && !matches!(options.place, Place::Bucket(_)) {
+        let message = "has no effect: a folder has no urls that clients could be sent to";
+        resolved.warnings.push(Fault::new(format!("{path}.redirectBlobURL"), message));
     }
     section.read("commit", &mut options.commit);
     section.read("uploadExpiry", &mut options.upload_expiry);
@@ -133,6 +169,12 @@ pub(super) fn log(section: View<'_>, options: &mut LogOptions) {
 impl FromChecked for Verb {
     fn from_checked(checked: &Checked) -> Option<Self> {
         Self::parse(&String::from_checked(checked)?.parse().ok()?)
+    }
+}
+
+impl FromChecked for Writers {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        bool::from_checked(checked).map(|shared| if shared { Self::Several } else { Self::One })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether two stores would write into one folder.
+//! Whether two stores would write into one folder, or under one prefix of a bucket.
 //!
 //! Two stores in one folder, or one within the other, would take each other's files for their own.
 
@@ -11,7 +11,7 @@ use crate::config::error::Fault;
 pub(in crate::config) struct Place {
     /// The key, such as `storage.rootDirectory`.
     pub(in crate::config) key: String,
-    /// The folder; absolute, for a relative one cannot be held against an absolute one.
+    /// The folder; absolute, for a relative one cannot be held against an absolute one. Or a bucket's address.
     pub(in crate::config) folder: PathBuf,
 }
 
@@ -25,12 +25,12 @@ pub(in crate::config) fn faults(places: &[Place]) -> Vec<Fault> {
         for (before, folder) in places.iter().zip(&folders).take(index) {
             let own = &folders[index];
             let relation = match (own.starts_with(folder), folder.starts_with(own)) {
-                (true, true) => "is the folder of",
-                (true, false) => "is within the folder of",
-                (false, true) => "is around the folder of",
+                (true, true) => "is the place of",
+                (true, false) => "is within the place of",
+                (false, true) => "is around the place of",
                 (false, false) => continue,
             };
-            let message = format!("{relation} {}; give each store a folder of its own", before.key);
+            let message = format!("{relation} {}; give each store a place of its own", before.key);
             faults.push(Fault::new(&place.key, message));
         }
     }
@@ -60,12 +60,12 @@ mod tests {
         for (folders, expect) in [
             (vec!["/a", "/b", "/c"], vec![]),
             (vec!["/a", "/ab", "/b/a"], vec![]),
-            (vec!["/a", "/b", "/b"], vec!["2: is the folder of 1; give each store a folder of its own"]),
-            (vec!["/a", "/a/./"], vec!["1: is the folder of 0; give each store a folder of its own"]),
-            (vec!["/a", "/a/b"], vec!["1: is within the folder of 0; give each store a folder of its own"]),
-            (vec!["/a/b", "/a"], vec!["1: is around the folder of 0; give each store a folder of its own"]),
-            (vec!["/a", "/b/../a"], vec!["1: is the folder of 0; give each store a folder of its own"]),
-            (vec!["/a", "/../.."], vec!["1: is around the folder of 0; give each store a folder of its own"]),
+            (vec!["/a", "/b", "/b"], vec!["2: is the place of 1; give each store a place of its own"]),
+            (vec!["/a", "/a/./"], vec!["1: is the place of 0; give each store a place of its own"]),
+            (vec!["/a", "/a/b"], vec!["1: is within the place of 0; give each store a place of its own"]),
+            (vec!["/a/b", "/a"], vec!["1: is around the place of 0; give each store a place of its own"]),
+            (vec!["/a", "/b/../a"], vec!["1: is the place of 0; give each store a place of its own"]),
+            (vec!["/a", "/../.."], vec!["1: is around the place of 0; give each store a place of its own"]),
         ] {
             let place =
                 |(index, folder): (usize, &&str)| Place { key: index.to_string(), folder: folder.into() };
