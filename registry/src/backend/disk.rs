@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::error::OpenError;
@@ -44,6 +44,10 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     fn entries(&self, path: &str) -> io::Result<Vec<String>>;
     /// Returns what a path is.
     fn stat(&self, path: &str) -> io::Result<Stat>;
+    /// Keeps other processes out of a group of keys until what is returned is dropped; waits while one is in.
+    fn keep_out(&self, _stripe: usize) -> io::Result<Option<OwnedFd>> {
+        Ok(None)
+    }
     /// Returns how much room there is, or `None` where nothing bounds it.
     fn space(&self) -> io::Result<Option<Space>>;
 }
@@ -86,7 +90,7 @@ pub enum Stat {
     Folder,
 }
 
-/// A folder of the operating system, held by this process alone.
+/// A folder of the operating system.
 #[derive(Debug)]
 pub struct OsDisk {
     root: OwnedFd,
@@ -102,6 +106,20 @@ impl OsDisk {
     ///
     /// *Errors:* [`OpenError::Held`] when another process has it, else [`OpenError::Folder`].
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::lock(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Opens a folder that other processes may open so too, and none alone.
+    pub(super) fn open_beside(path: &Path) -> Result<Self, OpenError> {
+        Self::lock(path, FlockOperation::NonBlockingLockShared)
+    }
+
+    /// Returns the folder itself.
+    pub(super) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    fn lock(path: &Path, operation: FlockOperation) -> Result<Self, OpenError> {
         let failed = |operation| {
             move |error: io::Error| OpenError::Folder { path: path.to_owned(), operation, source: error }
         };
@@ -113,7 +131,7 @@ impl OsDisk {
         let lock = rustix::fs::openat(&root, LOCK, flags, FILE_MODE)
             .map_err(io::Error::from)
             .map_err(failed("open"))?;
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&lock, operation) {
             Ok(()) => Ok(Self { root, _lock: lock }),
             Err(Errno::WOULDBLOCK) => Err(OpenError::Held { path: path.to_owned() }),
             Err(error) => Err(failed("flock")(error.into())),
@@ -121,10 +139,17 @@ impl OsDisk {
     }
 
     fn open_with(&self, path: &str, flags: OFlags) -> io::Result<Arc<dyn DiskFile>> {
-        let fd =
-            rustix::fs::openat(&self.root, at(path), flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, FILE_MODE)?;
-        Ok(Arc::new(OsFile(File::from(fd))))
+        Ok(file(self.open_fd(path, flags)?))
     }
+
+    pub(super) fn open_fd(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(&self.root, at(path), flags, FILE_MODE)?)
+    }
+}
+
+pub(super) fn file(fd: OwnedFd) -> Arc<dyn DiskFile> {
+    Arc::new(OsFile(File::from(fd)))
 }
 
 /// Makes a folder and those above it, each with its entry synced in its parent.

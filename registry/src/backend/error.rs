@@ -91,6 +91,8 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
                 Self::Full { operation, key, source }
             }
+            // The lock of a file that another process writes to.
+            io::ErrorKind::WouldBlock => Self::Contended { key },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Self::Denied { operation, key, source }
             }
@@ -117,5 +119,19 @@ pub enum OpenError {
     Held {
         /// The folder.
         path: PathBuf,
+    },
+    /// It is on a file system of a network, and several processes are to share it.
+    #[error("the folder {} is on a file system of a network, whose locks cannot be relied on; share a bucket instead (storage.bucket), or a folder of one host", .path.display())]
+    Remote {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Too many processes share the folder.
+    #[error("the folder {} is shared by {max} processes already", .path.display())]
+    Crowded {
+        /// The folder.
+        path: PathBuf,
+        /// The limit.
+        max: usize,
     },
 }

@@ -6,9 +6,12 @@
 //!
 //! *Spec:* `docs/adr/0004-crash-model.md`.
 
+mod condemn;
+
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +22,9 @@ use tokio::sync::Semaphore;
 
 use super::disk::{Disk, DiskFile, Space, Stat};
 use super::stage::FsStage;
-use super::{Backend, Content, Error, Key, Outcome, RECORD_BYTES_MAX, ReadAt, Reclaimed, Stage, When};
+use super::{
+    Backend, Content, Error, Key, Outcome, RECORD_BYTES_MAX, ReadAt, Reclaimed, Sentence, Stage, When,
+};
 
 /// A [`Backend`] over a disk.
 #[derive(Debug, Clone)]
@@ -176,10 +181,21 @@ impl Fs {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self, key: &Key) -> MutexGuard<'_, ()> {
+    /// Keeps others out of a key, and of some more, until what is returned is dropped.
+    fn lock(&self, key: &Key) -> Result<(MutexGuard<'_, ()>, Option<OwnedFd>), Error> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key.as_str());
         let stripe = usize::try_from(hash % STRIPES as u64).expect("a stripe's number is small");
-        self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+        let guard = self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner);
+        let others = self.disk.keep_out(stripe).map_err(|error| Error::new("flock", key, error))?;
+        Ok((guard, others))
+    }
+
+    fn stat_file(&self, key: &Key) -> Result<Option<u64>, Error> {
+        match found(self.disk.stat(key.as_str())) {
+            Ok(Some(Stat::File(size))) => Ok(Some(size)),
+            Ok(Some(Stat::Folder) | None) => Ok(None),
+            Err(error) => Err(Error::new("stat", key, error)),
+        }
     }
 
     fn read(&self, key: &Key) -> Result<Option<Bytes>, Error> {
@@ -241,7 +257,7 @@ impl Fs {
     fn rename_when(&self, from: &str, key: &Key, when: &When) -> Result<Outcome, Error> {
         self.create_parents(key.as_str()).map_err(|error| Error::new("mkdir", key, error))?;
         {
-            let _guard = self.lock(key);
+            let _guard = self.lock(key)?;
             let renamed = match when {
                 When::Absent => self.disk.rename_new(from, key.as_str()),
                 When::Is(expected) if self.read(key)?.as_ref() != Some(expected) => {
@@ -260,7 +276,7 @@ impl Fs {
 
     fn delete(&self, key: &Key, when: &When) -> Result<Outcome, Error> {
         {
-            let _guard = self.lock(key);
+            let _guard = self.lock(key)?;
             let refused = match when {
                 When::Always => false,
                 When::Absent => true,
@@ -377,13 +393,7 @@ impl Backend for FsBackend {
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, Error> {
-        self.0
-            .run(key, |fs, key| match found(fs.disk.stat(key.as_str())) {
-                Ok(Some(Stat::File(size))) => Ok(Some(size)),
-                Ok(Some(Stat::Folder) | None) => Ok(None),
-                Err(error) => Err(Error::new("stat", key, error)),
-            })
-            .await
+        self.0.run(key, Fs::stat_file).await
     }
 
     async fn settle(&self, keys: &[Key]) -> Result<(), Error> {
@@ -432,6 +442,19 @@ impl Backend for FsBackend {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         self.0.run(key, Fs::sweep).await
+    }
+
+    async fn condemn(&self, key: &Key) -> Result<Option<Sentence>, Error> {
+        self.0.run(key, Fs::condemn).await
+    }
+
+    async fn execute(&self, key: &Key, sentence: &Sentence) -> Result<Outcome, Error> {
+        let sentence = sentence.clone();
+        self.0.run_syncing(key, move |fs, key| fs.execute(key, &sentence)).await
+    }
+
+    async fn spare(&self, key: &Key) -> Result<bool, Error> {
+        self.0.run(key, Fs::spare).await
     }
 
     async fn reclaim(&self, _idle: std::time::Duration) -> Result<Reclaimed, Error> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::disk::Space;
-use super::{Backend, Content, Error, Key, Outcome, Reclaimed, Stage, When};
+use super::{Backend, Content, Error, Key, Outcome, Reclaimed, Sentence, Stage, When};
 
 /// A backend whose operations are counted and timed.
 #[derive(Debug, Clone)]
@@ -88,6 +88,18 @@ impl Backend for Metered {
 
     async fn reclaim(&self, idle: Duration) -> Result<Reclaimed, Error> {
         meter("reclaim", self.0.reclaim(idle)).await
+    }
+
+    async fn condemn(&self, key: &Key) -> Result<Option<Sentence>, Error> {
+        meter("condemn", self.0.condemn(key)).await
+    }
+
+    async fn execute(&self, key: &Key, sentence: &Sentence) -> Result<Outcome, Error> {
+        meter("execute", self.0.execute(key, sentence)).await
+    }
+
+    async fn spare(&self, key: &Key) -> Result<bool, Error> {
+        meter("spare", self.0.spare(key)).await
     }
 
     async fn space(&self) -> Result<Option<Space>, Error> {

@@ -13,6 +13,7 @@
 //! | `read` | reading content in chunks, one ahead |
 //! | `memory` | a disk in memory, which can keep live and durable state apart |
 //! | `object` | [`Backend`] over a bucket: S3, Google Cloud Storage, Azure |
+//! | `shared` | a folder that several processes write to |
 //! | `faulty` | a disk that fails, or stops for good, at the Nth operation |
 //! | `metered` | counts and times |
 
@@ -26,6 +27,7 @@ pub mod memory;
 pub mod metered;
 pub mod object;
 pub mod read;
+pub mod shared;
 mod stage;
 
 use std::fmt;
@@ -94,6 +96,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// bring back without harm, such as the remains of an upload.
     async fn sweep(&self, key: &Key) -> Result<(), Error>;
 
+    /// Says of content that it is about to be removed, and returns what [`execute`](Self::execute) has to be
+    /// shown; `None` when the key is free. Readers see no difference.
+    async fn condemn(&self, key: &Key) -> Result<Option<Sentence>, Error>;
+
+    /// Removes content that is condemned, unless somebody has spared or published it since.
+    async fn execute(&self, key: &Key, sentence: &Sentence) -> Result<Outcome, Error>;
+
+    /// Takes back what condemns content, for who relies on it, and says whether the key has content.
+    async fn spare(&self, key: &Key) -> Result<bool, Error>;
+
     /// Returns how much room there is, or `None` where nothing bounds it.
     async fn space(&self) -> Result<Option<Space>, Error>;
 
@@ -102,6 +114,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// *Cancellation:* leaves some of it, which the next call finds.
     async fn reclaim(&self, idle: Duration) -> Result<Reclaimed, Error>;
 }
+
+/// By what one condemnation is told from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence(Bytes);
 
 /// What a reclaim has removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

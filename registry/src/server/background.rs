@@ -14,6 +14,7 @@ pub(super) fn start(stores: &Stores, repositories: &Repositories) -> JoinSet<()>
     for store in stores.all() {
         background.spawn(unmark_empty_names(store.clone()));
         background.spawn(expire_uploads(store.clone()));
+        background.spawn(look_at_claims(store.clone()));
     }
     let all = repositories.clone();
     background.spawn(async move { all.keep_within_bounds().await });
@@ -25,6 +26,18 @@ pub(super) fn start(stores: &Stores, repositories: &Repositories) -> JoinSet<()>
 async fn unmark_empty_names(store: Store) {
     if let Err(error) = store.unmark_empty_names().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "repositories could not be looked through");
+    }
+}
+
+/// How often the claims of other processes are looked at.
+const CLAIMS_INTERVAL: Duration = Duration::from_secs(60);
+
+async fn look_at_claims(store: Store) {
+    loop {
+        if let Err(error) = store.look_at_claims().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "claims could not be looked at");
+        }
+        tokio::time::sleep(CLAIMS_INTERVAL).await;
     }
 }
 

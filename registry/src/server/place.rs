@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::backend::Backend;
-use crate::backend::disk::OsDisk;
+use crate::backend::disk::{Disk, OsDisk};
 use crate::backend::error::OpenError;
 use crate::backend::fs::{Durability, FsBackend};
 use crate::backend::memory::MemoryDisk;
@@ -13,6 +13,7 @@ use crate::backend::object::ObjectBackend;
 use crate::backend::object::bucket::Bucket;
 use crate::backend::object::client::Client;
 use crate::backend::object::probe::{Alone, Conditions, probe};
+use crate::backend::shared::SharedDisk;
 use crate::store::layout;
 use crate::store::options::{BucketPlace, Commit, Options, Place, Writers};
 
@@ -33,7 +34,7 @@ pub(super) async fn open(options: &Options) -> Result<Opened, StartError> {
         }
         Place::Folder(path) => {
             let place = path.display().to_string();
-            let backend = folder(path.clone(), durability(options), &place).await?;
+            let backend = folder(path.clone(), options.writers, durability(options), &place).await?;
             Ok(Opened { backend: Arc::new(backend), place })
         }
         Place::Bucket(bucket) => in_bucket(bucket, options).await,
@@ -47,11 +48,22 @@ const fn durability(options: &Options) -> Durability {
     }
 }
 
-async fn folder(path: PathBuf, durability: Durability, place: &str) -> Result<FsBackend, StartError> {
+async fn folder(
+    path: PathBuf,
+    writers: Writers,
+    durability: Durability,
+    place: &str,
+) -> Result<FsBackend, StartError> {
     let to_open = path.clone();
-    let opened = tokio::task::spawn_blocking(move || OsDisk::open(&to_open)).await;
+    let open = move || -> Result<Arc<dyn Disk>, OpenError> {
+        Ok(match writers {
+            Writers::One => Arc::new(OsDisk::open(&to_open)?),
+            Writers::Several => Arc::new(SharedDisk::open(&to_open)?),
+        })
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
     let disk = opened.unwrap_or(Err(OpenError::Held { path }))?;
-    let opened = FsBackend::open(Arc::new(disk), durability).await;
+    let opened = FsBackend::open(disk, durability).await;
     opened.map_err(|source| StartError::Backend { place: place.to_owned(), source })
 }
 
@@ -73,7 +85,8 @@ async fn in_bucket(place: &BucketPlace, options: &Options) -> Result<Opened, Sta
         }
         (conditions, Writers::Several) => return Err(StartError::Conditions { bucket: url, conditions }),
     };
-    let spool = folder(place.spool.clone(), durability(options), &place.spool.display().to_string()).await?;
+    let name = place.spool.display().to_string();
+    let spool = folder(place.spool.clone(), Writers::One, durability(options), &name).await?;
     let backend = ObjectBackend::new(bucket, Arc::new(spool), layout::ROOTS);
     Ok(Opened { backend: Arc::new(backend), place: url })
 }

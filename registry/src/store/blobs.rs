@@ -2,8 +2,9 @@
 
 use super::claims::Claim;
 use super::record::{self, Member};
+use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
-use crate::backend::{Content, Key, Outcome, Stage, When};
+use crate::backend::{Content, Error as BackendError, Key, Outcome, Stage, When};
 use crate::oci::{Digest, MediaType};
 
 impl Store {
@@ -36,9 +37,11 @@ impl Store {
         repository: &RepositoryKey,
         digest: &Digest,
     ) -> Result<Option<Content>, Error> {
-        match self.blob_size(repository, digest).await? {
-            Some(expected) => self.open_content(digest, expected).await.map(Some),
-            None => Ok(None),
+        let Some(expected) = self.blob_size(repository, digest).await? else { return Ok(None) };
+        match self.open_content(digest, expected).await {
+            // Removed since the look by another process; or its link came late, when nobody waited for it.
+            Err(Error::Damaged { found: None, .. }) if self.is_shared() => Ok(None),
+            opened => opened.map(Some),
         }
     }
 
@@ -79,7 +82,7 @@ impl Store {
             // The content's entry may have been written by a process that died before syncing it.
             store.0.backend.settle(&[layout::blob(&digest)]).await?;
             store.link_blob(&to, &digest, size).await?;
-            Ok(true)
+            store.keep_link(&to, &digest).await
         })
         .await
     }
@@ -93,19 +96,25 @@ impl Store {
     pub async fn delete_blob(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
-            let _alone = store.0.claims.exclude(Claim::Object(repository.clone(), digest)).await;
-            if store.blob_size(&repository, &digest).await?.is_none() {
-                return Err(Error::BlobUnknown { digest });
-            }
-            store.refuse_if_referenced(&repository, &digest).await?;
-            let deleted = store.0.backend.delete(&layout::member(&repository, &digest), When::Always).await;
-            store.0.members.forget(&(repository, digest));
-            match deleted? {
-                Outcome::Done => Ok(()),
-                Outcome::Refused => Err(Error::BlobUnknown { digest }),
-            }
+            let object = Claim::Object(repository.clone(), digest);
+            let announced = store.announce_alone(&object).await?;
+            let _alone = store.0.claims.exclude(object).await;
+            settle(announced, store.delete_claimed_blob(&repository, &digest)).await
         })
         .await
+    }
+
+    async fn delete_claimed_blob(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+        if self.blob_size(repository, digest).await?.is_none() {
+            return Err(Error::BlobUnknown { digest: *digest });
+        }
+        self.refuse_if_referenced(repository, digest).await?;
+        let deleted = self.0.backend.delete(&layout::member(repository, digest), When::Always).await;
+        self.0.members.forget(&(repository.clone(), *digest));
+        match deleted? {
+            Outcome::Done => Ok(()),
+            Outcome::Refused => Err(Error::BlobUnknown { digest: *digest }),
+        }
     }
 
     /// Publishes staged content that has this digest, and links it to the repository.
@@ -124,6 +133,10 @@ impl Store {
             let _linked = store.linking(&digest).await;
             stage.publish(&layout::blob(&digest)).await?;
             store.link_blob(&repository, &digest, size).await?;
+            if !store.keep_link(&repository, &digest).await? {
+                // Removed as linked by nobody, between the look and the link; the bytes have to come again.
+                return Err(BackendError::Contended { key: layout::blob(&digest) }.into());
+            }
             if let Space::Upstream(upstream) = &repository.space {
                 // Derived, and without a sync: losing it costs a fetch.
                 let held = record::encode(&Member { size });
@@ -180,6 +193,24 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Makes sure, after content was linked, that no process removes it that did not see the link; says whether
+    /// the content is there, and takes the link back when it is not.
+    async fn keep_link(&self, repository: &RepositoryKey, digest: &Digest) -> Result<bool, Error> {
+        let is_here = self.spare(digest).await?;
+        if !is_here {
+            self.0.backend.delete(&layout::member(repository, digest), When::Always).await?;
+            self.0.members.forget(&(repository.clone(), *digest));
+        }
+        Ok(is_here)
+    }
+
+    /// Takes back what condemns content that somebody links now, where another process may have condemned it;
+    /// says whether the content is there.
+    pub(super) async fn spare(&self, digest: &Digest) -> Result<bool, Error> {
+        // Where no other process writes, claims see to it.
+        Ok(!self.is_shared() || self.0.backend.spare(&layout::blob(digest)).await?)
     }
 
     /// Returns those of a manifest's references that the repository does not have.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::claims::Claim;
 use super::record::{self, CheckedRecord};
+use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::clock::Timestamp;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
@@ -155,14 +156,19 @@ impl Store {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
             let object = Claim::Object(repository.clone(), digest);
+            let announced = store.announce_alone(&object).await?;
             let alone = store.0.claims.exclude(object).await;
-            let record = store.manifest_record(&repository, &digest).await?;
-            if let Some(record) = &record {
-                store.delete_tags_of(&repository, &digest).await?;
-                let removed = store.remove_manifest(&repository, &digest, record).await;
-                store.0.indexes.forget(&repository);
-                removed?;
-            }
+            let removing = async {
+                let record = store.manifest_record(&repository, &digest).await?;
+                if let Some(record) = &record {
+                    store.delete_tags_of(&repository, &digest).await?;
+                    let removed = store.remove_manifest(&repository, &digest, record).await;
+                    store.0.indexes.forget(&repository);
+                    removed?;
+                }
+                Ok(record)
+            };
+            let record = settle(announced, removing).await?;
             store.0.backend.sweep(&layout::pulled(&repository, &digest)).await?;
             store.0.backend.sweep(&layout::mirrored(&repository, &digest)).await?;
             drop(alone);

@@ -3,11 +3,11 @@
 //! What is looked at is the tree itself, hosted and cached, with every repository that has a folder: a blob
 //! that was pushed before any manifest is linked, though its repository is in no list.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::Claim;
 use super::{Error, Store, layout};
-use crate::backend::Key;
+use crate::backend::{Key, Outcome, Sentence};
 use crate::oci::{Algorithm, Digest};
 
 impl Store {
@@ -21,6 +21,9 @@ impl Store {
             return Ok(0);
         }
         let _one_at_a_time = self.0.collecting.lock().await;
+        if self.is_shared() {
+            return self.collect_beside_others(candidates).await;
+        }
         let removal = self.0.linking.remove();
         let mut wanted: BTreeSet<Digest> = candidates.into_iter().collect();
         self.take_out_linked(&mut wanted).await?;
@@ -34,6 +37,32 @@ impl Store {
             let size = self.0.backend.size(&key).await?;
             self.0.backend.sweep(&key).await?;
             freed += size.unwrap_or_default();
+        }
+        Ok(freed)
+    }
+
+    /// The same where other processes may link meanwhile: content is condemned before the links are looked at,
+    /// and who links it spares it after that.
+    async fn collect_beside_others(&self, candidates: Vec<Digest>) -> Result<u64, Error> {
+        let mut condemned: BTreeMap<Digest, Sentence> = BTreeMap::new();
+        for digest in candidates {
+            if let Some(sentence) = self.0.backend.condemn(&layout::blob(&digest)).await? {
+                condemned.insert(digest, sentence);
+            }
+        }
+        let mut unlinked: BTreeSet<Digest> = condemned.keys().copied().collect();
+        self.take_out_linked(&mut unlinked).await?;
+        let mut freed = 0;
+        for (digest, sentence) in condemned {
+            let key = layout::blob(&digest);
+            if !unlinked.contains(&digest) {
+                self.0.backend.spare(&key).await?;
+                continue;
+            }
+            let size = self.0.backend.size(&key).await?;
+            if self.0.backend.execute(&key, &sentence).await? == Outcome::Done {
+                freed += size.unwrap_or_default();
+            }
         }
         Ok(freed)
     }

@@ -10,8 +10,9 @@ use super::fills::InUseTable;
 use super::index::RepositoryIndex;
 use super::linking::Linking;
 use super::manifests::StoredManifest;
-use super::options::Options;
+use super::options::{Options, Writers};
 use super::record::{self, Version};
+use super::replicas::Replicas;
 use super::room::Room;
 use super::session::Session;
 use super::tags::TagEntry;
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) claims: Claims,
+    pub(super) replicas: Replicas,
     pub(super) linking: Arc<Linking>,
     /// Held by who removes content.
     pub(super) collecting: tokio::sync::Mutex<()>,
@@ -68,25 +70,28 @@ impl Store {
             }
         }
         let bytes_max = options.memory_cache_bytes_max;
+        // What others may change is asked for again; bytes that have a digest are the same for ever.
+        let changing = |bytes: u64| if options.writers == Writers::Several { 0 } else { bytes };
         let store = Self(Arc::new(Shared {
             backend,
             clock,
             claims: Claims::default(),
+            replicas: Replicas::default(),
             linking: Arc::default(),
             collecting: tokio::sync::Mutex::new(()),
             fills_in_use: InUseTable::default(),
             room: Room::default(),
             sessions: Mutex::default(),
-            members: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
+            members: Derived::new(changing(bytes_max / 8), |_, _| ENTRY_BYTES),
             manifests: Derived::new(bytes_max / 16 * 7, |_, manifest: &Arc<StoredManifest>| {
                 ENTRY_BYTES + manifest.bytes.len()
             }),
-            tags: Derived::new(bytes_max / 8, |_, _| ENTRY_BYTES),
-            tag_lists: Derived::new(bytes_max / 8, |_, tags: &Arc<Vec<String>>| {
+            tags: Derived::new(changing(bytes_max / 8), |_, _| ENTRY_BYTES),
+            tag_lists: Derived::new(changing(bytes_max / 8), |_, tags: &Arc<Vec<String>>| {
                 ENTRY_BYTES + tags.iter().map(|tag| tag.len() + 24).sum::<usize>()
             }),
-            existing: Derived::new(bytes_max / 16, |_, _| ENTRY_BYTES),
-            names: Derived::new(u64::MAX, |_, _| ENTRY_BYTES),
+            existing: Derived::new(changing(bytes_max / 16), |_, _| ENTRY_BYTES),
+            names: Derived::new(changing(u64::MAX), |_, _| ENTRY_BYTES),
             indexes: Derived::new(bytes_max / 8, |_, index: &Arc<Mutex<RepositoryIndex>>| {
                 ENTRY_BYTES + index.lock().unwrap_or_else(PoisonError::into_inner).weight()
             }),
@@ -99,6 +104,11 @@ impl Store {
     /// Says whether this is another handle of the same store.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Says whether other processes write to it too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.0.options.writers == Writers::Several
     }
 
     /// Says whether stored bytes are to be hashed while they are sent.

@@ -12,7 +12,8 @@ use moka::sync::Cache;
 /// A cache of values derived from records.
 #[derive(Debug)]
 pub(super) struct Derived<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> {
-    values: Cache<K, V>,
+    /// `None` where nothing may be remembered.
+    values: Option<Cache<K, V>>,
     hasher: RandomState,
     /// How often a key of this shard was forgotten.
     generations: [Mutex<u64>; SHARDS],
@@ -28,18 +29,21 @@ pub(super) struct Ticket {
 const SHARDS: usize = 64;
 
 impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Derived<K, V> {
-    /// Makes a cache of at most `bytes_max` bytes, as `weigh` counts them; the least used go first.
+    /// Makes a cache of at most `bytes_max` bytes, as `weigh` counts them; the least used go first. Of no
+    /// bytes it keeps nothing.
     pub(super) fn new(bytes_max: u64, weigh: impl Fn(&K, &V) -> usize + Send + Sync + 'static) -> Self {
-        let values = Cache::builder()
-            .max_capacity(bytes_max)
-            .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
-            .build();
+        let values = (bytes_max > 0).then(|| {
+            Cache::builder()
+                .max_capacity(bytes_max)
+                .weigher(move |key, value| u32::try_from(weigh(key, value)).unwrap_or(u32::MAX))
+                .build()
+        });
         Self { values, hasher: RandomState::new(), generations: std::array::from_fn(|_| Mutex::new(0)) }
     }
 
     /// Returns the value, if it is here.
     pub(super) fn find(&self, key: &K) -> Option<V> {
-        self.values.get(key)
+        self.values.as_ref()?.get(key)
     }
 
     /// Takes a ticket, before the truth is read.
@@ -51,8 +55,8 @@ impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Der
     /// Offers what was read; it is kept unless the key was forgotten since the ticket.
     pub(super) fn offer(&self, ticket: Ticket, key: K, value: V) {
         let generation = self.generation(ticket.shard);
-        if *generation == ticket.generation {
-            self.values.insert(key, value);
+        if let Some(values) = self.values.as_ref().filter(|_| *generation == ticket.generation) {
+            values.insert(key, value);
         }
     }
 
@@ -65,7 +69,9 @@ impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Der
     pub(super) fn forget(&self, key: &K) {
         let mut generation = self.generation(self.shard(key));
         *generation += 1;
-        self.values.invalidate(key);
+        if let Some(values) = &self.values {
+            values.invalidate(key);
+        }
     }
 
     fn shard(&self, key: &K) -> usize {

@@ -80,15 +80,27 @@ impl Store {
         &self,
         repository: &RepositoryKey,
     ) -> Result<Arc<Mutex<RepositoryIndex>>, Error> {
-        if let Some(index) = self.0.indexes.find(repository) {
-            return Ok(index);
+        let known = self.0.indexes.find(repository);
+        if let (Some(index), false) = (&known, self.is_shared()) {
+            return Ok(Arc::clone(index));
         }
         let ticket = self.0.indexes.ticket(repository);
         let mut index = RepositoryIndex::default();
         for algorithm in Algorithm::ALL {
             let names = self.0.backend.list(&layout::manifests(repository, algorithm)).await?;
-            let digests: Vec<Digest> =
+            let mut digests: Vec<Digest> =
                 names.iter().filter_map(|hex| Digest::from_hex(algorithm, hex).ok()).collect();
+            if let Some(known) = &known {
+                // Others may have pushed and deleted; what a manifest refers to never changes.
+                let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                digests.retain(|digest| match known.manifests.get(digest) {
+                    None => true,
+                    Some(references) => {
+                        index.add(*digest, references.clone());
+                        false
+                    }
+                });
+            }
             for some in digests.chunks(READS_AT_ONCE) {
                 let reads = some.iter().map(|digest| self.manifest_record(repository, digest));
                 for (digest, record) in some.iter().zip(try_join_all(reads).await?) {

@@ -45,7 +45,8 @@ impl fmt::Display for RepositoryKey {
 pub(super) const VERSION: u32 = 1;
 
 /// What a backend over a bucket treats in ways of its own.
-pub const ROOTS: Roots = Roots { local: &["fills", "parked"], unique: "uploads", content: "blobs" };
+pub const ROOTS: Roots =
+    Roots { local: &["fills", "parked"], unique: &["uploads", "claims"], content: "blobs" };
 
 /// Where the layout's version is.
 pub(super) fn version() -> Key {
@@ -56,6 +57,11 @@ pub(super) fn version() -> Key {
 pub(super) fn blob(digest: &Digest) -> Key {
     let hex = digest.hex();
     Key::new(&format!("blobs/{}/{}/{hex}", digest.algorithm(), &hex[..2]))
+}
+
+/// The folder of what processes that share the store claim.
+pub(super) fn claims() -> Key {
+    Key::new("claims")
 }
 
 /// The folder of all uploads.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::claims::Claim;
 use super::options::Missing;
 use super::record::{self, ManifestRecord};
+use super::replicas::settle;
 use super::{Error, RepositoryKey, Store, layout};
 use crate::backend::{Outcome, When};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Kind, Manifest, MediaType, Reference, Tag};
@@ -90,12 +91,18 @@ impl Store {
             },
         };
         let key = (repository.clone(), digest);
-        if let Some(manifest) = self.0.manifests.find(&key) {
+        // Another process may have deleted it; its bytes are the same as ever.
+        let is_here = !self.is_shared() || self.manifest_record(repository, &digest).await?.is_some();
+        if let Some(manifest) = self.0.manifests.find(&key).filter(|_| is_here) {
             return Ok(Some(manifest));
         }
         let ticket = self.0.manifests.ticket(&key);
         let Some(record) = self.manifest_record(repository, &digest).await? else { return Ok(None) };
-        let content = self.open_content(&digest, record.size).await?;
+        let content = match self.open_content(&digest, record.size).await {
+            // As in `open_blob`.
+            Err(Error::Damaged { found: None, .. }) if self.is_shared() => return Ok(None),
+            opened => opened?,
+        };
         let bytes = content.bytes().await?;
         // Hashed once, when it comes into memory: it is small, and served many times.
         if bytes.len() as u64 != record.size || digest_of(digest.algorithm(), &bytes).await != digest {
@@ -113,6 +120,11 @@ impl Store {
         repository: &RepositoryKey,
         digest: &Digest,
     ) -> Result<bool, Error> {
+        if self.is_shared() {
+            // A link that came late may lead to nothing.
+            let Some(record) = self.manifest_record(repository, digest).await? else { return Ok(false) };
+            return Ok(self.0.backend.size(&layout::blob(digest)).await? == Some(record.size));
+        }
         if self.0.manifests.find(&(repository.clone(), *digest)).is_some() {
             return Ok(true);
         }
@@ -150,8 +162,13 @@ impl Store {
         let object = |digest: &Digest| Claim::Object(repository.clone(), *digest);
         let mut claims = vec![Claim::Name(repository.clone()), object(&new.digest)];
         claims.extend(new.manifest.references.iter().map(|descriptor| object(&descriptor.digest)));
+        let announced = self.announce_shared(&claims).await?;
         let _with_others = self.0.claims.share(claims).await;
         let _linked = self.linking(&new.digest).await;
+        settle(announced, self.put_claimed_manifest(repository, new)).await
+    }
+
+    async fn put_claimed_manifest(&self, repository: &RepositoryKey, new: &NewManifest) -> Result<(), Error> {
         // First, since what is missing may be worth a fetch, and a tag that may not move is not.
         for tag in &new.tags {
             self.check_tag(repository, tag, &new.digest, &new.tagging).await?;
@@ -174,6 +191,10 @@ impl Store {
         }
         self.mark_name(repository).await?;
         self.write_manifest(repository, new).await?;
+        while !self.spare(&new.digest).await? {
+            // Another process has removed it as linked by nobody, between the look and the link.
+            self.write_content(&new.digest, &new.bytes).await?;
+        }
         for tag in &new.tags {
             self.write_tag(repository, tag, &new.digest, &new.tagging).await?;
         }
@@ -229,6 +250,19 @@ impl Store {
     }
 
     async fn delete_manifest_here(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+        let announced = self.announce_alone(&Claim::Object(repository.clone(), *digest)).await?;
+        if !settle(announced, self.delete_announced_manifest(repository, digest)).await? {
+            self.unmark_name_if_empty(repository).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a manifest that other processes know to be claimed alone; says whether the repository has others.
+    async fn delete_announced_manifest(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
         let unknown = || Error::ManifestUnknown { digest: *digest };
         let others_are_left = {
             let _alone = self.0.claims.exclude(Claim::Object(repository.clone(), *digest)).await;
@@ -249,10 +283,7 @@ impl Store {
             let index = self.index(repository).await?;
             index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
         };
-        if !others_are_left {
-            self.unmark_name_if_empty(repository).await?;
-        }
-        Ok(())
+        Ok(others_are_left)
     }
 
     /// Removes the record first: a referrer that is still listed is checked against it.

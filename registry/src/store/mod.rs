@@ -6,6 +6,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `replicas` | claims that other processes see |
 //! | `layout` | the one maker of keys |
 //! | `record` | what is written under them |
 //! | `blobs` | content and which repository may serve it |
@@ -37,6 +38,7 @@ pub mod manifests;
 pub mod options;
 mod record;
 pub mod referrers;
+mod replicas;
 pub mod repositories;
 mod room;
 mod session;

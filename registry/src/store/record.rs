@@ -68,6 +68,9 @@ pub(super) struct UploadRecord {
     pub(super) offset: u64,
     pub(super) hashes: SavedHashes,
     pub(super) touched_at: Timestamp,
+    /// Whose turn it is, where several processes may go on with it: each request makes one up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) turn: Option<String>,
 }
 
 impl UploadRecord {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::claims::Claim;
+use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::When;
 use crate::oci::{Algorithm, RepositoryName};
@@ -79,7 +80,12 @@ impl Store {
         if self.0.backend.size(&layout::name(repository)).await?.is_none() {
             return Ok(());
         }
+        let announced = self.announce_alone(&Claim::Name(repository.clone())).await?;
         let _alone = self.0.claims.exclude(Claim::Name(repository.clone())).await;
+        settle(announced, self.unmark_claimed_name(repository)).await
+    }
+
+    async fn unmark_claimed_name(&self, repository: &RepositoryKey) -> Result<(), Error> {
         if self.holds_manifest(repository).await? {
             return Ok(());
         }

@@ -66,6 +66,8 @@ pub(super) struct Checkout {
     pub(super) session: Arc<Session>,
     /// `None` until they are loaded.
     pub(super) workings: Option<Workings>,
+    /// The record by which this request has its turn, where several processes may go on with the upload.
+    pub(super) turn: Option<Bytes>,
 }
 
 impl Session {
@@ -91,6 +93,13 @@ impl Session {
         self.state().touched_at
     }
 
+    /// Takes in what another process has saved meanwhile.
+    pub(super) fn refresh(&self, saved: &UploadRecord) {
+        let mut state = self.state();
+        state.offset = saved.offset;
+        state.touched_at = saved.touched_at;
+    }
+
     /// Takes the workings out.
     ///
     /// *Errors:* [`Error::UploadBusy`] while another request has them.
@@ -101,7 +110,7 @@ impl Session {
             Where::Here(workings) => Some(*workings),
             Where::Saved => None,
         };
-        Ok(Checkout { session: Arc::clone(self), workings })
+        Ok(Checkout { session: Arc::clone(self), workings, turn: None })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,6 +127,14 @@ impl Checkout {
         state.workings = Where::Here(Box::new(workings));
         drop(state);
         self.workings = None;
+    }
+
+    /// Leaves the workings to be read again, by whichever process goes on with them.
+    pub(super) fn leave(self, offset: u64, touched_at: Timestamp) {
+        let mut state = self.session.state();
+        state.offset = offset;
+        state.touched_at = touched_at;
+        state.workings = Where::Saved;
     }
 }
 
@@ -224,6 +241,7 @@ impl Workings {
             offset: self.stage.len(),
             hashes: self.hasher.save(),
             touched_at: now,
+            turn: None,
         })
     }
 }

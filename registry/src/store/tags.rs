@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::claims::Claim;
 use super::manifests::Tagging;
 use super::record::{self, CheckedRecord, TagRecord};
+use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Outcome, When};
 use crate::clock::Timestamp;
@@ -92,16 +93,20 @@ impl Store {
             // A push that points the tag at the same manifest meanwhile would lose its hint here,
             // and the tag would outlive the manifest.
             let manifest = Claim::Object(repository.clone(), entry.digest);
+            let announced = store.announce_alone(&manifest).await?;
             let _alone = store.0.claims.exclude(manifest).await;
-            let deleted = store.0.backend.delete(&layout::tag(&repository, &tag), When::Always).await;
-            store.forget_tag(&repository, &tag);
-            if deleted? == Outcome::Refused {
-                return Err(unknown());
-            }
-            // Only a hint that is checked when used, so losing this write is harmless.
-            let hint = layout::tagged(&repository, &entry.digest).child(tag.as_str());
-            store.0.backend.delete(&hint, When::Always).await?;
-            Ok(())
+            let deleting = async {
+                let deleted = store.0.backend.delete(&layout::tag(&repository, &tag), When::Always).await;
+                store.forget_tag(&repository, &tag);
+                if deleted? == Outcome::Refused {
+                    return Err(unknown());
+                }
+                // Only a hint that is checked when used, so losing this write is harmless.
+                let hint = layout::tagged(&repository, &entry.digest).child(tag.as_str());
+                store.0.backend.delete(&hint, When::Always).await?;
+                Ok(())
+            };
+            settle(announced, deleting).await
         })
         .await
     }

@@ -13,6 +13,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::record::{self, UploadRecord};
 use super::session::{Checkout, Received, Session, Workings};
 use super::{Error, RepositoryKey, Store, layout};
+use crate::backend::{Error as BackendError, Outcome, When};
+use crate::clock::Timestamp;
 use crate::oci::{Algorithm, BlobHasher, Digest, RepositoryName};
 
 pub use super::session::{Body, BodyBroken};
@@ -96,7 +98,7 @@ impl Store {
             }
             let checkout = session.check_out()?;
             match store.begin(&checkout, hint).await {
-                Ok(workings) => checkout.put_back(workings, now),
+                Ok(workings) => store.keep(checkout, workings, now),
                 Err(error) => {
                     // What says that a disk is full must not stay on it.
                     let _ = store.end(checkout).await;
@@ -215,7 +217,7 @@ impl Store {
     pub async fn expire_uploads(&self) -> Result<usize, Error> {
         let (now, mut expired) = (self.0.clock.now(), 0);
         for id in self.0.backend.list(&layout::uploads()).await? {
-            let session = match self.open_session(&id) {
+            let session = match self.open_session(&id).filter(|_| !self.is_shared()) {
                 Some(session) => session,
                 // What is no record is of no use to anybody; what only cannot be read now is kept.
                 None => {
@@ -233,8 +235,11 @@ impl Store {
                 continue;
             }
             // Looked at again once nobody else can have it: a chunk may have come in between.
-            if let Ok(checkout) = session.check_out()
+            if let Ok(mut checkout) = session.check_out()
                 && now.since(session.touched_at()) >= self.0.options.upload_expiry
+                && self.take_turn(&mut checkout).await.is_ok_and(|saved| {
+                    saved.is_none_or(|saved| now.since(saved.touched_at) >= self.0.options.upload_expiry)
+                })
             {
                 self.end(checkout).await?;
                 expired += 1;
@@ -294,18 +299,70 @@ impl Store {
 
     /// Syncs the bytes, then writes the record that covers them, and puts the workings back.
     async fn save(&self, checkout: Checkout, mut workings: Workings) -> Result<(), Error> {
-        if let Err(error) = workings.stage.sync().await {
-            // Nothing is known of a file whose sync failed.
-            drop(workings);
-            self.end(checkout).await?;
-            return Err(error.into());
+        match workings.stage.sync().await {
+            Ok(()) => {}
+            Err(BackendError::Contended { .. }) if self.is_shared() => return self.lost_turn(checkout).await,
+            Err(error) => {
+                // Nothing is known of a file whose sync failed.
+                drop(workings);
+                self.end(checkout).await?;
+                return Err(error.into());
+            }
         }
         let now = self.0.clock.now();
         let hint = workings.hasher.current(Algorithm::Sha512).map(|_| Algorithm::Sha512);
         let saved = workings.record(&checkout.session, hint, now);
-        self.0.backend.write_unsynced(&layout::upload_state(&checkout.session.id), saved).await?;
-        checkout.put_back(workings, now);
+        let key = layout::upload_state(&checkout.session.id);
+        match &checkout.turn {
+            None => self.0.backend.write_unsynced(&key, saved).await?,
+            Some(turn) => {
+                let written = self.0.backend.write(&key, saved, When::Is(turn.clone())).await?;
+                if written == Outcome::Refused {
+                    return self.lost_turn(checkout).await;
+                }
+            }
+        }
+        self.keep(checkout, workings, now);
         Ok(())
+    }
+
+    /// Puts the workings back, or leaves them to whichever process goes on with the upload.
+    fn keep(&self, checkout: Checkout, workings: Workings, now: Timestamp) {
+        if self.is_shared() {
+            let offset = workings.stage.len();
+            drop(workings);
+            checkout.leave(offset, now);
+        } else {
+            checkout.put_back(workings, now);
+        }
+    }
+
+    /// Says where an upload stands with which another process has gone on meanwhile.
+    async fn lost_turn(&self, checkout: Checkout) -> Result<(), Error> {
+        let saved = self.saved(&checkout.session.id).await?.ok_or(Error::UploadUnknown)?;
+        checkout.leave(saved.offset, saved.touched_at);
+        Err(Error::UploadOffset { offset: saved.offset })
+    }
+
+    /// Makes it this request's turn, where several processes may go on with the upload: what others have begun
+    /// with it comes to nothing. Returns the record as it was.
+    ///
+    /// *Errors:* [`Error::UploadBusy`] when another one was faster.
+    async fn take_turn(&self, checkout: &mut Checkout) -> Result<Option<UploadRecord>, Error> {
+        if !self.is_shared() {
+            return Ok(None);
+        }
+        let id = checkout.session.id.clone();
+        let key = layout::upload_state(&id);
+        let Some(bytes) = self.0.backend.read(&key).await? else { return Ok(None) };
+        let Some(saved) = self.saved(&id).await? else { return Ok(None) };
+        let turn = Some(uuid::Uuid::new_v4().simple().to_string());
+        let turn = record::encode(&UploadRecord { turn, ..saved.clone() });
+        match self.0.backend.write(&key, turn.clone(), When::Is(bytes)).await? {
+            Outcome::Done => checkout.turn = Some(turn),
+            Outcome::Refused => return Err(Error::UploadBusy { offset: saved.offset }),
+        }
+        Ok(Some(saved))
     }
 
     async fn end(&self, checkout: Checkout) -> Result<(), Error> {
@@ -323,8 +380,17 @@ impl Store {
         let mut checkout = session.check_out()?;
         if checkout.workings.is_none() {
             let id = upload.id.as_str();
-            let loaded = match self.saved(id).await? {
-                Some(saved) => Workings::load(self.0.backend.as_ref(), id, &saved).await?,
+            let saved =
+                if self.is_shared() { self.take_turn(&mut checkout).await? } else { self.saved(id).await? };
+            let loaded = match &saved {
+                Some(saved) => match Workings::load(self.0.backend.as_ref(), id, saved).await {
+                    Err(Error::Backend(BackendError::Contended { .. })) => {
+                        // Another process is writing to it.
+                        checkout.leave(saved.offset, saved.touched_at);
+                        return Err(Error::UploadBusy { offset: saved.offset });
+                    }
+                    loaded => loaded?,
+                },
                 None => None,
             };
             let Some(loaded) = loaded else {
@@ -339,8 +405,15 @@ impl Store {
     async fn session(&self, upload: &UploadRef) -> Result<Arc<Session>, Error> {
         let id = upload.id.as_str();
         let session = match self.open_session(id) {
-            Some(session) => session,
-            None => self.adopt(id, &self.saved(id).await?.ok_or(Error::UploadUnknown)?)?,
+            Some(session) if !self.is_shared() => session,
+            _ => match self.saved(id).await? {
+                Some(saved) => self.adopt(id, &saved)?,
+                None => {
+                    // Another process has ended it.
+                    self.sessions().remove(id);
+                    return Err(Error::UploadUnknown);
+                }
+            },
         };
         let is_theirs = session.repository == upload.repository && session.owner == upload.owner;
         if is_theirs { Ok(session) } else { Err(Error::UploadUnknown) }
@@ -356,7 +429,11 @@ impl Store {
         let record = (saved.offset, saved.touched_at);
         let session =
             Session::new(id.to_owned(), RepositoryKey::hosted(name), saved.owner.clone(), None, record);
-        Ok(Arc::clone(self.sessions().entry(id.to_owned()).or_insert_with(|| Arc::new(session))))
+        let session = Arc::clone(self.sessions().entry(id.to_owned()).or_insert_with(|| Arc::new(session)));
+        if self.is_shared() {
+            session.refresh(saved);
+        }
+        Ok(session)
     }
 
     /// Reads an upload's record; one that power loss has cut short is none, and so is one whose

@@ -1,6 +1,7 @@
 //! What stands in an object under a key of the store.
 //!
-//! *Shape:* a line `w1 <kind> <16 hex digits>`, and then the bytes. The digits are random, so that no two
+//! *Shape:* a line `w1 <kind> <16 hex digits>`, and then the bytes; a capital letter for a kind says that it is
+//! condemned. The digits are random, so that no two
 //! writes of the same record have the same entity tag: a condition on a tag is then a condition on one
 //! write, and a request that is carried out late meets a tag that is gone. A key that is free again has an
 //! object too, `w0 <16 hex digits>`, which is shorter than all others: a key that may be written again is
@@ -9,7 +10,7 @@
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-/// What stands under a key.
+/// What stands under a key, condemned or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Held {
     /// A record, or small content.
@@ -53,6 +54,30 @@ pub(super) fn wrap(held: &Held) -> Bytes {
     object.freeze()
 }
 
+/// Says whether an object, or its first bytes, is condemned.
+pub(super) fn is_condemned(object: &[u8]) -> bool {
+    object.get(KIND_AT).is_some_and(u8::is_ascii_uppercase)
+}
+
+/// Makes an object that holds the same, condemned or not, as another write.
+pub(super) fn again(object: &Bytes, condemned: Condemned) -> Bytes {
+    let kind = char::from(match condemned {
+        Condemned::Yes => object[KIND_AT].to_ascii_uppercase(),
+        Condemned::No => object[KIND_AT].to_ascii_lowercase(),
+    });
+    let mut again = BytesMut::with_capacity(object.len());
+    again.extend_from_slice(format!("w1 {kind} {:016x}\n", nonce()).as_bytes());
+    again.extend_from_slice(&object[HEAD_BYTES..]);
+    again.freeze()
+}
+
+/// Whether something is about to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condemned {
+    Yes,
+    No,
+}
+
 /// Makes the object of a key that is free again, which no other write makes.
 pub(super) fn free() -> Bytes {
     format!("w0 {:016x}\n", nonce()).into()
@@ -78,7 +103,7 @@ pub(super) fn unwrap(object: &Bytes) -> Result<Option<Held>, &'static str> {
         return Err("not an object of this store: it has no first line that says what it is");
     }
     let body = object.slice(HEAD_BYTES..);
-    match object[KIND_AT] {
+    match object[KIND_AT].to_ascii_lowercase() {
         b'r' => Ok(Some(Held::Record(body))),
         b's' => Ok(Some(Held::Staged(body))),
         b'c' => serde_json::from_slice(&body)

@@ -34,7 +34,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     objects: BTreeMap<String, Stored>,
-    uploads: BTreeMap<String, BTreeMap<usize, Bytes>>,
+    /// The parts of each upload, with their tags.
+    uploads: BTreeMap<String, BTreeMap<usize, (String, Bytes)>>,
     counts: BTreeMap<&'static str, u64>,
     /// What is carried out later.
     late: Vec<Change>,
@@ -248,9 +249,16 @@ impl State {
                     let source = io::Error::new(io::ErrorKind::NotFound, "there is no such upload");
                     return Err(Error::new("complete", &Key::new(&name), source));
                 };
-                assert!(tags.iter().enumerate().all(|(number, tag)| *tag == part_tag(&upload, number)));
-                let whole: Vec<u8> = parts.into_values().take(tags.len()).flatten().collect();
-                Ok(Some(self.store(name, whole.into())))
+                let chosen = tags.iter().enumerate().map(|(number, tag)| {
+                    parts.get(&number).filter(|(there, _)| there == tag).map(|(_, bytes)| bytes.clone())
+                });
+                let Some(chosen) = chosen.collect::<Option<Vec<Bytes>>>() else {
+                    // The upload stays, with parts that somebody else has put over these.
+                    self.uploads.insert(upload, parts);
+                    let source = io::Error::new(io::ErrorKind::InvalidInput, "a part has another tag");
+                    return Err(Error::new("complete", &Key::new(&name), source));
+                };
+                Ok(Some(self.store(name, chosen.concat().into())))
             }
         }
     }
@@ -271,10 +279,6 @@ impl State {
         let first = prefix.clone();
         self.objects.range(first..).take_while(move |(name, _)| name.starts_with(&prefix))
     }
-}
-
-fn part_tag(upload: &str, number: usize) -> String {
-    format!("{upload}-{number}")
 }
 
 /// What S3 asks of all parts but the last, in bytes.
@@ -385,9 +389,13 @@ impl Bucket for MemoryBucket {
             return Err(Error::new("part", &Key::new(name), source));
         };
         let before = parts.range(..number).next_back();
-        assert!(before.is_none_or(|(_, it)| it.len() >= PART_BYTES_MIN), "only the last part may be small");
-        parts.insert(number, bytes);
-        Ok(part_tag(upload, number))
+        assert!(
+            before.is_none_or(|(_, (_, it))| it.len() >= PART_BYTES_MIN),
+            "only the last part may be small"
+        );
+        let tag = format!("{upload}-{number}-{}", self.0.uploads.fetch_add(1, Ordering::Relaxed));
+        parts.insert(number, (tag.clone(), bytes));
+        Ok(tag)
     }
 
     async fn complete(&self, name: &str, upload: &str, tags: &[String]) -> Result<(), Error> {

@@ -10,7 +10,8 @@
 //! | `bucket` | what is asked of a bucket |
 //! | `envelope` | what stands in an object |
 //! | `records` | [`ObjectBackend`]: records, conditions, lists |
-//! | `keys` | the names of objects that no key of the store leads to
+//! | `condemn` | content on its way out |
+//! | `keys` | the names of objects that no key of the store leads to |
 //! | `upload` | content on its way into the bucket, in parts |
 //! | `stage` | pushes: what was uploaded of them, and their tail |
 //! | `spool` | fills: written to a folder for their readers, and uploaded beside |
@@ -23,6 +24,7 @@
 
 pub mod bucket;
 pub mod client;
+mod condemn;
 mod envelope;
 mod keys;
 pub mod memory;

@@ -12,7 +12,7 @@ use super::read::{Inline, ObjectFile};
 use super::stage::ObjectStage;
 use super::{keys, spool};
 use crate::backend::{
-    Backend, Content, Error, Key, Outcome, RECORD_BYTES_MAX, Reclaimed, Space, Stage, When,
+    Backend, Content, Error, Key, Outcome, RECORD_BYTES_MAX, Reclaimed, Sentence, Space, Stage, When,
 };
 
 /// A [`Backend`] over a bucket, and a folder for what is on its way from upstreams.
@@ -33,13 +33,13 @@ pub struct Roots {
     /// What is kept in the folder: it is read while it grows, and no other process needs it.
     pub local: &'static [&'static str],
     /// Names below which are made up once and never used again, so that they can be removed for good.
-    pub unique: &'static str,
+    pub unique: &'static [&'static str],
     /// Below which content stands.
     pub content: &'static str,
 }
 
 /// How often a write that another one came before is tried again.
-const ATTEMPTS_MAX: usize = 16;
+pub(super) const ATTEMPTS_MAX: usize = 16;
 /// How much of an object is read that may be small content.
 const INLINE_GLANCE_BYTES: u64 = 64 * 1024;
 
@@ -54,7 +54,7 @@ fn is_removal(object: &Bytes) -> bool {
 }
 
 /// Lets others go first, the longer the more often they have been.
-async fn wait(tries: usize) {
+pub(super) async fn wait(tries: usize) {
     if tries > 1 {
         let millis = 1_u64 << tries.min(8);
         let random = uuid::Uuid::new_v4().as_u64_pair().0;
@@ -80,7 +80,7 @@ impl Inner {
     }
 
     fn is_unique(&self, key: &Key) -> bool {
-        key.as_str().split('/').next() == Some(self.roots.unique)
+        key.as_str().split('/').next().is_some_and(|root| self.roots.unique.contains(&root))
     }
 
     /// Writes an object where the condition allows it, as often as another write came before.
@@ -299,6 +299,21 @@ impl Backend for ObjectBackend {
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
         if self.0.is_local(key) { self.0.local.sweep(key).await } else { self.0.sweep(key).await }
+    }
+
+    async fn condemn(&self, key: &Key) -> Result<Option<Sentence>, Error> {
+        if self.0.is_local(key) { self.0.local.condemn(key).await } else { self.0.condemn(key).await }
+    }
+
+    async fn execute(&self, key: &Key, sentence: &Sentence) -> Result<Outcome, Error> {
+        if self.0.is_local(key) {
+            return self.0.local.execute(key, sentence).await;
+        }
+        self.0.execute(key, sentence).await
+    }
+
+    async fn spare(&self, key: &Key) -> Result<bool, Error> {
+        if self.0.is_local(key) { self.0.local.spare(key).await } else { self.0.spare(key).await }
     }
 
     async fn space(&self) -> Result<Option<Space>, Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wharfinger::backend::disk::{Disk, DiskFile, Space, Stat};
 use wharfinger::backend::fs::FsBackend;
-use wharfinger::backend::{Backend, Content, Error, Key, Outcome, Reclaimed, Stage, When};
+use wharfinger::backend::{Backend, Content, Error, Key, Outcome, Reclaimed, Sentence, Stage, When};
 
 use super::turns::Turns;
 
@@ -65,6 +65,18 @@ impl Backend for Unsettled {
 
     async fn reclaim(&self, idle: Duration) -> Result<Reclaimed, Error> {
         self.0.reclaim(idle).await
+    }
+
+    async fn condemn(&self, key: &Key) -> Result<Option<Sentence>, Error> {
+        self.0.condemn(key).await
+    }
+
+    async fn execute(&self, key: &Key, sentence: &Sentence) -> Result<Outcome, Error> {
+        self.0.execute(key, sentence).await
+    }
+
+    async fn spare(&self, key: &Key) -> Result<bool, Error> {
+        self.0.spare(key).await
     }
 
     async fn space(&self) -> Result<Option<Space>, Error> {

@@ -38,7 +38,7 @@ pub(super) async fn apply(store: &Store, op: &Op) -> Answer {
     Answer::of(ask(store, op).await)
 }
 
-async fn ask(store: &Store, op: &Op) -> Result<Answer, Error> {
+pub(super) async fn ask(store: &Store, op: &Op) -> Result<Answer, Error> {
     match op {
         Op::PutBlob(to, blob) => put_blob(store, &repository(*to), &CONTENTS.blobs[*blob]).await?,
         Op::Mount { from, to, blob } => {

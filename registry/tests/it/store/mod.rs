@@ -7,6 +7,7 @@
 //! | `model` | what a store should do, in memory and in a page |
 //! | `damage` | what the disk has lost, and what a crash has left |
 //! | `machine` | the store and the model side by side, operation by operation |
+//! | `replicas` | several processes over one bucket |
 //! | `races` | many tasks on few names |
 
 pub(crate) mod audit;
@@ -15,3 +16,4 @@ mod damage;
 mod machine;
 mod model;
 mod races;
+mod replicas;
