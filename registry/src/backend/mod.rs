@@ -182,9 +182,9 @@ pub trait Stage: fmt::Debug + Send + Sync {
 
     /// Moves the content to its final key, durably; [`sync`](Self::sync) is part of it.
     ///
-    /// The content of a key is decided by the key, so a key that is taken by content of the same
-    /// size keeps what it has ([`Outcome::Refused`]), which is made durable first; of another
-    /// size, it is broken and is replaced.
+    /// The content of a key is decided by the key, so for a key that is taken by content of the same
+    /// size it is all one whether it keeps what it has ([`Outcome::Refused`]), which is durable then; of
+    /// another size, it is broken and is replaced.
     async fn publish(self: Box<Self>, to: &Key) -> Result<Outcome, Error>;
 
     /// Removes the staged content.

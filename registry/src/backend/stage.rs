@@ -78,14 +78,10 @@ fn publish(fs: &Fs, from: &Key, file: &dyn DiskFile, len: u64, to: &Key) -> Resu
     let outcome = match fs.disk.rename_new(from.as_str(), to.as_str()) {
         Ok(()) => Outcome::Done,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if fs.disk.stat(to.as_str()).map_err(failed("stat"))? == Stat::File(len) {
-                found(fs.disk.remove(from.as_str())).map_err(failed("unlink"))?;
-                Outcome::Refused
-            } else {
-                // Cut short on the disk: a re-push heals it.
-                fs.disk.rename(from.as_str(), to.as_str()).map_err(failed("rename"))?;
-                Outcome::Done
-            }
+            let stat = fs.disk.stat(to.as_str()).map_err(failed("stat"))?;
+            // Also over content of the same size: its bytes may have rotted, and these are whole and synced.
+            fs.disk.rename(from.as_str(), to.as_str()).map_err(failed("rename"))?;
+            if stat == Stat::File(len) { Outcome::Refused } else { Outcome::Done }
         }
         Err(error) => return Err(failed("rename")(error)),
     };
