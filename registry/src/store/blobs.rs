@@ -30,15 +30,23 @@ impl Store {
 
     /// Opens a blob of the repository, or returns `None` when it has no such blob.
     ///
-    /// *Errors:* [`Error::Damaged`] when the content has not the size that was stored (P1).
+    /// *Errors:* [`Error::Damaged`] when the content has not the size that was stored (P1);
+    /// [`Error::BlobUnknown`] when it is in quarantine: a push brings it again, and no upstream is asked in its
+    /// place. What was cached is then absent, and fetched again.
     pub async fn open_blob(
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
     ) -> Result<Option<Content>, Error> {
-        match self.blob_size(repository, digest).await? {
-            Some(expected) => self.open_content(digest, expected).await.map(Some),
-            None => Ok(None),
+        let Some(expected) = self.blob_size(repository, digest).await? else { return Ok(None) };
+        match self.open_content(digest, expected).await {
+            Err(Error::Damaged { found: None, .. }) if self.is_quarantined(digest).await? => {
+                match repository.space {
+                    Space::Hosted => Err(Error::BlobUnknown { digest: *digest }),
+                    Space::Upstream(_) => Ok(None),
+                }
+            }
+            opened => opened.map(Some),
         }
     }
 
@@ -197,9 +205,10 @@ impl Store {
             // An index may list blobs, as BuildKit's caches do; but what is called a manifest must
             // be one, or nobody could pull it.
             let (is_here, relies_on) = match media_type.manifest_kind() {
-                Some(_) => {
-                    (self.has_manifest(repository, &digest).await?, layout::manifest(repository, &digest))
-                }
+                Some(_) => (
+                    self.has_whole_manifest(repository, &digest).await?,
+                    layout::manifest(repository, &digest),
+                ),
                 None => (self.has_blob(repository, &digest).await?, layout::member(repository, &digest)),
             };
             if is_here {

@@ -154,6 +154,7 @@ impl Store {
     ) -> Result<bool, Error> {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
+            let _marking = store.0.claims.share(vec![Claim::Mark(repository.clone())]).await;
             let object = Claim::Object(repository.clone(), digest);
             let alone = store.0.claims.exclude(object).await;
             let record = store.manifest_record(&repository, &digest).await?;

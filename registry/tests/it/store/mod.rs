@@ -8,6 +8,7 @@
 //! | `damage` | what the disk has lost, and what a crash has left |
 //! | `machine` | the store and the model side by side, operation by operation |
 //! | `races` | many tasks on few names |
+//! | `scrub` | what is wrong with a store, found and made good |
 
 pub(crate) mod audit;
 pub(crate) mod contents;
@@ -15,3 +16,4 @@ mod damage;
 mod machine;
 mod model;
 mod races;
+pub(crate) mod scrub;
