@@ -8,9 +8,8 @@ use tokio::time::Instant;
 
 use super::options::ScrubOptions;
 use crate::clock::{Clock, Timestamp};
-use crate::oci::Digest;
 use crate::repository::{Repositories, Stores};
-use crate::store::scrub::{Acting, By, Finding, From, Lost, Options, Phase, Progress, Report, Watch};
+use crate::store::scrub::{Acting, By, Digest, Finding, From, Lost, Options, Phase, Progress, Report, Watch};
 use crate::store::{RepositoryKey, Store};
 
 /// How often the log says how far a scrub is.

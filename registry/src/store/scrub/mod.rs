@@ -25,5 +25,7 @@ pub mod run;
 mod tags;
 mod tree;
 
+/// What a watch is told, so that it need not know the layer below.
+pub use crate::oci::Digest;
 pub use finding::{Done, Finding, Kind};
 pub use run::{Acting, By, From, Lost, Options, Phase, Progress, Report, Watch};

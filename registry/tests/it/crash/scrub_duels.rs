@@ -183,6 +183,15 @@ fn p2_a_push_and_a_repair_of_a_manifest_whose_bit_has_flipped() {
 }
 
 #[test]
+fn p1_a_fetch_and_a_repair_of_a_cached_blob_whose_bit_has_flipped() {
+    let alpine = || cached("library/alpine");
+    let before = vec![Step::Put(alpine(), 0, &["latest"]), Step::Fill(alpine(), 1)];
+    let harm = |disk: &Arc<dyn Disk>| flip(disk, &blob_path(&digest(&CONTENTS.blobs[1])), 40);
+    let (name, steps) = ("a fetch of what is corrupt".to_owned(), vec![Step::Fill(alpine(), 1)]);
+    check(&Meeting { name, before, harm, steps, expect: Expect::Harm });
+}
+
+#[test]
 fn a_delete_and_a_repair_of_what_is_corrupt() {
     let flipped = |disk: &Arc<dyn Disk>| {
         flip(disk, &blob_path(&CONTENTS.manifests[0].digest), 40);

@@ -89,6 +89,25 @@ async fn p2_a_manifest_that_is_corrupt_is_absent_until_it_is_pushed_again() {
 }
 
 #[tokio::test]
+async fn p3_a_tag_that_leads_to_nothing_is_kept_and_leads_nowhere() {
+    let (disk, store) = stand().await;
+    let (app, item) = (hosted("team/app"), &CONTENTS.manifests[2]);
+    let all = crate::store::contents::tag("all");
+    disk.remove(&format!("repositories/team/app/_manifests/sha256/{}", item.digest.hex())).unwrap();
+    let store = {
+        drop(store);
+        open(&disk).await
+    };
+    let report = scrub(&store, Acting::Repair).await;
+    assert_eq!(found(&report), ["tag-dangling repositories/team/app/_tags/all"]);
+    assert!(store.manifest(&app, &Reference::Tag(all.clone())).await.unwrap().is_none(), "404");
+    put(&store, &app, 2, &[]).await;
+    let served = store.manifest(&app, &Reference::Tag(all)).await.unwrap().unwrap();
+    assert_eq!(served.digest, item.digest, "a push of the manifest brings it back");
+    assert_eq!(found(&scrub(&store, Acting::Report).await), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_manifest_that_is_in_memory_heals_its_content() {
     let (disk, store) = stand().await;
     let (app, item) = (hosted("team/app"), &CONTENTS.manifests[1]);
@@ -158,6 +177,35 @@ async fn p9_a_reader_under_way_reads_what_he_opened_to_its_end() {
     }
     // A GET that hashes what it sends cuts it off; whoever reads a digest checks it.
     assert!(bytes == wrong);
+}
+
+#[tokio::test]
+async fn p9_readers_wait_for_no_scrub_wherever_it_stands_still() {
+    let (disk, store) = stand().await;
+    flip(&disk, &blob_path(&digest(&CONTENTS.blobs[0])), 1);
+    flip(&disk, &blob_path(&CONTENTS.manifests[3].digest), 40);
+    let (app, alpine) = (hosted("team/app"), cached("library/alpine"));
+    let (heard, mut stood) = (Heard::default(), 0);
+    let options = Options { bytes_per_second: None, acting: Acting::Repair, from: From::Beginning };
+    let mut run = Box::pin(store.scrub(options, &heard));
+    while futures_util::poll!(run.as_mut()).is_pending() {
+        let reading = async {
+            assert_eq!(read(&store, &app, 2).await.unwrap(), CONTENTS.blobs[2]);
+            assert_eq!(read(&store, &alpine, 1).await.unwrap(), CONTENTS.blobs[1]);
+            let reference = Reference::Tag(crate::store::contents::tag("v1"));
+            assert!(store.manifest(&app, &reference).await.unwrap().is_some());
+            // What is wrong is absent, or not yet.
+            _ = store.open_blob(&app, &digest(&CONTENTS.blobs[0])).await;
+            _ = store.manifest(&app, &Reference::Digest(CONTENTS.manifests[3].digest)).await;
+            store.tags(&app).await.unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("a reader waits for a scrub");
+        stood += 1;
+        // What runs to its end has its turn.
+        tokio::task::yield_now().await;
+    }
+    assert!(stood > 30, "it stood still {stood} times");
+    assert!(heard.findings.lock().unwrap().len() > 2);
 }
 
 /// Scrubs until so many objects were looked at, and is broken off.
