@@ -156,7 +156,7 @@ impl Server {
 
     /// Serves until `stop` is done, then drains; returns whether all requests ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        let mut background = background::start(&self.stores, &self.repositories);
+        let mut background = background::start(&self.stores, &self.repositories, &self.config);
         if let Some(handle) = self.metrics {
             background.spawn(background::upkeep(handle));
         }

@@ -106,6 +106,18 @@ fn describe() {
     counter!("wharfinger_cache_evictions_total", "Manifests that were evicted");
     counter!("wharfinger_mirror_runs_total", "Runs of mirroring, by outcome");
     counter!("wharfinger_mirror_tags_total", "Tags mirrored, or not, by outcome");
+    counter!("wharfinger_scrub_bytes_total", "Bytes of content that a scrub has hashed");
+    counter!("wharfinger_scrub_objects_total", "Contents that a scrub has hashed");
+    counter!(
+        "wharfinger_scrub_findings_total",
+        "What a scrub has found, by kind and by what was done about it"
+    );
+    counter!("wharfinger_scrub_runs_total", "Scrubs that have ended, by outcome: sound, repaired, damaged");
+    gauge!("wharfinger_scrub_started_timestamp_seconds", "When the last scrub began");
+    gauge!("wharfinger_scrub_ended_timestamp_seconds", "When the last scrub ended");
+    gauge!("wharfinger_scrub_unsettled", "What the last scrub found and could not make good");
+    counter!("wharfinger_quarantined_total", "Contents that were moved to the quarantine");
+    gauge!("wharfinger_quarantine_objects", "Contents in the quarantine, when it was last looked at");
     counter!(
         "wharfinger_stale_serves_total",
         "Cached tags served without a check, since the upstream did not answer"

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod scrub;
 mod serve;
 mod stores;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 use wharfinger::config::{self, Faults};
 use wharfinger::server::StartError;
 
+use scrub::Scrub;
 use serve::Serve;
 
 /// An OCI registry and pull-through cache that answers for every byte.
@@ -25,6 +27,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve a registry; SIGTERM lets requests under way end.
     Serve(Serve),
+    /// Look at every stored byte and record while no server has the store; exits 1 when something is wrong.
+    Scrub(Scrub),
     /// Check configuration files without starting anything.
     Verify {
         /// The files.
@@ -48,6 +52,10 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Held(wharfinger::backend::error::OpenError),
+    #[error("there is no store in {}", .path.display())]
+    NoStore { path: PathBuf },
+    #[error("the report could not be written to {}", .path.display())]
+    Report { path: PathBuf, source: std::io::Error },
     #[error("the runtime could not be started")]
     Runtime(#[source] std::io::Error),
     #[error("requests did not end in time and were cut off")]
@@ -64,6 +72,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Scrub(arguments) => scrub::run(&arguments),
         Command::Verify { files } => verify(&files),
         Command::Schema { markdown } => schema(markdown),
     }

@@ -1,5 +1,4 @@
 //! The stores that a command works on while no server has them.
-#![expect(dead_code, reason = "the commands that use it come next.")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +27,26 @@ impl StoreArgs {
     ///
     /// *Errors:* [`Failure::Held`] when a server has one of them.
     pub(super) async fn open(&self) -> Result<Offline, Failure> {
+        open(self.config()?).await
+    }
+
+    /// As [`StoreArgs::open`], where there is a store: a name that was mistyped is not one with nothing in it.
+    ///
+    /// *Errors:* [`Failure::NoStore`] besides.
+    pub(super) async fn open_existing(&self) -> Result<Offline, Failure> {
+        let config = self.config()?;
+        let others = config.stores_by_component.values().chain(config.stores_by_upstream.values());
+        for options in std::iter::once(&config.store).chain(others) {
+            if let Place::Folder(path) = &options.place
+                && !path.join(MARK).is_file()
+            {
+                return Err(Failure::NoStore { path: path.clone() });
+            }
+        }
+        open(config).await
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
         let mut config = match &self.config {
             None => Config::default(),
             Some(file) => load(file)?,
@@ -35,25 +54,42 @@ impl StoreArgs {
         if let Some(data) = &self.data {
             config.store.place = Place::Folder(data.clone());
         }
-        Offline::open(config).await.map_err(|error| match error {
-            StartError::Folder(held @ wharfinger::backend::error::OpenError::Held { .. }) => {
-                Failure::Held(held)
-            }
-            error => Failure::Start(error),
-        })
+        Ok(config)
     }
+}
+
+/// What a folder with a store has.
+const MARK: &str = "wharfinger.json";
+
+async fn open(config: Config) -> Result<Offline, Failure> {
+    Offline::open(config).await.map_err(|error| match error {
+        StartError::Folder(held @ wharfinger::backend::error::OpenError::Held { .. }) => Failure::Held(held),
+        error => Failure::Start(error),
+    })
 }
 
 /// What a command ends with when a server has its store.
 const HELD: u8 = 3;
 
 /// Runs a command on its stores.
+#[expect(dead_code, reason = "the commands that may begin a store come next.")]
 pub(super) fn with_stores(
     arguments: &StoreArgs,
     work: impl AsyncFnOnce(Offline) -> Result<ExitCode, Failure>,
 ) -> ExitCode {
-    let ended =
-        super::runtime().and_then(|runtime| runtime.block_on(async { work(arguments.open().await?).await }));
+    run(async { work(arguments.open().await?).await })
+}
+
+/// Runs a command on stores that are there.
+pub(super) fn with_existing_stores(
+    arguments: &StoreArgs,
+    work: impl AsyncFnOnce(Offline) -> Result<ExitCode, Failure>,
+) -> ExitCode {
+    run(async { work(arguments.open_existing().await?).await })
+}
+
+fn run(work: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
+    let ended = super::runtime().and_then(|runtime| runtime.block_on(work));
     ended.unwrap_or_else(|failure| {
         super::explain(&failure);
         if matches!(failure, Failure::Held(_)) { ExitCode::from(HELD) } else { ExitCode::FAILURE }

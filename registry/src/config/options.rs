@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{auth, http, repository, store, upstream};
+use crate::{auth, extensions, http, repository, store, upstream};
 
 /// Everything that the server is told, resolved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Config {
     pub upstreams: Vec<upstream::options::Options>,
     /// The metrics endpoint (`extensions.metrics`).
     pub metrics: MetricsOptions,
+    /// The regular look at every stored byte (`extensions.scrub`).
+    pub scrub: extensions::options::ScrubOptions,
     /// What is logged, and how (`log`).
     pub log: LogOptions,
 }

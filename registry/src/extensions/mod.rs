@@ -1,3 +1,5 @@
-//! Pages beside the distribution API. Each adds its routes to the router that `server` puts together.
+//! What goes beyond the distribution API: pages, whose routes `server` adds to its router, and regular work.
 
 pub mod metrics;
+pub mod options;
+pub mod scrub;

@@ -13,8 +13,8 @@ use super::service::cached;
 use super::{Error, Repositories};
 use crate::auth::{Grant, Push};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, RepositoryName};
-use crate::store::RepositoryKey;
 use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging};
+use crate::store::{self, RepositoryKey};
 use crate::upstream::{Asking, Candidate};
 
 /// How deep indexes may stand in indexes.
@@ -109,7 +109,11 @@ impl Repositories {
     ) -> Result<bool, Error> {
         let (hosted, digest) = (RepositoryKey::hosted(name.clone()), descriptor.digest);
         let is_here = match descriptor.media_type.manifest_kind() {
-            Some(_) => self.at(&hosted).manifest(&hosted, &Reference::Digest(digest)).await?.is_some(),
+            Some(_) => match self.at(&hosted).manifest(&hosted, &Reference::Digest(digest)).await {
+                // In quarantine: it has to be pushed again.
+                Err(store::Error::ManifestUnknown { .. }) => false,
+                found => found?.is_some(),
+            },
             None => self.at(&hosted).has_blob(&hosted, &digest).await?,
         };
         Ok(is_here

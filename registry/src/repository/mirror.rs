@@ -192,7 +192,11 @@ impl Repositories {
     }
 
     /// Returns a manifest as the upstream has it now.
-    async fn current(&self, of: &Candidate, reference: Reference) -> Result<Arc<StoredManifest>, Error> {
+    pub(super) async fn current(
+        &self,
+        of: &Candidate,
+        reference: Reference,
+    ) -> Result<Arc<StoredManifest>, Error> {
         let repository = cached(&of.upstream, &of.name);
         // What cannot be read is fetched again, which heals it.
         let copy = self.at(&repository).manifest(&repository, &reference).await.ok().flatten();

@@ -17,6 +17,7 @@
 //! | `delete` | tags, manifests, blobs |
 //! | `evict` | keeping what is cached within its bound, and purging it |
 //! | `mirror` | fetching what an upstream has before anybody asks |
+//! | `refetch` | fetching again what a cache has lost |
 //! | `overlay` | names that are hosted, and an upstream's as well |
 //! | `signed` | taking only what is signed |
 //! | `fill` | one fetch of one blob, followed by any number of readers |
@@ -37,6 +38,7 @@ pub mod options;
 mod overlay;
 pub mod pull;
 pub mod push;
+mod refetch;
 mod service;
 mod signed;
 pub mod stores;

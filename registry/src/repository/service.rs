@@ -99,9 +99,14 @@ impl Repositories {
         self.0.checked_at.forget(|(whose, what, _)| whose == upstream.name() && what == name);
     }
 
+    /// Returns the upstream with this name, if there is one.
+    pub(super) fn upstream(&self, name: &str) -> Option<Arc<Upstream>> {
+        self.0.routes.all().find(|it| it.name().as_ref() == name).map(Arc::clone)
+    }
+
     /// Returns what a cached repository is called by everybody.
     pub(super) fn canonical_name(&self, upstream: &str, name: &RepositoryName) -> RepositoryName {
-        let upstream = self.0.routes.all().find(|it| it.name().as_ref() == upstream);
+        let upstream = self.upstream(upstream);
         upstream.map_or_else(|| name.clone(), |upstream| upstream.canonical_name(name))
     }
 

@@ -79,7 +79,12 @@ impl Stores {
         if source.is(target) {
             return source.mount_blob(from, to, digest).await;
         }
-        let Some(content) = source.open_blob(from, digest).await? else { return Ok(false) };
+        let content = match source.open_blob(from, digest).await {
+            // Lost on the disk, or in quarantine: the client pushes it, as it does within a store.
+            Err(Error::Damaged { .. } | Error::BlobUnknown { .. }) => None,
+            opened => opened?,
+        };
+        let Some(content) = content else { return Ok(false) };
         let (target, to, digest) = (target.clone(), to.clone(), *digest);
         // To its end, so that nothing is left behind when the caller leaves.
         let copying = tokio::spawn(async move { copy(&content, &target, &to, &digest).await });

@@ -5,11 +5,14 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::extensions::scrub::keep_scrubbed;
 use crate::repository::{Repositories, Stores};
 use crate::store::Store;
 
 /// Starts it.
-pub(super) fn start(stores: &Stores, repositories: &Repositories) -> JoinSet<()> {
+pub(super) fn start(stores: &Stores, repositories: &Repositories, config: &Config) -> JoinSet<()> {
     let mut background = JoinSet::new();
     for store in stores.all() {
         background.spawn(unmark_empty_names(store.clone()));
@@ -20,6 +23,7 @@ pub(super) fn start(stores: &Stores, repositories: &Repositories) -> JoinSet<()>
     background.spawn(async move { all.keep_within_bounds().await });
     let all = repositories.clone();
     background.spawn(async move { all.keep_mirrored().await });
+    background.spawn(keep_scrubbed(stores.clone(), repositories.clone(), config.scrub, Clock::system()));
     background
 }
 

@@ -31,7 +31,9 @@ impl Store {
 
     /// Opens a blob of the repository, or returns `None` when it has no such blob.
     ///
-    /// *Errors:* [`Error::Damaged`] when the content has not the size that was stored (P1).
+    /// *Errors:* [`Error::Damaged`] when the content has not the size that was stored (P1);
+    /// [`Error::BlobUnknown`] when it is in quarantine: a push brings it again, and no upstream is asked in its
+    /// place. What was cached is then absent, and fetched again.
     pub async fn open_blob(
         &self,
         repository: &RepositoryKey,
@@ -39,6 +41,12 @@ impl Store {
     ) -> Result<Option<Content>, Error> {
         let Some(expected) = self.blob_size(repository, digest).await? else { return Ok(None) };
         match self.open_content(digest, expected).await {
+            Err(Error::Damaged { found: None, .. }) if self.is_quarantined(digest).await? => {
+                match repository.space {
+                    Space::Hosted => Err(Error::BlobUnknown { digest: *digest }),
+                    Space::Upstream(_) => Ok(None),
+                }
+            }
             // Removed since the look by another process; or its link came late, when nobody waited for it.
             Err(Error::Damaged { found: None, .. }) if self.is_shared() => Ok(None),
             opened => opened.map(Some),
@@ -228,9 +236,10 @@ impl Store {
             // An index may list blobs, as BuildKit's caches do; but what is called a manifest must
             // be one, or nobody could pull it.
             let (is_here, relies_on) = match media_type.manifest_kind() {
-                Some(_) => {
-                    (self.has_manifest(repository, &digest).await?, layout::manifest(repository, &digest))
-                }
+                Some(_) => (
+                    self.has_whole_manifest(repository, &digest).await?,
+                    layout::manifest(repository, &digest),
+                ),
                 None => (self.has_blob(repository, &digest).await?, layout::member(repository, &digest)),
             };
             if is_here {

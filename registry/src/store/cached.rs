@@ -155,6 +155,7 @@ impl Store {
     ) -> Result<bool, Error> {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
+            let _marking = store.0.claims.share(vec![Claim::Mark(repository.clone())]).await;
             let object = Claim::Object(repository.clone(), digest);
             let announced = store.announce_alone(&object).await?;
             let alone = store.0.claims.exclude(object).await;

@@ -20,6 +20,9 @@ pub(super) enum Claim {
     Object(RepositoryKey, Digest),
     /// Whether a repository holds something at all.
     Name(RepositoryKey),
+    /// The mark that it does, which stands a little before its first manifest and after its last: shared by whoever
+    /// may leave it to be taken away in the end.
+    Mark(RepositoryKey),
     /// Content, whoever links it.
     Content(Digest),
 }

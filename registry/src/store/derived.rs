@@ -74,6 +74,23 @@ impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Der
         }
     }
 
+    /// Returns a value whose key is of a kind, if any is here.
+    pub(super) fn find_where(&self, is_meant: impl Fn(&K) -> bool) -> Option<V> {
+        self.values.as_ref()?.iter().find(|(key, _)| is_meant(key)).map(|(_, value)| value)
+    }
+
+    /// Forgets all keys of a kind, after the truth has changed.
+    pub(super) fn forget_where(&self, is_meant: impl Fn(&K) -> bool) {
+        // Which of them a reader is about to offer is not known, so all offers are refused.
+        for shard in 0..SHARDS {
+            *self.generation(shard) += 1;
+        }
+        let Some(values) = &self.values else { return };
+        for (key, _) in values.iter().filter(|(key, _)| is_meant(key)) {
+            values.invalidate(key.as_ref());
+        }
+    }
+
     fn shard(&self, key: &K) -> usize {
         usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).expect("a shard's number is small")
     }
@@ -105,5 +122,18 @@ mod tests {
         assert_eq!(cache.find(&1), Some(11));
         cache.forget(&1);
         assert_eq!(cache.find(&1), None);
+    }
+
+    #[test]
+    fn all_keys_of_a_kind_are_forgotten_with_what_is_offered_of_them() {
+        let cache: Derived<u8, u8> = Derived::new(1024, |_, _| 1);
+        for key in 0..10 {
+            cache.offer(cache.ticket(&key), key, key * 2);
+        }
+        let before = cache.ticket(&3);
+        assert_eq!(cache.find_where(|key| *key == 3), Some(6));
+        cache.forget_where(|key| key % 2 == 1);
+        cache.offer(before, 3, 6);
+        assert_eq!((cache.find(&3), cache.find(&4)), (None, Some(8)));
     }
 }

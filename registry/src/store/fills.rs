@@ -288,6 +288,6 @@ fn new_file() -> String {
 }
 
 /// A record that names anything else was not written by us.
-fn is_file(name: &str) -> bool {
+pub(super) fn is_file(name: &str) -> bool {
     uuid::Uuid::try_parse(name).is_ok()
 }

@@ -46,7 +46,7 @@ pub(super) const VERSION: u32 = 1;
 
 /// What a backend over a bucket treats in ways of its own.
 pub const ROOTS: Roots =
-    Roots { local: &["fills", "parked"], unique: &["uploads", "claims"], content: "blobs" };
+    Roots { local: &["fills", "parked"], unique: &["uploads", "claims"], content: &["blobs", "quarantine"] };
 
 /// Where the layout's version is.
 pub(super) fn version() -> Key {
@@ -63,6 +63,69 @@ pub(super) fn blob(digest: &Digest) -> Key {
 pub(super) fn claims() -> Key {
     Key::new("claims")
 }
+
+/// The folder of what was moved aside.
+pub(super) fn quarantine() -> Key {
+    Key::new("quarantine")
+}
+
+/// The folder of what stood under a digest and was something else.
+pub(super) fn quarantined(digest: &Digest) -> Key {
+    quarantine().child(&digest.algorithm().to_string()).child(&digest.hex())
+}
+
+/// Content that stood under a digest, by what it is: what goes wrong twice is kept twice.
+pub(super) fn quarantined_content(digest: &Digest, actual: &Digest) -> Key {
+    quarantined(digest).child(&actual.hex()).child("content")
+}
+
+/// What is known of it.
+pub(super) fn quarantined_record(digest: &Digest, actual: &Digest) -> Key {
+    quarantined(digest).child(&actual.hex()).child("record")
+}
+
+/// How far the store was scrubbed.
+pub(super) fn scrub() -> Key {
+    system().child("scrub")
+}
+
+/// The folder of what the registry keeps for itself.
+pub(super) fn system() -> Key {
+    Key::new("system")
+}
+
+/// What stands below [`system`].
+pub(super) const SYSTEM: [&str; 1] = ["scrub"];
+
+/// The folder of the content of one algorithm.
+pub(super) fn contents(algorithm: Algorithm) -> Key {
+    all_contents().child(&algorithm.to_string())
+}
+
+/// The folder of all content.
+pub(super) fn all_contents() -> Key {
+    Key::new("blobs")
+}
+
+/// What stands below the root; the first two are the backend's own.
+pub(super) const ROOT: [&str; 16] = [
+    "tmp",
+    "wharfinger.lock",
+    "wharfinger.json",
+    "blobs",
+    "claims",
+    "condemned",
+    "fills",
+    "locks",
+    "names",
+    "parked",
+    "quarantine",
+    "repositories",
+    "slots",
+    "system",
+    "upstreams",
+    "uploads",
+];
 
 /// The folder of all uploads.
 pub(super) fn uploads() -> Key {
@@ -133,10 +196,33 @@ fn of(repository: &RepositoryKey, rest: &str) -> Key {
     }
 }
 
+/// What a file system keeps for itself in the root of a volume.
+pub(super) const OF_THE_VOLUME: &str = "lost+found";
+
 /// Where a repository's blobs are.
 pub(super) const BLOBS: &str = "_blobs";
 /// Where a repository's manifests are.
 pub(super) const MANIFESTS: &str = "_manifests";
+
+/// Where a repository's referrers are, by their subject.
+pub(super) const REFERRERS: &str = "_referrers";
+/// Where a repository's tags are.
+pub(super) const TAGS: &str = "_tags";
+/// Where hints at them are, by the digest they point at.
+pub(super) const TAGGED: &str = "_tagged";
+/// What stands below a repository beside the repositories below it.
+pub(super) const PARTS: [&str; 9] =
+    [BLOBS, MANIFESTS, REFERRERS, TAGS, TAGGED, "_gone", "_checked", "_pulled", "_mirrored"];
+
+/// Where the content is noted that was fetched from an upstream.
+pub(super) const HELD: &str = "held";
+/// What stands below an upstream.
+pub(super) const UPSTREAM: [&str; 3] = ["names", "repositories", HELD];
+
+/// A part of a repository.
+pub(super) fn part(repository: &RepositoryKey, part: &str) -> Key {
+    of(repository, part)
+}
 
 /// The folder of the hosted repositories.
 pub(super) fn repositories() -> Key {
@@ -180,7 +266,7 @@ pub(super) fn mirrored(repository: &RepositoryKey, digest: &Digest) -> Key {
 
 /// The folder of the content of one algorithm that was fetched from an upstream.
 pub(super) fn all_held(upstream: &str, algorithm: Algorithm) -> Key {
-    upstreams().child(upstream).child("held").child(&algorithm.to_string())
+    upstreams().child(upstream).child(HELD).child(&algorithm.to_string())
 }
 
 /// That content was fetched from an upstream, whatever its repository.
@@ -200,7 +286,7 @@ pub(super) fn manifest(repository: &RepositoryKey, digest: &Digest) -> Key {
 
 /// The folder of the manifests about a subject.
 pub(super) fn referrers(repository: &RepositoryKey, subject: &Digest) -> Key {
-    of(repository, &format!("_referrers/{}/{}", subject.algorithm(), subject.hex()))
+    of(repository, &format!("{REFERRERS}/{}/{}", subject.algorithm(), subject.hex()))
 }
 
 /// The descriptor of one manifest about a subject.
@@ -210,7 +296,7 @@ pub(super) fn referrer(repository: &RepositoryKey, subject: &Digest, referrer: &
 
 /// The folder of a repository's tags.
 pub(super) fn tags(repository: &RepositoryKey) -> Key {
-    of(repository, "_tags")
+    of(repository, TAGS)
 }
 
 /// The record of a tag.
@@ -235,7 +321,7 @@ pub(super) fn checked(repository: &RepositoryKey, tag: &Tag) -> Key {
 
 /// The folder of the tags that may point at a digest.
 pub(super) fn tagged(repository: &RepositoryKey, digest: &Digest) -> Key {
-    of(repository, &format!("_tagged/{}/{}", digest.algorithm(), digest.hex()))
+    of(repository, &format!("{TAGGED}/{}/{}", digest.algorithm(), digest.hex()))
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use super::claims::Claim;
 use super::options::Missing;
 use super::record::{self, ManifestRecord};
 use super::replicas::settle;
-use super::{Error, RepositoryKey, Store, layout};
-use crate::backend::{Outcome, When};
+use super::{Error, RepositoryKey, Space, Store, layout};
+use crate::backend::{Key, Outcome, When};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Kind, Manifest, MediaType, Reference, Tag};
 
 /// A manifest as it is served.
@@ -77,7 +77,9 @@ pub enum References {
 impl Store {
     /// Returns a manifest of the repository, or `None` when it has no such manifest or tag.
     ///
-    /// *Errors:* [`Error::Damaged`] when its bytes have not the size that was stored.
+    /// *Errors:* [`Error::Damaged`] when its bytes have not the size that was stored;
+    /// [`Error::ManifestUnknown`] when they are in quarantine: a push brings it again, and no upstream is asked
+    /// in its place. What was cached is then absent, and fetched again.
     pub async fn manifest(
         &self,
         repository: &RepositoryKey,
@@ -99,6 +101,12 @@ impl Store {
         let ticket = self.0.manifests.ticket(&key);
         let Some(record) = self.manifest_record(repository, &digest).await? else { return Ok(None) };
         let content = match self.open_content(&digest, record.size).await {
+            Err(Error::Damaged { found: None, .. }) if self.is_quarantined(&digest).await? => {
+                return match repository.space {
+                    Space::Hosted => Err(Error::ManifestUnknown { digest }),
+                    Space::Upstream(_) => Ok(None),
+                };
+            }
             // As in `open_blob`.
             Err(Error::Damaged { found: None, .. }) if self.is_shared() => return Ok(None),
             opened => opened?,
@@ -131,6 +139,20 @@ impl Store {
         Ok(self.0.backend.size(&layout::manifest(repository, digest)).await?.is_some())
     }
 
+    /// Says whether the repository has the manifest, whole: one whose content was lost on the disk or moved
+    /// aside is absent, so that a push brings it again.
+    pub(super) async fn has_whole_manifest(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        if self.0.manifests.find(&(repository.clone(), *digest)).is_some() {
+            return Ok(true);
+        }
+        let Some(record) = self.manifest_record(repository, digest).await? else { return Ok(false) };
+        Ok(self.0.backend.size(&layout::blob(digest)).await? == Some(record.size))
+    }
+
     /// Stores a manifest and points tags at it.
     ///
     /// *Errors:* [`Error::ReferencesMissing`]; [`Error::TagTaken`] or [`Error::TagChanged`] as
@@ -144,6 +166,7 @@ impl Store {
     pub async fn put_manifest(&self, repository: &RepositoryKey, new: NewManifest) -> Result<(), Error> {
         let (store, repository) = (self.clone(), repository.clone());
         self.change(async move {
+            let _marking = store.0.claims.share(vec![Claim::Mark(repository.clone())]).await;
             let put = store.put_manifest_here(&repository, &new).await;
             if put.is_err() {
                 // The name may have been marked for a manifest that did not come. If the mark cannot
@@ -203,14 +226,20 @@ impl Store {
 
     async fn write_content(&self, digest: &Digest, bytes: &Bytes) -> Result<(), Error> {
         let key = layout::blob(digest);
-        if self.0.backend.size(&key).await? == Some(bytes.len() as u64) {
+        if self.holds_content(&key, bytes).await? {
             // Whoever wrote it may not have synced it yet.
             self.0.backend.settle(&[key]).await?;
             return Ok(());
         }
-        // Absent, or cut short on the disk: the same bytes heal it.
+        // Absent, or other bytes than the disk was given: the right ones heal it.
         self.0.backend.write(&key, bytes.clone(), When::Always).await?;
         Ok(())
+    }
+
+    /// Says whether content is there, byte for byte; it is a manifest's, and small.
+    async fn holds_content(&self, key: &Key, bytes: &Bytes) -> Result<bool, Error> {
+        let Some(content) = self.0.backend.open(key).await? else { return Ok(false) };
+        Ok(content.size() == bytes.len() as u64 && content.bytes().await.is_ok_and(|it| it == *bytes))
     }
 
     async fn write_manifest(&self, repository: &RepositoryKey, new: &NewManifest) -> Result<(), Error> {
@@ -246,7 +275,11 @@ impl Store {
     /// *Spec:* `[end-9]`.
     pub async fn delete_manifest(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
-        self.change(async move { store.delete_manifest_here(&repository, &digest).await }).await
+        self.change(async move {
+            let _marking = store.0.claims.share(vec![Claim::Mark(repository.clone())]).await;
+            store.delete_manifest_here(&repository, &digest).await
+        })
+        .await
     }
 
     async fn delete_manifest_here(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
@@ -320,6 +353,6 @@ const HASHED_AT_ONCE_BYTES: usize = 128 * 1024;
 /// Says whether content has to be here for a manifest that refers to it.
 ///
 /// *Spec:* image-spec `layer.md#non-distributable-layers`.
-fn is_needed(descriptor: &&Descriptor) -> bool {
+pub(super) fn is_needed(descriptor: &&Descriptor) -> bool {
     !descriptor.media_type.is_non_distributable() && descriptor.urls.is_empty()
 }

@@ -20,6 +20,8 @@
 //! | `room` | whether the disk has room for what is cached |
 //! | `cached` | what is cached of an upstream, and its removal |
 //! | `collect`, `linking` | removing content that nothing links |
+//! | `scrub` | looking at every stored byte and record |
+//! | `quarantine` | moving aside what is not what its digest says |
 //! | `claims` | who works on a digest: pushes together, a delete alone |
 //! | `derived` | caches that never outlive the truth |
 
@@ -36,11 +38,13 @@ pub mod layout;
 mod linking;
 pub mod manifests;
 pub mod options;
+pub mod quarantine;
 mod record;
 pub mod referrers;
 mod replicas;
 pub mod repositories;
 mod room;
+pub mod scrub;
 mod session;
 pub mod tags;
 pub mod uploads;

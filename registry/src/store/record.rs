@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::scrub::By;
 use crate::backend::Key;
 use crate::clock::Timestamp;
 use crate::oci::descriptor::Annotations;
@@ -95,6 +96,37 @@ pub(super) struct ParkedRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<u64>,
     pub(super) touched_at: Timestamp,
+}
+
+/// Under `layout::quarantined_record`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QuarantineRecord {
+    /// When it was moved aside.
+    pub(super) found_at: Timestamp,
+    /// Under which digest it stood.
+    pub(super) digest: Digest,
+    /// What the bytes are.
+    pub(super) actual: Digest,
+    pub(super) size: u64,
+    /// Why it was moved aside, for a human.
+    pub(super) why: String,
+}
+
+/// Under `layout::scrub`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ScrubRecord {
+    pub(super) by: By,
+    pub(super) started_at: Timestamp,
+    /// The folder of content that was looked at last, when the run has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<String>,
+    /// Objects and bytes looked at so far.
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ended_at: Option<Timestamp>,
 }
 
 /// Writes a record as JSON.

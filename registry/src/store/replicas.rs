@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::claims::Claim;
+use super::claims::{Claim, Held};
 use super::{Error, Store, layout, record};
 use crate::backend::{Error as BackendError, Key, Outcome, When};
 use crate::oci::{Algorithm, Hasher};
@@ -72,7 +72,9 @@ impl Announcement {
 /// Claims of one repository are looked at together.
 fn scope(claim: &Claim) -> String {
     let text = match claim {
-        Claim::Object(repository, _) | Claim::Name(repository) => format!("{repository:?}"),
+        Claim::Object(repository, _) | Claim::Name(repository) | Claim::Mark(repository) => {
+            format!("{repository:?}")
+        }
         Claim::Content(_) => return "content".to_owned(),
     };
     Hasher::digest(Algorithm::Sha256, text.as_bytes()).hex()[..32].to_owned()
@@ -92,7 +94,32 @@ impl Mode {
     }
 }
 
+/// A claim alone, in this process and before others; it ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Alone {
+    announcement: Option<Announcement>,
+    _held: Held,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if let Some(announcement) = self.announcement.take() {
+            tokio::spawn(announcement.take_back());
+        }
+    }
+}
+
 impl Store {
+    /// Claims a thing alone, for work of many small steps each of which depends on what it has read.
+    pub(super) async fn exclude(&self, claim: Claim) -> Result<Alone, Error> {
+        let announcement = match claim {
+            // Who links content looks at it afterwards instead (see `collect`).
+            Claim::Content(_) => None,
+            _ => self.announce_alone(&claim).await?,
+        };
+        Ok(Alone { announcement, _held: self.0.claims.exclude(claim).await })
+    }
+
     /// Claims things of one repository together with others who share them.
     pub(super) async fn announce_shared(&self, claims: &[Claim]) -> Result<Option<Announcement>, Error> {
         self.announce(claims, Mode::Shared).await

@@ -37,7 +37,7 @@ impl Store {
         Ok(exists)
     }
 
-    async fn holds_manifest(&self, repository: &RepositoryKey) -> Result<bool, Error> {
+    pub(super) async fn holds_manifest(&self, repository: &RepositoryKey) -> Result<bool, Error> {
         for algorithm in Algorithm::ALL {
             if !self.0.backend.list(&layout::manifests(repository, algorithm)).await?.is_empty() {
                 return Ok(true);

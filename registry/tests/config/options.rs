@@ -3,6 +3,7 @@
 //! compile here before it has a key.
 
 use wharfinger::config::{Config, LogOptions, MetricsOptions, parse};
+use wharfinger::extensions::options::ScrubOptions;
 use wharfinger::{auth, http, repository, store, upstream};
 
 use crate::{fixture, parsed};
@@ -26,8 +27,13 @@ fn every_option_has_a_key() {
     let config = &loaded.config;
     all_differ!(Config, config, usual, {
         http, store, stores_by_component, stores_by_upstream, auth, repositories, upstreams, metrics, log,
+        scrub,
     });
     all_differ!(MetricsOptions, metrics, usual.metrics, { enable, path });
+    // A section asks for it, and this one takes that back.
+    let ScrubOptions { enable: false, interval, bytes_per_second } = scrub else { panic!("{scrub:?}") };
+    assert_ne!((*interval, *bytes_per_second), (usual.scrub.interval, usual.scrub.bytes_per_second));
+    assert!(parsed(r#"{"extensions": {"scrub": {}}}"#).expect("it has no fault").config.scrub.enable);
     all_differ!(LogOptions, log, usual.log, { level, format });
     all_differ!(http::options::Options, http, usual.http, {
         address, port, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,

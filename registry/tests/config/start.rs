@@ -3,9 +3,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use wharfinger::auth::options::Action;
 use wharfinger::config::{Config, load};
+use wharfinger::extensions::options::ScrubOptions;
 use wharfinger::store::options::Place;
 
 use crate::{fixture, lines, parsed, path};
@@ -36,16 +38,18 @@ fn two_upstreams() {
     assert_eq!(first.content[0].prefix, "google-containers/*");
     assert_eq!(second.name, "registry.lank8s.cn");
     assert_eq!(second.content, []);
-    insta::assert_snapshot!(lines(&loaded.warnings), @"extensions.scrub: not supported yet: extensions.scrub");
+    let scrub = loaded.config.scrub;
+    assert_eq!((scrub.enable, scrub.interval), (true, Duration::from_secs(3 * 3600)));
+    assert_eq!(loaded.warnings, []);
 }
 
 #[test]
 fn empty_extensions() {
     let loaded = parsed(&fixture("extensions-empty.json")).expect("the file has no fault");
-    assert_eq!(loaded.config, Config::default());
+    let scrub = ScrubOptions { enable: true, ..ScrubOptions::default() };
+    assert_eq!(loaded.config, Config { scrub, ..Config::default() });
     insta::assert_snapshot!(lines(&loaded.warnings), @r#"
     extensions.search: not supported yet: extensions.search
-    extensions.scrub: not supported yet: extensions.scrub
     extensions.lint: not supported yet: extensions.lint
     "#);
 }
@@ -90,7 +94,6 @@ fn what_has_no_effect_is_warned_of() {
     storage.gcInterval: has no effect: this version removes nothing that was pushed
     http.compat: has no effect: Docker's manifests are stored byte for byte as pushed, without a switch
     extensions.search: not supported yet: extensions.search
-    extensions.scrub: not supported yet: extensions.scrub
     extensions.ui: not supported yet: extensions.ui
     extensions.mgmt: not supported yet: extensions.mgmt
     extensions.userprefs: not supported yet: extensions.userprefs

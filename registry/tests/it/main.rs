@@ -6,6 +6,7 @@
 //! | `store` | the store as a state machine against a model |
 //! | `crash` | a push, a tag move, a delete, cut at every operation of the disk |
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
+//! | `program` | the program itself, with files that were damaged behind its back |
 //! | `conformance` | the suite against this registry |
 
 #![cfg(test)]
@@ -15,6 +16,7 @@
 mod conformance;
 mod crash;
 mod http;
+mod program;
 mod proxy;
 mod store;
 mod support;

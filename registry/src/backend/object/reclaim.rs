@@ -42,7 +42,9 @@ pub(super) async fn reclaim(backend: &ObjectBackend, idle: Duration) -> Result<R
         content.remove(id);
     }
     if !content.is_empty() {
-        take_out_led_to(inner, backend.content_root(), &mut content).await?;
+        for root in backend.content_roots() {
+            take_out_led_to(inner, root, &mut content).await?;
+        }
     }
     let mut reclaimed = give_up(bucket, begun.iter().filter(|meta| is_old(meta))).await?;
     let marks: Vec<Meta> = bucket.walk(keys::ORPHANS).try_collect().await?;

@@ -35,7 +35,7 @@ pub struct Roots {
     /// Names below which are made up once and never used again, so that they can be removed for good.
     pub unique: &'static [&'static str],
     /// Below which content stands.
-    pub content: &'static str,
+    pub content: &'static [&'static str],
 }
 
 /// How often a write that another one came before is tried again.
@@ -68,7 +68,7 @@ impl ObjectBackend {
         Self(Arc::new(Inner { bucket, local, roots }))
     }
 
-    pub(super) fn content_root(&self) -> &'static str {
+    pub(super) fn content_roots(&self) -> &'static [&'static str] {
         self.0.roots.content
     }
 }

@@ -1,7 +1,7 @@
 //! The section `extensions`, but for `metrics` and `sync`.
 
-use super::{ANY_DURATION, HOUR, SECTIONS, TEXTS, YEAR};
-use crate::config::key::{Key, later, refused};
+use super::{ANY_DURATION, HOUR, KIB, SECTIONS, TEXTS, TIB, YEAR};
+use crate::config::key::{Key, honoured, later, refused};
 use crate::config::kind::{Kind, Names};
 
 const NO_SCANNER: &str =
@@ -23,14 +23,31 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Choice(&["spdx-json", "cyclonedx"]),
         "The format it makes them in.",
     ),
-    section("extensions.scrub", "A regular look at every stored byte."),
-    switch("extensions.scrub.enable"),
-    later(
+    honoured(
+        "extensions.scrub",
+        Kind::Section,
+        "",
+        "A regular look at every stored byte and record, which acts on what it finds: docs/scrub.md.",
+    ),
+    honoured(
+        "extensions.scrub.enable",
+        Kind::Bool,
+        "true",
+        "Whether there is one; without the section there is none.",
+    ),
+    honoured(
         "extensions.scrub.interval",
         Kind::Duration(HOUR.saturating_mul(2), YEAR),
-        "",
-        "How often every byte is looked at.",
+        "24h",
+        "How long after the start of one the next begins; one that takes longer is followed by the next.",
     ),
+    honoured(
+        "extensions.scrub.bytesPerSecond",
+        Kind::Size(64 * KIB, TIB),
+        "64MiB",
+        "How much it reads in a second, so that clients have the rest of the disk.",
+    )
+    .limit("it waits"),
     section("extensions.lint", "Demands on what is pushed."),
     switch("extensions.lint.enable"),
     later("extensions.lint.mandatoryAnnotations", TEXTS, "", "Annotations that a manifest must have."),

@@ -34,6 +34,7 @@ pub(super) fn resolve(file: View<'_>) -> Resolved {
     server::store(file, &mut resolved);
     server::stores_by_component(file.at("storage").at("subPaths"), &mut resolved);
     server::metrics(file.at("extensions").at("metrics"), &mut resolved.config.metrics);
+    server::scrub(file.at("extensions").at("scrub"), &mut resolved.config.scrub);
     server::log(file.at("log"), &mut resolved.config.log);
     auth::auth(file.at("http"), &mut resolved);
     let sync = file.at("extensions").at("sync");

@@ -1,4 +1,4 @@
-//! The sections `http`, `storage`, `log` and `extensions.metrics`.
+//! The sections `http`, `storage`, `log`, `extensions.metrics` and `extensions.scrub`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use super::{Resolved, bucket};
 use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
 use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
+use crate::extensions::options::ScrubOptions;
 use crate::http::options::Verb;
 use crate::store::options::{BucketPlace, Place, Writers};
 use crate::{http, store};
@@ -158,6 +159,14 @@ fn set(section: View<'_>, path: &str, options: &mut store::options::Options, res
 pub(super) fn metrics(section: View<'_>, options: &mut MetricsOptions) {
     section.read("enable", &mut options.enable);
     section.at("prometheus").read("path", &mut options.path);
+}
+
+/// Sets what `extensions.scrub` says; a section asks for it.
+pub(super) fn scrub(section: View<'_>, options: &mut ScrubOptions) {
+    options.enable = section.is_written();
+    section.read("enable", &mut options.enable);
+    section.read("interval", &mut options.interval);
+    section.read("bytesPerSecond", &mut options.bytes_per_second);
 }
 
 /// Sets what `log` says.

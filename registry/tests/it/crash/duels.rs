@@ -14,7 +14,12 @@ pub(super) struct Duel {
 
 /// Returns the duel with this name.
 pub(super) fn duel(name: &str) -> Duel {
-    pushes().into_iter().chain(deletes()).find(|duel| duel.name == name).expect("a duel has this name")
+    all().into_iter().find(|duel| duel.name == name).expect("a duel has this name")
+}
+
+/// Returns every duel.
+pub(super) fn all() -> Vec<Duel> {
+    pushes().into_iter().chain(deletes()).collect()
 }
 
 fn between(

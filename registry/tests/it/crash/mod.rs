@@ -8,6 +8,8 @@
 //! | `recovery` | what is asked of a store that starts again |
 //! | `cut` | a power cut before every operation, and in the start after it |
 //! | `errors` | a full or failing disk at every operation |
+//! | `scrub_duels` | a repair and a writer, one operation at a time |
+//! | `scrubs` | a repair, cut at every operation |
 //! | `planted` | wrong protocols, which the audit must catch |
 //! | `turns`, `duels`, `writers` | two writers, one operation at a time, in an order that a seed decides |
 //! | `trusting` | wrong protocols of two writers |
@@ -22,6 +24,8 @@ mod ledger;
 mod planted;
 mod recovery;
 mod scenarios;
+mod scrub_duels;
+mod scrubs;
 mod steps;
 mod trusting;
 mod turns;

@@ -15,7 +15,7 @@ use super::scenarios::scenario;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wrong {
+pub(super) enum Wrong {
     /// Files are never synced.
     FileNeverSynced,
     /// Folders are never synced.
@@ -33,12 +33,16 @@ enum Wrong {
 }
 
 #[derive(Debug)]
-struct WrongDisk {
+pub(super) struct WrongDisk {
     below: Arc<dyn Disk>,
     wrong: Wrong,
 }
 
 impl WrongDisk {
+    pub(super) fn new(below: Arc<dyn Disk>, wrong: Wrong) -> Self {
+        Self { below, wrong }
+    }
+
     fn wrap(&self, path: &str, below: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         let is_synced = match self.wrong {
             Wrong::FileNeverSynced | Wrong::FileSyncedAfterRename => false,

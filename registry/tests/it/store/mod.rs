@@ -9,6 +9,7 @@
 //! | `machine` | the store and the model side by side, operation by operation |
 //! | `replicas` | several processes over one bucket |
 //! | `races` | many tasks on few names |
+//! | `scrub` | what is wrong with a store, found and made good |
 
 pub(crate) mod audit;
 pub(crate) mod contents;
@@ -17,3 +18,4 @@ mod machine;
 mod model;
 mod races;
 mod replicas;
+pub(crate) mod scrub;
