@@ -1,5 +1,8 @@
 //! The command line.
 
+mod export;
+mod import;
+mod progress;
 mod serve;
 mod stores;
 
@@ -11,6 +14,8 @@ use clap::{Parser, Subcommand};
 use wharfinger::config::{self, Faults};
 use wharfinger::server::StartError;
 
+use export::Export;
+use import::Import;
 use serve::Serve;
 
 /// An OCI registry and pull-through cache that answers for every byte.
@@ -25,6 +30,10 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve a registry; SIGTERM lets requests under way end.
     Serve(Serve),
+    /// Take in what another registry or tool has on this disk, while no server has the store.
+    Import(Import),
+    /// Write an image, or all of a repository, as an OCI image layout, while no server has the store.
+    Export(Export),
     /// Check configuration files without starting anything.
     Verify {
         /// The files.
@@ -48,6 +57,10 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Held(wharfinger::backend::error::OpenError),
+    #[error(transparent)]
+    Transfer(#[from] wharfinger::transfer::Error),
+    #[error("stdout cannot be written to")]
+    Stdout(#[source] std::io::Error),
     #[error("the runtime could not be started")]
     Runtime(#[source] std::io::Error),
     #[error("requests did not end in time and were cut off")]
@@ -64,6 +77,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Import(arguments) => import::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
         Command::Verify { files } => verify(&files),
         Command::Schema { markdown } => schema(markdown),
     }

@@ -1,5 +1,4 @@
 //! The stores that a command works on while no server has them.
-#![expect(dead_code, reason = "the commands that use it come next.")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -7,6 +7,7 @@
 //! | `crash` | a push, a tag move, a delete, cut at every operation of the disk |
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
 //! | `conformance` | the suite against this registry |
+//! | `transfer` | import and export, with what others have on a disk |
 
 #![cfg(test)]
 // A test holds the whole server in its future.
@@ -18,3 +19,4 @@ mod http;
 mod proxy;
 mod store;
 mod support;
+mod transfer;

@@ -8,6 +8,7 @@
 //! | `recovery` | what is asked of a store that starts again |
 //! | `cut` | a power cut before every operation, and in the start after it |
 //! | `errors` | a full or failing disk at every operation |
+//! | `imports` | an import, cut at every operation, and run again |
 //! | `planted` | wrong protocols, which the audit must catch |
 //! | `turns`, `duels`, `writers` | two writers, one operation at a time, in an order that a seed decides |
 //! | `trusting` | wrong protocols of two writers |
@@ -18,6 +19,7 @@
 mod cut;
 mod duels;
 mod errors;
+mod imports;
 mod ledger;
 mod planted;
 mod recovery;

@@ -15,7 +15,7 @@ use super::scenarios::scenario;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wrong {
+pub(super) enum Wrong {
     /// Files are never synced.
     FileNeverSynced,
     /// Folders are never synced.
@@ -33,9 +33,9 @@ enum Wrong {
 }
 
 #[derive(Debug)]
-struct WrongDisk {
-    below: Arc<dyn Disk>,
-    wrong: Wrong,
+pub(super) struct WrongDisk {
+    pub(super) below: Arc<dyn Disk>,
+    pub(super) wrong: Wrong,
 }
 
 impl WrongDisk {
