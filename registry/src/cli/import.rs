@@ -58,16 +58,14 @@ pub(super) fn run(arguments: Import) -> ExitCode {
         progress.end();
         let report = imported?;
         println!("{}", summary(&report));
-        Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
 fn summary(report: &Report) -> String {
-    let failed = match report.failures.len() {
+    let failed = match report.failed {
         0 => String::new(),
-        failures => {
-            format!("; {} could not be imported and can be tried again", count(failures as u64, "thing"))
-        }
+        failed => format!("; {} could not be imported", count(failed, "thing")),
     };
     format!(
         "imported {} ({} were here), {} ({} were here), {} of {}: {} written{failed}",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::Error;
-use super::folder::{Folder, Section, join};
+use super::folder::{Folder, Section, is_own, join};
 use super::index::{ENTRIES_MAX, SMALL_BYTES_MAX};
 use super::source::{REPOSITORIES_MAX, Root, Roots};
 use crate::oci::{Algorithm, Digest, Tag};
@@ -41,7 +41,7 @@ impl Distribution {
             if names.iter().any(|name| name == "_manifests") {
                 repositories.push(path.clone());
             }
-            let below = names.into_iter().filter(|name| !name.starts_with('_') && depth < DEPTH_MAX);
+            let below = names.into_iter().filter(|name| !is_own(name) && depth < DEPTH_MAX);
             paths.extend(below.map(|name| (join(&path, &name), depth + 1)));
             if repositories.len() > REPOSITORIES_MAX {
                 return Err(Error::TooMany {

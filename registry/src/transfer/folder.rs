@@ -90,6 +90,7 @@ impl Folder {
 
     /// Returns the names of the folders directly below `below`, sorted; of what is not there, none.
     ///
+    /// *Errors:* [`Error::Link`] for a link to a folder, unless it is a registry's own.
     /// *Errors:* [`Error::TooMany`] beyond `max` entries.
     pub(super) fn folders(&self, below: &str, max: usize) -> Result<Vec<String>, Error> {
         let path = || self.at(below);
@@ -110,6 +111,12 @@ impl Folder {
                 rustix::fs::FileType::Directory => true,
                 // Some file systems do not say.
                 rustix::fs::FileType::Unknown => self.has_folder(&join(below, name)),
+                // A folder that is left out in silence would be missed too late.
+                rustix::fs::FileType::Symlink
+                    if !is_own(name) && leads_to_folder(opened.as_ref().unwrap_or(&self.fd), name) =>
+                {
+                    return Err(Error::Link { path: path().join(name) });
+                }
                 _ => false,
             };
             if is_one && !matches!(name, "." | "..") {
@@ -168,6 +175,11 @@ impl Section {
     }
 }
 
+/// Says whether a name is of a registry's own: no component of a repository's name begins so.
+pub(super) fn is_own(name: &str) -> bool {
+    name.starts_with(['.', '_'])
+}
+
 /// Joins what stands below a folder with a name.
 pub(super) fn join(below: &str, name: &str) -> String {
     if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") }
@@ -175,6 +187,11 @@ pub(super) fn join(below: &str, name: &str) -> String {
 
 pub(super) fn io_error(operation: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Io { operation, path: path.into(), source }
+}
+
+fn leads_to_folder(from: &OwnedFd, name: &str) -> bool {
+    let found = rustix::fs::statat(from, name, rustix::fs::AtFlags::empty());
+    found.is_ok_and(|found| rustix::fs::FileType::from_raw_mode(found.st_mode).is_dir())
 }
 
 fn is_link(from: &OwnedFd, name: &str) -> bool {

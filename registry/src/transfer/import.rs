@@ -122,7 +122,7 @@ fn target_names(source: &Source, options: &Options) -> Result<Names, Error> {
 fn fail(report: &mut Report, progress: &dyn Progress, what: String, error: Error) {
     let failure = Failure { what, error };
     progress.fail(&failure);
-    report.failures.push(failure);
+    report.fail(failure);
 }
 
 /// The import of one repository.

@@ -3,9 +3,11 @@
 //! *Spec:* image-spec `image-layout.md`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::Error;
@@ -36,7 +38,7 @@ struct Layout {
 
 #[derive(Deserialize)]
 struct Index {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entries")]
     manifests: Vec<Entry>,
 }
 
@@ -46,7 +48,43 @@ struct Entry {
     media_type: String,
     digest: String,
     size: u64,
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
+}
+
+/// Of an entry's annotations only the one that is read: the others may be many.
+#[derive(Deserialize)]
+struct Annotations {
+    #[serde(rename = "org.opencontainers.image.ref.name")]
+    ref_name: Option<String>,
+}
+
+/// Reads entries, and keeps one more than there may be.
+fn entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    struct Entries;
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Vec<Entry>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of manifests")
+        }
+
+        fn visit_unit<E>(self) -> Result<Vec<Entry>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Entry>, A::Error> {
+            let mut entries = Vec::new();
+            while entries.len() <= ENTRIES_MAX
+                && let Some(entry) = items.next_element()?
+            {
+                entries.push(entry);
+            }
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(entries)
+        }
+    }
+    // Writers in Go write `null` for a list without entries.
+    deserializer.deserialize_any(Entries)
 }
 
 /// Checks the file `oci-layout`.
@@ -86,9 +124,8 @@ pub(super) fn read_index(bytes: &[u8], path: &Path) -> Result<Roots, Error> {
             let (media_type, size) = (Some(media_type), Some(entry.size));
             roots.roots.push(Root { digest, media_type, size, tags: Vec::new() });
         }
-        let name = entry.annotations.as_ref().and_then(|annotations| annotations.get(REF_NAME));
-        if let Some(name) = name {
-            match tag_of(name) {
+        if let Some(name) = entry.annotations.and_then(|annotations| annotations.ref_name) {
+            match tag_of(&name) {
                 Some(tag) if roots.roots[at].tags.contains(&tag) => {}
                 Some(tag) => roots.roots[at].tags.push(tag),
                 None => roots.notes.push(format!("{digest} is called {name:?}, which has no tag in it")),
@@ -178,5 +215,59 @@ impl WrittenIndex {
     /// Returns its bytes.
     pub(super) fn bytes(&self) -> Vec<u8> {
         serde_json::to_vec(&self.0).expect("JSON that was read can be written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what others write into an index is read, and what is written has one entry for a name. Method:
+    //! tables.
+
+    use super::*;
+
+    fn named(digit: char, tag: Option<&str>) -> Named {
+        Named {
+            media_type: MediaType::parse("application/vnd.oci.image.manifest.v1+json").unwrap(),
+            digest: Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap(),
+            size: 7,
+            artifact_type: None,
+            tag: tag.map(|tag| Tag::parse(tag).unwrap()),
+        }
+    }
+
+    #[test]
+    fn tags_of_names() {
+        let check = |name: &str, expect: Option<&str>| {
+            assert_eq!(tag_of(name).as_ref().map(Tag::as_str), expect, "{name}");
+        };
+        check("v1", Some("v1"));
+        check("docker.io/library/app:v1", Some("v1"));
+        check("host:5000/team/app:v1", Some("v1"));
+        check("host:5000/team/app", None);
+        check("app@sha256:00", None);
+        check("a title", None);
+        check("", None);
+    }
+
+    #[test]
+    fn a_written_index_is_read_again() {
+        let mut index = WrittenIndex::new();
+        for name in [named('1', Some("a")), named('2', None), named('2', None), named('3', Some("a"))] {
+            index.name(&name);
+        }
+        index.name(&named('3', Some("b")));
+        let roots = read_index(&index.bytes(), Path::new("index.json")).unwrap().roots;
+        let seen: Vec<_> = roots.iter().map(|root| (root.digest, root.tags.len(), root.size)).collect();
+        assert_eq!(seen, [(named('2', None).digest, 0, Some(7)), (named('3', None).digest, 2, Some(7))]);
+    }
+
+    #[test]
+    fn what_others_had_in_an_index_stays() {
+        let text = r#"{"schemaVersion":2,"manifests":null,"annotations":{"of":"theirs"},"unknown":[1]}"#;
+        let mut index = WrittenIndex::read(text.as_bytes(), Path::new("index.json")).unwrap();
+        index.name(&named('1', Some("a")));
+        let read: Value = serde_json::from_slice(&index.bytes()).unwrap();
+        assert_eq!((&read["annotations"]["of"], &read["unknown"][0]), (&"theirs".into(), &1.into()));
+        assert_eq!(read["manifests"].as_array().unwrap().len(), 1);
     }
 }

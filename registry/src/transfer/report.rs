@@ -54,6 +54,21 @@ pub struct Report {
     pub bytes: u64,
     /// Tags that were set.
     pub tags: u64,
-    /// What could not be done.
+    /// How many things could not be done.
+    pub failed: u64,
+    /// The first [`FAILURES_MAX`] of them.
     pub failures: Vec<Failure>,
+}
+
+/// How many failures are kept; all of them are shown when they happen.
+pub const FAILURES_MAX: usize = 1_000;
+
+impl Report {
+    /// Takes in what could not be done.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.failed += 1;
+        if self.failures.len() < FAILURES_MAX {
+            self.failures.push(failure);
+        }
+    }
 }

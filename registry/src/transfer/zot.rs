@@ -4,7 +4,7 @@
 //! bucket has empty files in place of shared blobs, and the bytes in another repository or in a folder for all.
 
 use super::Error;
-use super::folder::{Folder, Section, join};
+use super::folder::{Folder, Section, is_own, join};
 use super::index::LAYOUT;
 use super::oci_layout::OciLayout;
 use super::source::{REPOSITORIES_MAX, Roots};
@@ -35,8 +35,7 @@ impl Zot {
                 let is_content =
                     path.rsplit('/').next() == Some("blobs") && Algorithm::parse(&name).is_some();
                 // `_trivy`, `_blobstore`, `.sync`, `.uploads`: zot's own, and no name begins so.
-                let is_own = name.starts_with(['.', '_']);
-                if !is_content && !is_own && depth < DEPTH_MAX {
+                if !is_content && !is_own(&name) && depth < DEPTH_MAX {
                     paths.push((join(&path, &name), depth + 1));
                 }
             }

@@ -100,6 +100,13 @@ async fn indexes_that_cannot_be_read() {
         file.set_len(65 * 1024 * 1024).unwrap();
     })
     .await;
+    // Annotations are many and small: only one of them is kept.
+    check_layout("names \"md5:1\" of the type", |layout, _| {
+        let many: serde_json::Map<String, Value> = (0..1000).map(|n| (n.to_string(), json!(""))).collect();
+        let entry = json!({"mediaType": MANIFEST, "digest": "md5:1", "size": 1, "annotations": many});
+        fs::write(layout.folder.join("index.json"), json!({"manifests": [entry]}).to_string()).unwrap();
+    })
+    .await;
     check_layout("index.json has more than 100000 manifests", |layout, image| {
         let index = json!({"schemaVersion": 2, "manifests": vec![image; 100_001]});
         fs::write(layout.folder.join("index.json"), index.to_string()).unwrap();
@@ -193,6 +200,19 @@ async fn p10_links_and_devices_are_not_followed() {
         rustix::fs::mknodat(rustix::fs::CWD, layer_of(layout), rustix::fs::FileType::Fifo, mode, 0).unwrap();
     })
     .await;
+}
+
+#[tokio::test]
+async fn repositories_behind_links_are_not_left_out_in_silence() {
+    let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    Layout::with_image(root.path().join("here"), "v1");
+    Layout::with_image(elsewhere.path().join("moved"), "v1");
+    symlink(elsewhere.path(), root.path().join("_own")).unwrap();
+    symlink(elsewhere.path().join("moved/index.json"), root.path().join("file")).unwrap();
+    let report = take_in(&store().await, root.path(), &options("app")).await.unwrap();
+    assert_eq!((report.repositories, report.failed), (1, 0), "neither is a repository");
+    symlink(elsewhere.path().join("moved"), root.path().join("moved")).unwrap();
+    check(root.path(), "moved is a symbolic link, and links are not followed; `cp -rL`").await;
 }
 
 #[tokio::test]
