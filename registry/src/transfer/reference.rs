@@ -1,7 +1,7 @@
 //! `NAME[:TAG|@DIGEST]`, as it is typed.
 
 use super::Error;
-use crate::oci::{Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Reference, ReferenceError, RepositoryName, Tag};
 
 /// Reads a name with or without a tag.
 ///
@@ -17,13 +17,25 @@ pub fn parse_tagged(text: &str) -> Result<(RepositoryName, Option<Tag>), Error> 
 /// *Errors:* [`Error::Name`], [`Error::Reference`].
 pub fn parse_reference(text: &str) -> Result<(RepositoryName, Option<Reference>), Error> {
     let (name, reference) = match text.split_once('@') {
-        Some((name, digest)) => (split_tag(name).0, Some(digest)),
-        None => split_tag(text),
+        // As docker writes it, with a tag that says nothing beside the digest.
+        Some((name, digest)) => (split_tag(name).0, Some((digest, read_digest(digest)))),
+        None => {
+            let (name, tag) = split_tag(text);
+            (name, tag.map(|tag| (tag, read_tag(tag))))
+        }
     };
-    let read = |text: &str| {
-        Reference::parse(text).map_err(|source| Error::Reference { text: text.to_owned(), source })
+    let read = |(text, read): (&str, Result<Reference, ReferenceError>)| {
+        read.map_err(|source| Error::Reference { text: text.to_owned(), source })
     };
     Ok((parse_name(name)?, reference.map(read).transpose()?))
+}
+
+fn read_digest(text: &str) -> Result<Reference, ReferenceError> {
+    Ok(Reference::Digest(Digest::parse(text)?))
+}
+
+fn read_tag(text: &str) -> Result<Reference, ReferenceError> {
+    Ok(Reference::Tag(Tag::parse(text)?))
 }
 
 /// Reads the name of a repository.
@@ -55,8 +67,9 @@ mod tests {
         assert_eq!(read("a/b:1"), expect("a/b", Some("1")));
         assert_eq!(read(&format!("a@{digest}")), expect("a", Some(&digest)));
         assert_eq!(read(&format!("a:1@{digest}")), expect("a", Some(&digest)), "as docker writes it");
-        for text in ["", ":1", "a:", "a:b:c", "a@", "a@1", "A", "host:5000/a"] {
-            assert!(!matches!(read(text), Some((_, Some(_)))), "{text}");
+        let odd = format!("a:{digest}");
+        for text in ["", ":1", "a:", "a:b:c", "a@", "a@1", "A", "host:5000/a", &odd] {
+            assert_eq!(read(text), None, "{text}");
         }
         assert!(parse_tagged("a:b/c").is_err());
         assert_eq!(parse_tagged("a:1").unwrap().1.unwrap().as_str(), "1");
