@@ -15,4 +15,5 @@ pub mod repository;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod transfer;
 pub mod upstream;

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod export;
+mod import;
+mod progress;
 mod scrub;
 mod serve;
 mod stores;
@@ -12,6 +15,8 @@ use clap::{Parser, Subcommand};
 use wharfinger::config::{self, Faults};
 use wharfinger::server::StartError;
 
+use export::Export;
+use import::Import;
 use scrub::Scrub;
 use serve::Serve;
 
@@ -29,6 +34,10 @@ enum Command {
     Serve(Serve),
     /// Look at every stored byte and record while no server has the store; exits 1 when something is wrong.
     Scrub(Scrub),
+    /// Take in what another registry or tool has on this disk, while no server has the store.
+    Import(Import),
+    /// Write an image, or all of a repository, as an OCI image layout, while no server has the store.
+    Export(Export),
     /// Check configuration files without starting anything.
     Verify {
         /// The files.
@@ -56,6 +65,10 @@ enum Failure {
     NoStore { path: PathBuf },
     #[error("the report could not be written to {}", .path.display())]
     Report { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Transfer(#[from] wharfinger::transfer::Error),
+    #[error("stdout cannot be written to")]
+    Stdout(#[source] std::io::Error),
     #[error("the runtime could not be started")]
     Runtime(#[source] std::io::Error),
     #[error("requests did not end in time and were cut off")]
@@ -73,6 +86,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             }
         },
         Command::Scrub(arguments) => scrub::run(&arguments),
+        Command::Import(arguments) => import::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
         Command::Verify { files } => verify(&files),
         Command::Schema { markdown } => schema(markdown),
     }

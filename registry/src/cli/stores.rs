@@ -72,7 +72,6 @@ async fn open(config: Config) -> Result<Offline, Failure> {
 const HELD: u8 = 3;
 
 /// Runs a command on its stores.
-#[expect(dead_code, reason = "the commands that may begin a store come next.")]
 pub(super) fn with_stores(
     arguments: &StoreArgs,
     work: impl AsyncFnOnce(Offline) -> Result<ExitCode, Failure>,

@@ -181,6 +181,43 @@ impl Store {
         .await
     }
 
+    /// Returns the digests of a repository's manifests, sorted.
+    pub async fn manifest_digests(&self, repository: &RepositoryKey) -> Result<Vec<Digest>, Error> {
+        let mut digests = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let names = self.0.backend.list(&layout::manifests(repository, algorithm)).await?;
+            digests.extend(names.iter().filter_map(|hex| Digest::from_hex(algorithm, hex).ok()));
+        }
+        digests.sort_unstable();
+        Ok(digests)
+    }
+
+    /// Says whether a manifest is here with all these tags, and makes them durable if so, whoever wrote them.
+    ///
+    /// What a push writes before them is durable when they are visible, so it need not be looked at.
+    ///
+    /// *Durability:* as [`Store::put_manifest`], when this returns `true`.
+    pub async fn confirm_manifest(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        tags: &[Tag],
+    ) -> Result<bool, Error> {
+        let Some(record) = self.manifest_record(repository, digest).await? else { return Ok(false) };
+        if self.0.backend.size(&layout::blob(digest)).await? != Some(record.size) {
+            return Ok(false);
+        }
+        let mut keys = vec![layout::manifest(repository, digest)];
+        for tag in tags {
+            if self.tag(repository, tag).await?.is_none_or(|entry| entry.digest != *digest) {
+                return Ok(false);
+            }
+            keys.push(layout::tag(repository, tag));
+        }
+        self.0.backend.settle(&keys).await?;
+        Ok(true)
+    }
+
     async fn put_manifest_here(&self, repository: &RepositoryKey, new: &NewManifest) -> Result<(), Error> {
         let object = |digest: &Digest| Claim::Object(repository.clone(), *digest);
         let mut claims = vec![Claim::Name(repository.clone()), object(&new.digest)];

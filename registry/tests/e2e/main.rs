@@ -27,3 +27,4 @@ mod routing;
 mod skopeo;
 mod storm;
 mod support;
+mod transfer;

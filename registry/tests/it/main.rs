@@ -8,6 +8,7 @@
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
 //! | `program` | the program itself, with files that were damaged behind its back |
 //! | `conformance` | the suite against this registry |
+//! | `transfer` | import and export, with what others have on a disk |
 
 #![cfg(test)]
 // A test holds the whole server in its future.
@@ -20,3 +21,4 @@ mod program;
 mod proxy;
 mod store;
 mod support;
+mod transfer;

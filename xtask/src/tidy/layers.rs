@@ -62,6 +62,7 @@ const LAYERS: &[Layer] = &[
     layer("upstream", &[all("oci")]),
     layer("auth", &[all("oci")]),
     layer("repository", &[all("oci"), all("store"), all("upstream"), only("auth", GRANTS)]),
+    layer("transfer", &[all("oci"), all("store")]),
     layer("http", &[all("oci"), all("auth"), all("repository")]),
     layer("extensions", &[all("http"), all("auth"), all("repository"), all("store")]),
     layer(

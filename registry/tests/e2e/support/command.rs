@@ -18,6 +18,8 @@ pub(crate) struct Command(process::Command);
 pub(crate) struct Output {
     pub(crate) line: String,
     pub(crate) succeeded: bool,
+    /// What it ended with; none when a signal ended it.
+    pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
@@ -56,7 +58,7 @@ impl Command {
     /// Runs it, which must succeed, and returns its stdout without the last line end.
     pub(crate) async fn run(self) -> String {
         let output = self.output(PATIENCE).await;
-        let Output { line, succeeded, stdout, stderr } = output;
+        let Output { line, succeeded, stdout, stderr, .. } = output;
         assert!(succeeded, "`{line}` failed\n{stdout}\n{stderr}");
         stdout.trim_end().to_owned()
     }
@@ -73,6 +75,7 @@ impl Command {
         let output = Output {
             line,
             succeeded: output.status.success(),
+            code: output.status.code(),
             stdout: text(output.stdout),
             stderr: text(output.stderr),
         };

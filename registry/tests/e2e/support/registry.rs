@@ -1,6 +1,7 @@
 //! CNCF distribution, as Debian packages it: the upstream that most mirrors run.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::json;
@@ -16,7 +17,7 @@ pub(crate) const PROGRAM: &str = "docker-registry";
 pub(crate) struct Distribution {
     _daemon: Daemon,
     authority: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Distribution {
@@ -34,7 +35,12 @@ impl Distribution {
         let mut daemon = Daemon::start(PROGRAM, Command::new(PROGRAM).arg("serve").arg(&file), folder.path());
         let rest = daemon.wait_for("listening on ").await.unwrap();
         let authority = rest.split(['"', ' ']).next().unwrap().to_owned();
-        Self { _daemon: daemon, authority, _folder: folder }
+        Self { _daemon: daemon, authority, folder }
+    }
+
+    /// Returns the folder that it stores in.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Returns `IP:PORT`.

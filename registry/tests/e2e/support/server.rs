@@ -33,10 +33,20 @@ impl Server {
         Self::launch(folder, Some(file)).await
     }
 
+    /// Starts it on a folder of the test's own, which outlives it.
+    pub(crate) async fn over(data: &Path) -> Self {
+        Self::launch_over(tempfile::tempdir().unwrap(), None, data).await
+    }
+
     async fn launch(folder: TempDir, config: Option<PathBuf>) -> Self {
+        let data = folder.path().join("data");
+        Self::launch_over(folder, config, &data).await
+    }
+
+    async fn launch_over(folder: TempDir, config: Option<PathBuf>, data: &Path) -> Self {
         let mut command = Command::new(program());
         command.arg("serve").args(config).args(["--listen", "127.0.0.1:0", "--data"]);
-        command.arg(folder.path().join("data"));
+        command.arg(data);
         let mut daemon = Daemon::start("wharfinger", &mut command, folder.path());
         let url = daemon.wait_for("listening on ").await.unwrap();
         Self { _daemon: daemon, url, _folder: folder }

@@ -10,6 +10,7 @@
 //! | `errors` | a full or failing disk at every operation |
 //! | `scrub_duels` | a repair and a writer, one operation at a time |
 //! | `scrubs` | a repair, cut at every operation |
+//! | `imports` | an import, cut at every operation, and run again |
 //! | `planted` | wrong protocols, which the audit must catch |
 //! | `turns`, `duels`, `writers` | two writers, one operation at a time, in an order that a seed decides |
 //! | `trusting` | wrong protocols of two writers |
@@ -20,6 +21,7 @@
 mod cut;
 mod duels;
 mod errors;
+mod imports;
 mod ledger;
 mod planted;
 mod recovery;

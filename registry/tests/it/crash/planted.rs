@@ -34,8 +34,8 @@ pub(super) enum Wrong {
 
 #[derive(Debug)]
 pub(super) struct WrongDisk {
-    below: Arc<dyn Disk>,
-    wrong: Wrong,
+    pub(super) below: Arc<dyn Disk>,
+    pub(super) wrong: Wrong,
 }
 
 impl WrongDisk {
