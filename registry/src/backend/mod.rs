@@ -14,6 +14,7 @@
 //! | `memory` | a disk in memory, which can keep live and durable state apart |
 //! | `faulty` | a disk that fails, or stops for good, at the Nth operation |
 //! | `metered` | counts and times |
+//! | `planted` | wrong protocols, in builds for the harness alone |
 
 pub mod contract;
 pub mod disk;
@@ -23,6 +24,8 @@ pub mod fs;
 pub mod key;
 pub mod memory;
 pub mod metered;
+#[cfg(feature = "mutants")]
+mod planted;
 pub mod read;
 mod stage;
 
