@@ -94,7 +94,7 @@ impl WrongDisk {
             Wrong::TagNotSynced => path.starts_with("tmp/"),
             _ => false,
         };
-        if is_wrong { Arc::new(WrongFile { below, wrong: self.wrong }) } else { below }
+        if is_wrong { Arc::new(WrongFile { below, wrong: self.wrong, is_old: false }) } else { below }
     }
 
     fn whole(&self, path: &str) -> io::Result<Vec<u8>> {
@@ -120,7 +120,13 @@ impl WrongDisk {
     }
 
     fn move_wrongly(&self, from: &str, to: &str, rename: impl Fn() -> io::Result<()>) -> io::Result<()> {
-        if self.wrong == Wrong::TagNotSynced && from.starts_with("tmp/") && !is_tag(to) {
+        let is_synced = match self.wrong {
+            Wrong::TagNotSynced => from.starts_with("tmp/") && !is_tag(to),
+            // At the end, when it no longer helps whoever took the state for true.
+            Wrong::TakenAtItsWord => from.starts_with("uploads/") && to.starts_with("blobs/"),
+            _ => false,
+        };
+        if is_synced {
             self.below.open(from)?.sync()?;
         }
         rename()?;
@@ -146,7 +152,11 @@ impl Disk for WrongDisk {
     }
 
     fn open_writable(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.wrap(path, self.below.open_writable(path)?))
+        let below = self.below.open_writable(path)?;
+        if self.wrong == Wrong::TakenAtItsWord {
+            return Ok(Arc::new(WrongFile { below, wrong: self.wrong, is_old: true }));
+        }
+        Ok(self.wrap(path, below))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -221,6 +231,8 @@ impl Disk for WrongDisk {
 struct WrongFile {
     below: Arc<dyn DiskFile>,
     wrong: Wrong,
+    /// An earlier process has made it.
+    is_old: bool,
 }
 
 impl DiskFile for WrongFile {
@@ -250,7 +262,7 @@ impl DiskFile for WrongFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        // Nothing is shorter than it should be.
-        if self.wrong == Wrong::TakenAtItsWord { Ok(u64::MAX) } else { self.below.len() }
+        // What another process has made is never shorter than it should be.
+        if self.is_old { Ok(u64::MAX) } else { self.below.len() }
     }
 }

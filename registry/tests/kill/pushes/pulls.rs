@@ -96,11 +96,16 @@ impl Puller {
     /// Pulls images at random until the connection breaks.
     pub(crate) fn traffic(&mut self, wire: &mut Connection) -> Stop {
         loop {
-            let image = self.upstream.images[self.random.below(IMAGES)].clone();
-            if let Err(stop) = self.pull(wire, &image) {
+            if let Err(stop) = self.pull_one(wire) {
                 return stop;
             }
         }
+    }
+
+    /// Pulls an image.
+    pub(crate) fn pull_one(&mut self, wire: &mut Connection) -> Result<(), Stop> {
+        let image = self.upstream.images[self.random.below(IMAGES)].clone();
+        self.pull(wire, &image)
     }
 
     fn pull(&mut self, wire: &mut Connection, image: &Image) -> Result<(), Stop> {
