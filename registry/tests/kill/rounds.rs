@@ -56,10 +56,7 @@ fn p2_every_201_survives_kill() {
             println!("{done}");
             // An idle loop proves nothing: with nothing to lose, nothing is lost.
             assert!(done.acknowledged > done.rounds as u64, "hardly anything was answered: {done}");
-            assert!(
-                done.pulled > done.rounds as u64 && done.cached > 0,
-                "hardly anything was cached: {done}"
-            );
+            assert!(done.pulled > 0 && done.cached > 0, "nothing was cached: {done}");
         }
         Err(panic) => {
             eprintln!("P2 or P3 is broken with seed {seed}; replay: {replay}");
