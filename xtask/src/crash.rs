@@ -13,12 +13,16 @@ pub(crate) const KILL_TEST: &str = "kill";
 /// The integration test that cuts the power.
 pub(crate) const POWER_TEST: &str = "power";
 
+/// The test that kills it at random moments, and the variable that says for how long.
+const KILL_LOOP: &str = "p2_every_201_survives_kill";
+const KILL_SECONDS: &str = "WHARFINGER_KILL_SECONDS";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Fails where a test cannot run on this machine.
     #[arg(long)]
     require: bool,
-    /// How long the program is killed again and again, in seconds; some rounds without it.
+    /// Beside all of it, how long the program is killed again and again, in seconds.
     #[arg(long)]
     seconds: Option<u64>,
 }
@@ -40,26 +44,40 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Tally> {
         let targets = ["--lib", "--test", "it"].map(str::to_owned);
         workspace.test(&Tests { targets: &targets, args: &["crash".to_owned()], env: &[], required })
     });
-    let seconds = args.seconds.map(|seconds| ("WHARFINGER_KILL_SECONDS", seconds.to_string()));
-    steps.run("kills", || only(workspace, KILL_TEST, seconds.as_slice(), required));
+    steps.run("kills", || kill(workspace, required));
+    if let Some(seconds) = args.seconds {
+        let (loop_of_kills, seconds) = ([KILL_LOOP.to_owned()], [(KILL_SECONDS, seconds.to_string())]);
+        steps.run("kills for a time", || {
+            only(workspace, KILL_TEST, &told(&loop_of_kills), &seconds, required)
+        });
+    }
     let everywhere = [("WHARFINGER_POWER_EVERY", "1".to_owned())];
-    steps.run("power cuts", || only(workspace, POWER_TEST, &everywhere, required));
+    steps.run("power cuts", || only(workspace, POWER_TEST, &told(&[]), &everywhere, required));
     Ok(steps.finish())
 }
 
 /// Kills the program, at its system calls and in some rounds.
 pub(crate) fn kill(workspace: &Workspace, required: bool) -> Result<Tally> {
-    only(workspace, KILL_TEST, &[], required)
+    only(workspace, KILL_TEST, &[], &[], required)
 }
 
 /// Cuts the power, at some of the system calls and in some rounds.
 pub(crate) fn power(workspace: &Workspace, required: bool) -> Result<Tally> {
-    only(workspace, POWER_TEST, &[], required)
+    only(workspace, POWER_TEST, &told(&[]), &[], required)
 }
 
-fn only(workspace: &Workspace, test: &str, env: &[(&'static str, String)], required: bool) -> Result<Tally> {
+/// Returns the arguments of a run that tells how much it tried, which libtest keeps to itself otherwise.
+fn told(filters: &[String]) -> Vec<String> {
+    filters.iter().cloned().chain(["--nocapture".to_owned()]).collect()
+}
+
+fn only(
+    workspace: &Workspace,
+    test: &str,
+    args: &[String],
+    env: &[(&'static str, String)],
+    required: bool,
+) -> Result<Tally> {
     let targets = ["--test".to_owned(), test.to_owned()];
-    // What was tried is counted in lines that libtest keeps to itself otherwise.
-    let args = ["--nocapture".to_owned()];
-    workspace.test(&Tests { targets: &targets, args: &args, env, required })
+    workspace.test(&Tests { targets: &targets, args, env, required })
 }
