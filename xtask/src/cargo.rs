@@ -45,6 +45,8 @@ pub(crate) struct Tests<'a> {
     pub(crate) targets: &'a [String],
     /// Arguments of the test programs, such as a filter.
     pub(crate) args: &'a [String],
+    /// Variables of the test programs.
+    pub(crate) env: &'a [(&'static str, String)],
     /// Whether a test that cannot run here is a failure.
     pub(crate) required: bool,
 }
@@ -148,6 +150,7 @@ impl Workspace {
             .args(tests.targets)
             .arg("--")
             .args(tests.args)
+            .envs(tests.env.iter().map(|(name, value)| (name, value)))
             .env(skips::VARIABLE, skips.file())
             .env(PROGRAM_VARIABLE, self.program("wharfinger", Profile::Dev));
         let tally = count(&mut command, &mut std::io::stdout())?;

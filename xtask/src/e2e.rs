@@ -37,5 +37,5 @@ fn run_filtered(workspace: &Workspace, filter: Option<&str>, required: bool) -> 
     let test_args: Vec<String> =
         std::iter::once("--test-threads=1").chain(filter).map(str::to_owned).collect();
     let targets = ["--test".to_owned(), TEST.to_owned()];
-    workspace.test(&Tests { targets: &targets, args: &test_args, required })
+    workspace.test(&Tests { targets: &targets, args: &test_args, env: &[], required })
 }

@@ -48,7 +48,7 @@ enum Task {
     Conformance(conformance::Args),
     /// Runs the flaky upstream, with wharfinger in front of it.
     Sim(sim::Args),
-    /// Runs the crash tests: crash prefixes and the kill loop.
+    /// Runs the crash tests: crash prefixes, kills and power cuts.
     Crash(crash::Args),
     /// Plants mistakes, one after another, and sees whether the lives in virtual time find them.
     Mutants(mutants::Args),

@@ -1,7 +1,9 @@
 //! `cargo xtask mutants`: plants one mistake after another, and sees which seed of a life in virtual time finds
-//! it, and which promise that is about.
+//! it, and which promise that is about. Those of storage are for the crash tests to find ([`storage`]).
 //!
 //! The mistakes are switches in `registry/src`, under the feature `mutants`. One build has them all.
+
+mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,7 +37,7 @@ const fn mutant(id: u32, name: &'static str, breaks: &'static str) -> Mutant {
     Mutant { id, name, breaks }
 }
 
-/// All of them. Those above 68 are not of the catalogue: they are of what this cache does beyond it.
+/// Those of a cache. Those above 68 are not of the catalogue: they are of what this cache does beyond it.
 const MUTANTS: &[Mutant] = &[
     mutant(2, "MU02-what-is-fetched-is-not-hashed", "A fetched blob is stored without a look at its digest."),
     mutant(36, "MU36-attempts-are-retries", "`maxRetries` counts the first attempt."),
@@ -106,54 +108,78 @@ struct Verdict {
     killed: Option<(u64, String)>,
 }
 
-/// Builds once, and runs lives under each mistake until the first that finds it.
+/// Plants every mistake that is asked for.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Tally> {
-    let chosen = chosen(args.ids.as_deref())?;
-    let program = build(workspace)?;
+    let ids = args.ids.as_deref();
+    let (lives, storage) = (chosen(MUTANTS, ids)?, chosen(storage::MUTANTS, ids)?);
+    ensure!(
+        !(lives.is_empty() && storage.is_empty()),
+        "--ids {}: there is no such mistake",
+        ids.unwrap_or("")
+    );
+    let mut tally = Tally::default();
+    if !storage.is_empty() {
+        tally += storage::run(workspace, &storage)?;
+    }
+    if !lives.is_empty() {
+        tally += run_lives(workspace, &lives, args.seeds)?;
+    }
+    Ok(tally)
+}
+
+/// Runs lives under each mistake until the first that finds it.
+fn run_lives(workspace: &Workspace, chosen: &[&'static Mutant], seeds: u64) -> Result<Tally> {
+    let mut programs = build(workspace, TRIAL_PROFILE, &["dst"])?;
+    let program = programs.remove("dst").context("cargo built no program of the lives")?;
     let mut verdicts = BTreeMap::new();
-    for mutant in &chosen {
-        let verdict = live(&program, mutant, args.seeds).with_context(|| mutant.name.to_owned())?;
+    for mutant in chosen {
+        let verdict = live(&program, mutant, seeds).with_context(|| mutant.name.to_owned())?;
         match &verdict.killed {
             Some((seed, promise)) => eprintln!("{}: {promise}, seed {seed}", mutant.name),
             None => eprintln!("{}: survived {} lives", mutant.name, verdict.tried),
         }
         verdicts.insert(mutant.id, verdict);
     }
-    let text = matrix(&chosen, &verdicts);
-    println!("{text}");
-    let file = workspace.reports("mutants.md");
-    fs::create_dir_all(workspace.reports(""))?;
-    fs::write(&file, &text).with_context(|| format!("writing {}", file.display()))?;
+    publish(workspace, "mutants.md", &matrix(chosen, &verdicts))?;
     let survived = verdicts.values().filter(|it| it.killed.is_none()).count() as u64;
     Ok(Tally { passed: chosen.len() as u64 - survived, failed: survived, skipped: 0 })
 }
 
-fn chosen(ids: Option<&str>) -> Result<Vec<&'static Mutant>> {
-    let Some(ids) = ids else { return Ok(MUTANTS.iter().collect()) };
+/// Prints a table, and keeps it among the reports.
+fn publish(workspace: &Workspace, name: &str, table: &str) -> Result<()> {
+    println!("{table}");
+    let file = workspace.reports(name);
+    fs::create_dir_all(workspace.reports(""))?;
+    fs::write(&file, table).with_context(|| format!("writing {}", file.display()))
+}
+
+fn chosen(all: &'static [Mutant], ids: Option<&str>) -> Result<Vec<&'static Mutant>> {
+    let Some(ids) = ids else { return Ok(all.iter().collect()) };
     let number =
         |text: &str| text.trim().parse::<u32>().with_context(|| format!("--ids: {text:?} is no number"));
     let (from, to) = match ids.split_once("..") {
         Some((from, to)) => (number(from)?, number(to)?),
         None => (number(ids)?, number(ids)?),
     };
-    let chosen: Vec<_> = MUTANTS.iter().filter(|mutant| (from..=to).contains(&mutant.id)).collect();
-    ensure!(!chosen.is_empty(), "--ids {ids}: there is no such mistake");
-    Ok(chosen)
+    Ok(all.iter().filter(|mutant| (from..=to).contains(&mutant.id)).collect())
 }
 
-/// Builds the lives with every mistake in them, and returns the program.
-fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let words = ["test", "--profile", TRIAL_PROFILE, "--package", "wharfinger", "--features", "mutants"];
+/// Builds tests with every mistake in them, and returns their programs by name.
+fn build(workspace: &Workspace, profile: &str, tests: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut words = vec!["test", "--profile", profile, "--package", "wharfinger", "--features", "mutants"];
+    words.extend(tests.iter().flat_map(|test| ["--test", test]));
     let mut command = workspace.cargo();
-    command.args(words).args(["--test", "dst", "--no-run", "--message-format", "json-render-diagnostics"]);
+    command.args(&words).args(["--no-run", "--message-format", "json-render-diagnostics"]);
     eprintln!("$ cargo {}", words.join(" "));
     let output = command.stderr(Stdio::inherit()).output().context("starting cargo")?;
     ensure!(output.status.success(), "cargo test --no-run ended with {}", output.status);
     let lines = String::from_utf8_lossy(&output.stdout);
     let messages = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut programs = messages.filter(|it| it["target"]["name"] == "dst");
-    let program = programs.find_map(|it| it["executable"].as_str().map(PathBuf::from));
-    program.context("cargo built no program of the lives")
+    let programs = messages.filter_map(|it| {
+        let name = it["target"]["name"].as_str().filter(|name| tests.contains(name))?;
+        Some((name.to_owned(), PathBuf::from(it["executable"].as_str()?)))
+    });
+    Ok(programs.collect())
 }
 
 /// Runs lives under a mistake until one finds it.
@@ -206,7 +232,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::{MUTANTS, chosen, verdict};
+    use super::{MUTANTS, chosen, storage, verdict};
 
     fn planted(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -225,18 +251,20 @@ mod tests {
     fn the_table_is_what_is_planted() {
         let mut found = BTreeSet::new();
         planted(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../registry/src"), &mut found);
-        let table: BTreeSet<String> = MUTANTS.iter().map(|it| it.name.to_owned()).collect();
+        let all = || MUTANTS.iter().chain(storage::MUTANTS);
+        let table: BTreeSet<String> = all().map(|it| it.name.to_owned()).collect();
         assert_eq!(found, table);
-        assert!(MUTANTS.iter().all(|it| it.name.starts_with(&format!("MU{:02}-", it.id))));
+        assert!(all().all(|it| it.name.starts_with(&format!("MU{:02}-", it.id))));
     }
 
     #[test]
     fn ids_are_a_number_or_a_span() {
-        let ids = |text| chosen(Some(text)).map(|all| all.iter().map(|it| it.id).collect::<Vec<_>>()).ok();
+        let ids =
+            |text| chosen(MUTANTS, Some(text)).map(|all| all.iter().map(|it| it.id).collect::<Vec<_>>()).ok();
         assert_eq!(ids("36..38"), Some(vec![36, 37, 38]));
         assert_eq!(ids("68"), Some(vec![68]));
-        assert_eq!((ids("1"), ids("x")), (None, None));
-        assert_eq!(chosen(None).unwrap().len(), MUTANTS.len());
+        assert_eq!((ids("1"), ids("x")), (Some(vec![]), None));
+        assert_eq!(chosen(MUTANTS, None).unwrap().len(), MUTANTS.len());
     }
 
     #[test]

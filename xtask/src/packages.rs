@@ -39,6 +39,15 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     package("libc6-dev", "/usr/include/stdio.h"),
 ];
 
+/// What the tests of crashes use.
+pub(crate) const FOR_CRASHES: &[Package] = &[
+    package("strace", "strace"),
+    package("xfsprogs", "mkfs.xfs"),
+    package("e2fsprogs", "mkfs.ext4"),
+    package("gcc", "gcc"),
+    package("libc6-dev", "/usr/include/stdio.h"),
+];
+
 /// What the comparison of speed uses.
 pub(crate) const FOR_BENCH: &[Package] =
     &[package("nginx-light", "nginx"), package("wrk", "wrk"), package("openssl", "openssl")];

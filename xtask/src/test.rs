@@ -36,12 +36,13 @@ pub(crate) fn run_tests(steps: &mut Steps, workspace: &Workspace, args: &Args) {
     }
     steps.run("tests", || {
         let targets = ordinary_targets(workspace);
-        workspace.test(&Tests { targets: &targets, args: &[], required })
+        workspace.test(&Tests { targets: &targets, args: &[], env: &[], required })
     });
     steps.run("examples in the documentation", || {
-        workspace.test(&Tests { targets: &["--doc".to_owned()], args: &[], required })
+        workspace.test(&Tests { targets: &["--doc".to_owned()], args: &[], env: &[], required })
     });
     if_present(steps, workspace, ("test", crash::KILL_TEST), required, || crash::kill(workspace, required));
+    if_present(steps, workspace, ("test", crash::POWER_TEST), required, || crash::power(workspace, required));
     if_present(steps, workspace, ("test", e2e::TEST), required, || e2e::run_all(workspace, required));
     conformance::run_built(steps, workspace);
     if_present(steps, workspace, ("bin", "sim"), required, || sim::run_built(workspace));
@@ -49,7 +50,8 @@ pub(crate) fn run_tests(steps: &mut Steps, workspace: &Workspace, args: &Args) {
 
 /// Returns the arguments that select every test but those that have a step of their own.
 fn ordinary_targets(workspace: &Workspace) -> Vec<String> {
-    let tests = workspace.integration_tests().filter(|name| ![crash::KILL_TEST, e2e::TEST].contains(name));
+    let own = [crash::KILL_TEST, crash::POWER_TEST, e2e::TEST];
+    let tests = workspace.integration_tests().filter(|name| !own.contains(name));
     let named = tests.flat_map(|name| ["--test".to_owned(), name.to_owned()]);
     ["--lib", "--bins"].map(str::to_owned).into_iter().chain(named).collect()
 }

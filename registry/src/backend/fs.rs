@@ -67,6 +67,8 @@ impl FsBackend {
     ///
     /// *Errors:* [`Error`] when the root cannot be written.
     pub async fn open(disk: Arc<dyn Disk>, durability: Durability) -> Result<Self, Error> {
+        #[cfg(feature = "mutants")]
+        let disk = super::planted::over(disk);
         let fs = Arc::new(Fs {
             disk,
             durability,

@@ -16,6 +16,7 @@
 //! | `shared` | a folder that several processes write to |
 //! | `faulty` | a disk that fails, or stops for good, at the Nth operation |
 //! | `metered` | counts and times |
+//! | `planted` | wrong protocols, in builds for the harness alone |
 
 pub mod contract;
 pub mod disk;
@@ -26,6 +27,8 @@ pub mod key;
 pub mod memory;
 pub mod metered;
 pub mod object;
+#[cfg(feature = "mutants")]
+mod planted;
 pub mod read;
 pub mod shared;
 mod stage;

@@ -90,6 +90,8 @@ impl Ledger {
             }
             // What they change is known only with the upload: the caller says it with `Push`.
             Step::Open { .. } | Step::Patch { .. } | Step::Close { .. } => Vec::new(),
+            // What it takes away was nobody's.
+            Step::Collect => Vec::new(),
             Step::Put(repository, item, tags) | Step::PutSoon(repository, item, tags) => {
                 let digest = CONTENTS.manifests[*item].digest;
                 let manifest = (Fact::Manifest(repository.clone(), digest), Some(digest));

@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// The end of an upload is to the ledger what a push is.
-    fn as_change(&self, step: &Step) -> Step {
+    pub(super) fn as_change(&self, step: &Step) -> Step {
         match step {
             Step::Close { upload } => {
                 let upload = &self.uploads[upload];
@@ -128,7 +128,12 @@ impl Client {
     }
 
     /// Sends what is left of each upload from where it says it stands: the blob must be right.
-    async fn end_uploads(&self, store: &Store, loss: Loss, steps: &[Step]) -> Result<(), Violation> {
+    pub(super) async fn end_uploads(
+        &self,
+        store: &Store,
+        loss: Loss,
+        steps: &[Step],
+    ) -> Result<(), Violation> {
         for (number, upload) in &self.uploads {
             let was_closing = steps.get(self.answered) == Some(&Step::Close { upload: *number });
             let stands = match store.upload_offset(&upload.at).await {

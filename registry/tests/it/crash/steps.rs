@@ -53,6 +53,8 @@ pub(super) enum Step {
     DeleteBlob(RepositoryKey, usize),
     /// What a fill does with an upstream's blob.
     Fill(RepositoryKey, usize),
+    /// What the collector does: content that nothing links goes.
+    Collect,
 }
 
 /// Whether a step was asked for before, and may have been done.
@@ -93,7 +95,7 @@ impl Step {
     /// Returns the repositories that it names.
     pub(super) fn repositories(&self) -> Vec<RepositoryKey> {
         match self {
-            Self::Patch { .. } | Self::Close { .. } => Vec::new(),
+            Self::Patch { .. } | Self::Close { .. } | Self::Collect => Vec::new(),
             Self::Mount { from, to, .. } => vec![from.clone(), to.clone()],
             Self::Push(repository, _)
             | Self::Open { repository, .. }
@@ -171,6 +173,7 @@ pub(super) async fn take(
             store.delete_blob(repository, &digest(&CONTENTS.blobs[*blob])).await
         }
         Step::Fill(repository, blob) => fill(store, repository, *blob).await,
+        Step::Collect => store.collect(CONTENTS.digests()).await.map(drop),
     };
     match done {
         Err(Error::TagUnknown { .. } | Error::ManifestUnknown { .. } | Error::BlobUnknown { .. })

@@ -164,7 +164,8 @@ async fn storm(seed: u64, faults: Faults) -> (Vec<Done>, World) {
     let first = open(&bucket, Writers::Several).await;
     for number in 0..2 {
         for blob in 0..CONTENTS.blobs.len() {
-            done.lock().unwrap().push(perform(&first, Act::Op(Op::PutBlob(number, blob))).await);
+            let one = perform(&first, Act::Op(Op::PutBlob(number, blob))).await;
+            done.lock().unwrap().push(one);
         }
     }
     let stores = [first, open(&bucket, Writers::Several).await, open(&bucket, Writers::Several).await];

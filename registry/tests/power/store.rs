@@ -1,0 +1,6 @@
+//! What is stored, and the audit of it.
+
+#[path = "../it/store/audit.rs"]
+pub(crate) mod audit;
+#[path = "../it/store/contents.rs"]
+pub(crate) mod contents;
