@@ -1,11 +1,13 @@
 //! What nothing leads to any more: content whose key has died or was replaced, and uploads that nobody ends.
 //!
-//! Content is looked at in three steps: what is there, what is under way, what keys lead to. Content that is
-//! about to be published is under way before it is there, and until a key leads to it; so content that none
-//! of the later steps knows is nobody's. It is marked, and removed by a later look when its mark is old
-//! enough: who has begun to read it reads on meanwhile. Its name is never used again, so removing it needs no condition.
+//! First it is read what keys lead to, then what content is there: content that has been there for long, that
+//! no key led to and no upload goes on with, is nobody's, since who makes content makes a key lead to it at
+//! once. It is marked, and removed by a later look when its mark is old enough: who has begun to read it reads
+//! on meanwhile. Its name is never used again, so removing it needs no condition.
+//!
+//! *Units and limits:* one request for each key of content, and some 16 bytes of memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -30,47 +32,45 @@ pub(super) async fn reclaim(backend: &ObjectBackend, idle: Duration) -> Result<R
     let bucket = inner.bucket.as_ref();
     let now = now(bucket).await?;
     let is_old = |meta: &Meta| now.duration_since(meta.written_at).is_ok_and(|age| age >= idle);
-    let mut content: BTreeMap<String, Meta> = BTreeMap::new();
-    let mut all = bucket.walk(keys::CONTENT);
-    while let Some(meta) = all.try_next().await? {
-        if let Some(id) = last(&meta.name).filter(|id| keys::is_content(id)) {
-            content.insert(id.to_owned(), meta.clone());
-        }
-    }
+    let mut wanted: HashSet<u64> = HashSet::new();
     let begun: Vec<Meta> = bucket.walk(keys::MULTIPARTS).try_collect().await?;
-    for id in begun.iter().filter_map(|meta| last(&meta.name)) {
-        content.remove(id);
+    wanted.extend(begun.iter().filter_map(|meta| hash(last(&meta.name)?)));
+    for root in backend.content_roots() {
+        add_led_to(inner, root, &mut wanted).await?;
     }
-    if !content.is_empty() {
-        for root in backend.content_roots() {
-            take_out_led_to(inner, root, &mut content).await?;
-        }
-    }
-    let mut reclaimed = give_up(bucket, begun.iter().filter(|meta| is_old(meta))).await?;
     let marks: Vec<Meta> = bucket.walk(keys::ORPHANS).try_collect().await?;
-    let mut gone = Vec::new();
-    let mut marked = BTreeSet::new();
-    for mark in &marks {
-        let Some(id) = last(&mark.name) else { continue };
-        marked.insert(id.to_owned());
-        match content.get(id) {
-            Some(meta) if is_old(mark) => {
+    let mut marks: HashMap<String, Meta> =
+        marks.into_iter().filter_map(|meta| Some((last(&meta.name)?.to_owned(), meta))).collect();
+    let (mut gone, mut reclaimed) = (Vec::new(), Reclaimed::default());
+    let mut content = bucket.walk(keys::CONTENT);
+    while let Some(meta) = content.try_next().await? {
+        let Some(id) = last(&meta.name).filter(|id| keys::is_content(id)) else { continue };
+        let is_wanted = hash(id).is_none_or(|hash| wanted.contains(&hash));
+        match marks.remove(id) {
+            Some(mark) if !is_wanted && is_old(&mark) => {
                 reclaimed.objects += 1;
                 reclaimed.bytes += meta.size;
-                gone.extend([meta.name.clone(), mark.name.clone()]);
+                gone.extend([meta.name.clone(), mark.name]);
             }
-            Some(_) => {}
-            // A key leads to it after all, or it is gone.
-            None => gone.push(mark.name.clone()),
+            Some(mark) if is_wanted => gone.push(mark.name),
+            None if !is_wanted && is_old(&meta) => {
+                bucket.put(&keys::orphan(id), Bytes::new(), Put::Any).await?;
+            }
+            Some(_) | None => {}
         }
     }
+    // Marks of content that is gone.
+    gone.extend(marks.into_values().map(|mark| mark.name));
     for names in gone.chunks(REMOVED_AT_ONCE) {
         bucket.remove(names.to_vec()).await?;
     }
-    for (id, _) in content.iter().filter(|(id, meta)| is_old(meta) && !marked.contains(*id)) {
-        bucket.put(&keys::orphan(id), Bytes::new(), Put::Any).await?;
-    }
+    reclaimed.uploads = give_up(bucket, begun.iter().filter(|meta| is_old(meta))).await?;
     Ok(reclaimed)
+}
+
+/// Returns the first half of the name of content, which is as random as the whole.
+fn hash(id: &str) -> Option<u64> {
+    uuid::Uuid::try_parse(id).ok().map(|id| id.as_u64_pair().0)
 }
 
 /// Asks for the bucket's time: ages are told by its clock alone, whatever this machine's says.
@@ -88,13 +88,9 @@ fn last(name: &str) -> Option<&str> {
     name.rsplit('/').next()
 }
 
-/// Takes out of a set of content what a key leads to.
-async fn take_out_led_to(
-    inner: &Inner,
-    root: &str,
-    content: &mut BTreeMap<String, Meta>,
-) -> Result<(), Error> {
-    let mut keys = inner.bucket.walk(root);
+/// Adds what keys lead to.
+async fn add_led_to(inner: &Inner, root: &str, wanted: &mut HashSet<u64>) -> Result<(), Error> {
+    let mut keys = inner.bucket.walk(root).fuse();
     let mut reads = FuturesUnordered::new();
     loop {
         let meta = if reads.len() < READS_AT_ONCE { keys.try_next().await? } else { None };
@@ -108,7 +104,7 @@ async fn take_out_led_to(
                 None => return Ok(()),
                 Some(found) => {
                     if let Some((Held::Pointer(pointer), ..)) = found? {
-                        content.remove(&pointer.content);
+                        wanted.extend(hash(&pointer.content));
                     }
                 }
             },
@@ -117,8 +113,8 @@ async fn take_out_led_to(
 }
 
 /// Gives up uploads in parts that were begun long ago: their parts take room, and are in no list.
-async fn give_up(bucket: &dyn Bucket, begun: impl Iterator<Item = &Meta>) -> Result<Reclaimed, Error> {
-    let mut reclaimed = Reclaimed::default();
+async fn give_up(bucket: &dyn Bucket, begun: impl Iterator<Item = &Meta>) -> Result<u64, Error> {
+    let mut given_up = 0;
     for meta in begun {
         let Some(id) = last(&meta.name) else { continue };
         if let Some(object) = bucket.get(&meta.name, None).await?
@@ -127,7 +123,7 @@ async fn give_up(bucket: &dyn Bucket, begun: impl Iterator<Item = &Meta>) -> Res
             bucket.abort(&keys::content(id), &begun.upload).await?;
         }
         bucket.remove(vec![meta.name.clone()]).await?;
-        reclaimed.uploads += 1;
+        given_up += 1;
     }
-    Ok(reclaimed)
+    Ok(given_up)
 }

@@ -6,6 +6,7 @@
 //! rest a fourth store is audited, and held against what was answered.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use wharfinger::backend::fs::{Durability, FsBackend};
 use wharfinger::backend::memory::MemoryDisk;
 use wharfinger::backend::object::ObjectBackend;
 use wharfinger::backend::object::memory::{Fate, MemoryBucket, Request, Weather};
+use wharfinger::backend::shared::SharedDisk;
 use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::oci::Digest;
 use wharfinger::store::layout::ROOTS;
@@ -170,16 +172,7 @@ async fn storm(seed: u64, faults: Faults) -> (Vec<Done>, World) {
     }
     let stores = [first, open(&bucket, Writers::Several).await, open(&bucket, Writers::Several).await];
     is_over.store(false, Ordering::Relaxed);
-    let mut clients = JoinSet::new();
-    for client in 0..6 {
-        let (store, dice, done) = (stores[client % 3].clone(), Arc::clone(&dice), Arc::clone(&done));
-        clients.spawn(async move {
-            for _ in 0..8 {
-                let one = perform(&store, act(&dice)).await;
-                done.lock().unwrap().push(one);
-            }
-        });
-    }
+    let clients = clients(&stores, &dice, &done);
     let landing = tokio::spawn({
         let (bucket, dice) = (bucket.clone(), Arc::clone(&dice));
         async move {
@@ -199,6 +192,55 @@ async fn storm(seed: u64, faults: Faults) -> (Vec<Done>, World) {
         world.unwrap_or_else(|violation| panic!("seed {seed}: {violation}\n{:#?}", done.lock().unwrap()));
     let done = done.lock().unwrap().clone();
     (done, world)
+}
+
+/// Lets two clients of each store do what a seed says.
+fn clients(stores: &[Store; 3], dice: &Arc<Dice>, done: &Arc<Mutex<Vec<Done>>>) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    for client in 0..6 {
+        let (store, dice, done) = (stores[client % 3].clone(), Arc::clone(dice), Arc::clone(done));
+        clients.spawn(async move {
+            for _ in 0..8 {
+                let one = perform(&store, act(&dice)).await;
+                done.lock().unwrap().push(one);
+            }
+        });
+    }
+    clients
+}
+
+async fn open_folder(folder: &Path) -> Store {
+    let disk = Arc::new(SharedDisk::open(folder).unwrap());
+    // What power loss leaves is not asked here.
+    let backend = FsBackend::open(disk, Durability::Unsynced).await.unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+    let options = Options { writers: Writers::Several, ..Options::default() };
+    Store::open(Arc::new(backend), options, clock).await.unwrap()
+}
+
+/// Locks of files are between open files, so three stores of one process meet as three processes do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p13_p3_processes_over_one_folder_lose_nothing() {
+    let mut confirmed = 0;
+    for seed in 20_000..20_020 {
+        let folder = tempfile::tempdir().unwrap();
+        let (dice, done) = (Arc::new(Dice::new(seed)), Arc::<Mutex<Vec<Done>>>::default());
+        let first = open_folder(folder.path()).await;
+        for (number, blob) in
+            (0..2).flat_map(|number| (0..CONTENTS.blobs.len()).map(move |blob| (number, blob)))
+        {
+            let one = perform(&first, Act::Op(Op::PutBlob(number, blob))).await;
+            done.lock().unwrap().push(one);
+        }
+        let stores = [first, open_folder(folder.path()).await, open_folder(folder.path()).await];
+        clients(&stores, &dice, &done).join_all().await;
+        let world = audit::observe(&open_folder(folder.path()).await, &repositories()).await;
+        let done = done.lock().unwrap().clone();
+        let world = world.unwrap_or_else(|violation| panic!("seed {seed}: {violation}\n{done:#?}"));
+        judge(seed, &done, &world);
+        confirmed += done.iter().filter(|one| one.answer == Some(Answer::Done)).count();
+    }
+    assert!(confirmed > 20 * 20, "only {confirmed} acts were confirmed");
 }
 
 /// What an act makes, if it succeeds.
