@@ -4,7 +4,8 @@ use super::{ANY_COUNT, TEXTS};
 use crate::config::key::{Key, honoured, inert, pending, refused};
 use crate::config::kind::Kind;
 
-const ONE_BUCKET: &str = "replicas do not forward requests to each other; they are to share one bucket instead (`storage.bucket`)";
+const ONE_BUCKET: &str =
+    "replicas do not forward requests to each other; they are to share one bucket instead (`storage.bucket`)";
 
 pub(super) const KEYS: &[Key] = &[
     inert(
