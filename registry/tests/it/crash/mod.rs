@@ -7,6 +7,7 @@
 //! | `scenarios` | the sequences of steps |
 //! | `recovery` | what is asked of a store that starts again |
 //! | `cut` | a power cut before every operation, and in the start after it |
+//! | `bucket` | the same in a bucket: a stop, or a fault, at every request |
 //! | `errors` | a full or failing disk at every operation |
 //! | `planted` | wrong protocols, which the audit must catch |
 //! | `turns`, `duels`, `writers` | two writers, one operation at a time, in an order that a seed decides |
@@ -15,6 +16,7 @@
 //! A failure prints one command that replays its case: the variable `WHARFINGER_CRASH` names the
 //! only case to run.
 
+mod bucket;
 mod cut;
 mod duels;
 mod errors;

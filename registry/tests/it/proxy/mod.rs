@@ -38,7 +38,7 @@
 
 mod accounts;
 mod adopt;
-mod bench;
+pub(crate) mod bench;
 mod bounds;
 mod cold;
 mod full;
