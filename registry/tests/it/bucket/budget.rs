@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 use wharfinger::store::options::Writers;
 
@@ -28,16 +30,24 @@ struct Ledger {
 
 impl Ledger {
     /// Counts what some work asks of the bucket, beside what was asked before.
-    async fn count<T>(&mut self, what: &str, work: impl Future<Output = T>) -> T {
-        self.bench.bucket.take_counts();
-        let done = work.await;
-        let counts: BTreeMap<_, _> = self.bench.bucket.take_counts();
-        let total: u64 = counts.values().sum();
-        let each: Vec<String> =
-            counts.iter().map(|(operation, count)| format!("{operation} {count}")).collect();
-        let each = if each.is_empty() { "none".to_owned() } else { each.join(", ") };
-        writeln!(self.lines, "| {what} | {total} | {each} |").unwrap();
-        done
+    fn count<'a, T>(
+        &'a mut self,
+        what: impl Into<String>,
+        work: impl Future<Output = T> + 'a,
+    ) -> LocalBoxFuture<'a, T> {
+        let what: String = what.into();
+        async move {
+            self.bench.bucket.take_counts();
+            let done = work.await;
+            let counts: BTreeMap<_, _> = self.bench.bucket.take_counts();
+            let total: u64 = counts.values().sum();
+            let each = counts.iter().map(|(operation, count)| format!("{operation} {count}"));
+            let each: Vec<String> = each.collect();
+            let each = if each.is_empty() { "none".to_owned() } else { each.join(", ") };
+            writeln!(self.lines, "| {what} | {total} | {each} |").unwrap();
+            done
+        }
+        .boxed_local()
     }
 }
 
@@ -69,13 +79,13 @@ async fn pushes(ledger: &mut Ledger, client: &Client) -> Vec<(String, usize)> {
     let mut layers = Vec::new();
     for (seed, (size, text)) in SIZES.iter().enumerate() {
         let bytes = content(*size, seed as u64);
-        ledger.count(&format!("push a blob of {text}: POST, PUT"), push_at_once(client, &bytes)).await;
+        ledger.count(format!("push a blob of {text}: POST, PUT"), push_at_once(client, &bytes)).await;
         layers.push((sha256(&bytes), *size));
     }
     for (seed, (size, text)) in SIZES.iter().enumerate() {
         let bytes = content(*size, 10 + seed as u64);
         ledger
-            .count(&format!("push a blob of {text}: POST, PATCH, PUT"), push_as_docker(client, &bytes))
+            .count(format!("push a blob of {text}: POST, PATCH, PUT"), push_as_docker(client, &bytes))
             .await;
     }
     let again = content(4 * MIB, 1);
@@ -90,7 +100,8 @@ async fn pulls(ledger: &mut Ledger, manifest: &Value, layers: &[(&str, usize)]) 
     let by_digest = format!("/v2/app/manifests/{}", sha256(manifest.to_string().as_bytes()));
     ledger.count("GET a manifest by digest, again", get(&cold, &by_digest)).await;
     for ((_, text), (digest, _)) in SIZES.iter().zip(layers) {
-        ledger.count(&format!("GET a blob of {text}"), get(&cold, &format!("/v2/app/blobs/{digest}"))).await;
+        let path = format!("/v2/app/blobs/{digest}");
+        ledger.count(format!("GET a blob of {text}"), get(&cold, &path)).await;
     }
     let there = format!("/v2/app/blobs/{}", layers[1].0);
     let absent = format!("/v2/app/blobs/{}", sha256(b"absent"));

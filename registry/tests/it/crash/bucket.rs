@@ -6,17 +6,21 @@
 //! or when that one has done all that was left. The next process has the spool of the first, or none. And
 //! each scenario runs once for each request that alone meets a fault.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use wharfinger::backend::Backend;
+use futures_util::stream::BoxStream;
 use wharfinger::backend::fs::{Durability, FsBackend};
 use wharfinger::backend::memory::{Loss, MemoryDisk};
 use wharfinger::backend::object::ObjectBackend;
-use wharfinger::backend::object::bucket::Bucket;
+use wharfinger::backend::object::bucket::{Bucket, Children, Meta, Object, Put, Version};
 use wharfinger::backend::object::memory::{Fate, MemoryBucket, Request, Weather};
+use wharfinger::backend::{Backend, Error as BackendError};
 use wharfinger::store::{Error, Store, layout};
 
 use super::recovery::{Client, Failure, all_are_wanted, is_wanted};
@@ -359,4 +363,69 @@ async fn p2_p3_a_write_that_is_refused_by_itself_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn p2_p3_a_conflict_loses_nothing() {
     check_alone(Fate::Conflict).await;
+}
+
+/// A bucket that takes conditions and writes all the same, as some servers do.
+#[derive(Debug)]
+struct Careless(MemoryBucket);
+
+#[async_trait::async_trait]
+impl Bucket for Careless {
+    async fn get(&self, name: &str, bytes_max: Option<u64>) -> Result<Option<Object>, BackendError> {
+        self.0.get(name, bytes_max).await
+    }
+
+    async fn size(&self, name: &str) -> Result<Option<u64>, BackendError> {
+        self.0.size(name).await
+    }
+
+    fn stream(&self, name: &str, range: Range<u64>) -> BoxStream<'static, Result<Bytes, BackendError>> {
+        self.0.stream(name, range)
+    }
+
+    async fn put(&self, name: &str, bytes: Bytes, _when: Put) -> Result<Option<Version>, BackendError> {
+        self.0.put(name, bytes, Put::Any).await
+    }
+
+    async fn remove(&self, names: Vec<String>) -> Result<(), BackendError> {
+        self.0.remove(names).await
+    }
+
+    async fn children(&self, prefix: &str) -> Result<Children, BackendError> {
+        self.0.children(prefix).await
+    }
+
+    fn walk(&self, prefix: &str) -> BoxStream<'static, Result<Meta, BackendError>> {
+        self.0.walk(prefix)
+    }
+
+    async fn begin(&self, name: &str) -> Result<String, BackendError> {
+        self.0.begin(name).await
+    }
+
+    async fn part(&self, name: &str, upload: &str, at: usize, bytes: Bytes) -> Result<String, BackendError> {
+        self.0.part(name, upload, at, bytes).await
+    }
+
+    async fn complete(&self, name: &str, upload: &str, tags: &[String]) -> Result<(), BackendError> {
+        self.0.complete(name, upload, tags).await
+    }
+
+    async fn abort(&self, name: &str, upload: &str) -> Result<(), BackendError> {
+        self.0.abort(name, upload).await
+    }
+
+    async fn link(&self, name: &str, valid_for: Duration) -> Result<Option<String>, BackendError> {
+        self.0.link(name, valid_for).await
+    }
+}
+
+/// The audit is no rubber stamp.
+#[tokio::test(start_paused = true)]
+async fn planted_conditions_that_are_ignored_are_caught() {
+    for scenario in some(&["tag move", "tag delete", "blob delete"]) {
+        let (_, failures) = stop_everywhere(&scenario, &|bucket| Arc::new(Careless(bucket))).await;
+        let is_late = |failure: &Failure| failure.case.contains("Late") && failure.violation.promise == "P2";
+        assert!(failures.iter().any(is_late) || !all_are_wanted(), "{}: {failures:?}", scenario.name);
+    }
 }
