@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::servers;
 use crate::skips::{self, Skips};
 use crate::tally::Tally;
 
@@ -149,6 +150,7 @@ impl Workspace {
             .arg("--")
             .args(tests.args)
             .env(skips::VARIABLE, skips.file())
+            .env(servers::VARIABLE, servers::folder(&self.target))
             .env(PROGRAM_VARIABLE, self.program("wharfinger", Profile::Dev));
         let tally = count(&mut command, &mut std::io::stdout())?;
         let skipped = skips.read()?;
