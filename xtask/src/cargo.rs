@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::servers;
 use crate::skips::{self, Skips};
 use crate::tally::Tally;
 
@@ -152,6 +153,7 @@ impl Workspace {
             .args(tests.args)
             .envs(tests.env.iter().map(|(name, value)| (name, value)))
             .env(skips::VARIABLE, skips.file())
+            .env(servers::VARIABLE, servers::folder(&self.target))
             .env(PROGRAM_VARIABLE, self.program("wharfinger", Profile::Dev));
         let tally = count(&mut command, &mut std::io::stdout())?;
         let skipped = skips.read()?;

@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod serve;
 mod server;
+mod servers;
 mod sim;
 mod skips;
 mod steps;
@@ -44,6 +45,8 @@ enum Task {
     Test(test::Args),
     /// Runs real clients and servers against wharfinger.
     E2e(e2e::Args),
+    /// Installs object stores, and runs the tests of stores in buckets against them.
+    Servers(servers::Args),
     /// Runs the conformance suite against wharfinger, or against another registry.
     Conformance(conformance::Args),
     /// Runs the flaky upstream, with wharfinger in front of it.
@@ -96,6 +99,7 @@ fn run(task: Task) -> anyhow::Result<Option<Tally>> {
         Task::Serve(args) => serve::run(&workspace, &args).map(|()| None),
         Task::Test(args) => test::run(&workspace, &args).map(Some),
         Task::E2e(args) => e2e::run(&workspace, &args).map(Some),
+        Task::Servers(args) => servers::run(&workspace, &args).map(Some),
         Task::Conformance(args) => conformance::run(&workspace, &args).map(Some),
         Task::Sim(args) => sim::run(&workspace, &args).map(Some),
         Task::Crash(args) => crash::run(&workspace, &args).map(Some),

@@ -35,6 +35,8 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     package("e2fsprogs", "mkfs.ext4"),
     package("fuse-overlayfs", "fuse-overlayfs"),
     package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
+    package("python3-venv", "python3"),
+    package("npm", "npm"),
     package("gcc", "gcc"),
     package("libc6-dev", "/usr/include/stdio.h"),
 ];

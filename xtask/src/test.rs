@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::cargo::{Tests, Workspace};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{conformance, crash, e2e, packages, sim, tidy};
+use crate::{conformance, crash, e2e, packages, servers, sim, tidy};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +29,10 @@ pub(crate) fn run_tests(steps: &mut Steps, workspace: &Workspace, args: &Args) {
         let missing = packages::ensure(packages::FOR_TESTS);
         Ok(packages::judge(&missing, packages::is_ci() || required))
     });
+    steps.run("object stores", || {
+        let missing = servers::ensure(workspace);
+        Ok(packages::judge(&missing, packages::is_ci() || required))
+    });
     let built = steps.run("build", || workspace.build_for_tests().map(|()| Tally::default()));
     if built.failed > 0 {
         // The rest would fail for the same reason, or judge programs of an earlier build.
@@ -43,6 +47,7 @@ pub(crate) fn run_tests(steps: &mut Steps, workspace: &Workspace, args: &Args) {
     });
     if_present(steps, workspace, ("test", crash::KILL_TEST), required, || crash::kill(workspace, required));
     if_present(steps, workspace, ("test", crash::POWER_TEST), required, || crash::power(workspace, required));
+    if_present(steps, workspace, ("test", servers::TEST), required, || servers::run_all(workspace, required));
     if_present(steps, workspace, ("test", e2e::TEST), required, || e2e::run_all(workspace, required));
     conformance::run_built(steps, workspace);
     if_present(steps, workspace, ("bin", "sim"), required, || sim::run_built(workspace));
@@ -50,8 +55,8 @@ pub(crate) fn run_tests(steps: &mut Steps, workspace: &Workspace, args: &Args) {
 
 /// Returns the arguments that select every test but those that have a step of their own.
 fn ordinary_targets(workspace: &Workspace) -> Vec<String> {
-    let own = [crash::KILL_TEST, crash::POWER_TEST, e2e::TEST];
-    let tests = workspace.integration_tests().filter(|name| !own.contains(name));
+    let apart = [crash::KILL_TEST, crash::POWER_TEST, e2e::TEST, servers::TEST];
+    let tests = workspace.integration_tests().filter(|name| !apart.contains(name));
     let named = tests.flat_map(|name| ["--test".to_owned(), name.to_owned()]);
     ["--lib", "--bins"].map(str::to_owned).into_iter().chain(named).collect()
 }

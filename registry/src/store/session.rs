@@ -100,6 +100,19 @@ impl Session {
         state.touched_at = saved.touched_at;
     }
 
+    /// Says whether a request that failed has left it, or no request of this process has had it.
+    pub(super) fn is_left(&self) -> bool {
+        matches!(self.state().workings, Where::Saved)
+    }
+
+    /// Takes in what its record says, unless a request has it or has put it back meanwhile.
+    pub(super) fn catch_up(&self, saved: &UploadRecord) {
+        let mut state = self.state();
+        if matches!(state.workings, Where::Saved) {
+            state.offset = saved.offset;
+        }
+    }
+
     /// Takes the workings out.
     ///
     /// *Errors:* [`Error::UploadBusy`] while another request has them.

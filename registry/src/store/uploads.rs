@@ -127,7 +127,14 @@ impl Store {
     ///
     /// *Spec:* `[end-13]`.
     pub async fn upload_offset(&self, upload: &UploadRef) -> Result<u64, Error> {
-        Ok(self.session(upload).await?.offset())
+        let session = self.session(upload).await?;
+        // The record of a request that failed may be written all the same: the next chunk begins where it says.
+        if session.is_left()
+            && let Some(saved) = self.saved(upload.id.as_str()).await?
+        {
+            session.catch_up(&saved);
+        }
+        Ok(session.offset())
     }
 
     /// Appends a chunk, and returns the offset after it.

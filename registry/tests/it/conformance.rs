@@ -1,14 +1,19 @@
 //! Goal: this registry passes its own suite, and nothing is skipped that it could run. Method: the
-//! suite against the real listener, once open to everybody and once with accounts.
+//! suite against the real listener, once open to everybody, once with accounts, once over a bucket.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use conformance::check::Outcome;
 use conformance::report::Report;
 use wharfinger::auth;
+use wharfinger::backend::object::bucket::Bucket;
+use wharfinger::backend::object::memory::MemoryBucket;
 use wharfinger::http::listener;
 use wharfinger::http::options::Options;
+use wharfinger::store;
+use wharfinger::store::options::Writers;
 
 use crate::support::Registry;
 
@@ -35,6 +40,18 @@ fn assert_green(report: &Report, skipped_for: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_registry_conforms() {
     let address = serve(Registry::default()).await;
+    let report = conformance::run(conformance::Options::new(format!("http://{address}"))).await.unwrap();
+    assert_green(
+        &report,
+        &["control", "--heavy", "credentials", "account", "an origin", "HTTP/2", "announces no minimum"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_over_a_bucket_conforms() {
+    let bucket: Option<Arc<dyn Bucket>> = Some(Arc::new(MemoryBucket::new()));
+    let store = store::options::Options { writers: Writers::Several, ..Default::default() };
+    let address = serve(Registry { bucket, store, ..Registry::default() }).await;
     let report = conformance::run(conformance::Options::new(format!("http://{address}"))).await.unwrap();
     assert_green(
         &report,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `http` | one file per noun: the real router over memory, statuses, headers and bodies |
 //! | `store` | the store as a state machine against a model |
+//! | `bucket` | the whole registry over a bucket in memory |
 //! | `crash` | a push, a tag move, a delete, cut at every operation of the disk |
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
 //! | `program` | the program itself, with files that were damaged behind its back |
@@ -14,6 +15,7 @@
 // A test holds the whole server in its future.
 #![recursion_limit = "256"]
 
+mod bucket;
 mod conformance;
 mod crash;
 mod http;

@@ -40,6 +40,8 @@ impl std::fmt::Debug for Client {
 
 /// How often a request is asked again, at most.
 const RETRIES_MAX: usize = 4;
+/// How often a removal whose connection broke is asked again: it is a POST, which the client does not repeat.
+const REMOVALS_AGAIN_MAX: usize = 2;
 /// How long after the first request another one may be begun.
 const RETRY_WINDOW: Duration = Duration::from_secs(30);
 /// How long a request waits for a connection.
@@ -241,6 +243,7 @@ impl Bucket for Client {
     }
 
     async fn put(&self, name: &str, bytes: Bytes, when: Put) -> Result<Option<Version>, Error> {
+        let is_over = matches!(when, Put::Over(_));
         let mode = match when {
             Put::New => PutMode::Create,
             Put::Over(version) => {
@@ -256,31 +259,24 @@ impl Bucket for Client {
                 Ok(None)
             }
             // The object was there when its version was read, and nothing is ever there again without a write.
-            Err(object_store::Error::NotFound { .. } | object_store::Error::NotModified { .. }) => Ok(None),
+            // What is new, and not found, is a bucket that is not there.
+            Err(object_store::Error::NotFound { .. } | object_store::Error::NotModified { .. })
+                if is_over =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(failed("put", name, error)),
         }
     }
 
     async fn remove(&self, names: Vec<String>) -> Result<(), Error> {
-        let Some(first) = names.first().cloned() else { return Ok(()) };
-        let gone = |result: object_store::Result<()>| match result {
-            Err(object_store::Error::NotFound { .. }) => Ok(()),
-            other => other,
-        };
-        let removed = if names.len() == 1 {
-            gone(ask("delete", self.store.delete(&self.path(&first))).await)
-        } else {
-            let paths: Vec<_> = names.iter().map(|name| Ok(self.path(name))).collect();
-            let mut answers = self.store.delete_stream(futures_util::stream::iter(paths).boxed());
-            let all = async {
-                while let Some(answer) = answers.next().await {
-                    gone(answer.map(drop))?;
-                }
-                Ok(())
-            };
-            ask("delete", all).await
-        };
-        removed.map_err(|error| failed("delete", &first, error))
+        let mut tries = 0;
+        loop {
+            match self.remove_once(&names).await {
+                Err(Error::Unreachable { .. }) if tries < REMOVALS_AGAIN_MAX => tries += 1,
+                removed => return removed,
+            }
+        }
     }
 
     async fn children(&self, prefix: &str) -> Result<Children, Error> {
@@ -339,6 +335,24 @@ impl Bucket for Client {
             Ok(url) => Ok(Some(url.into())),
             Err(error) => Err(failed("sign", name, error)),
         }
+    }
+}
+
+impl Client {
+    async fn remove_once(&self, names: &[String]) -> Result<(), Error> {
+        let Some(first) = names.first() else { return Ok(()) };
+        let paths: Vec<_> = names.iter().map(|name| Ok(self.path(name))).collect();
+        let mut answers = self.store.delete_stream(futures_util::stream::iter(paths).boxed());
+        let all = async {
+            while let Some(answer) = answers.next().await {
+                match answer {
+                    Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        ask("delete", all).await.map_err(|error| failed("delete", first, error))
     }
 }
 

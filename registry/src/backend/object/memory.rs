@@ -96,6 +96,9 @@ pub enum Fate {
     SlowDown,
     /// It is not carried out, and answered as if its condition did not hold: two writes met.
     Conflict,
+    /// It is carried out, and answered as if its condition did not hold: its first answer was lost, and it was
+    /// asked again.
+    Refused,
     /// It is not carried out: the credentials are not valid any more.
     Expired,
 }
@@ -183,7 +186,7 @@ impl MemoryBucket {
         work: impl FnOnce(&State) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match self.fate(operation, name).await {
-            Fate::Answered | Fate::Conflict => work(&self.state()),
+            Fate::Answered | Fate::Conflict | Fate::Refused => work(&self.state()),
             Fate::Expired => Err(denied(operation, name)),
             Fate::AnswerLost | Fate::Late | Fate::SlowDown => Err(unreachable(operation, name)),
         }
@@ -198,6 +201,8 @@ impl MemoryBucket {
         match self.fate(operation, name).await {
             Fate::Answered => self.state().carry_out(change),
             Fate::Conflict if operation == "put" => Ok(None),
+            Fate::Refused if operation == "put" => self.state().carry_out(change).map(|_| None),
+            Fate::Refused => self.state().carry_out(change),
             Fate::AnswerLost => {
                 let _ = self.state().carry_out(change);
                 Err(unreachable(operation, name))

@@ -29,14 +29,13 @@ pub enum Conditions {
 /// Writes an object four times to learn what a bucket does with conditions.
 pub async fn probe(bucket: &dyn Bucket) -> Result<Conditions, Error> {
     let name = format!("{}/{}", keys::PROBES, keys::new());
-    let found = conditions(bucket, &name).await;
+    let found = match conditions(bucket, &name).await {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::Unsupported => Conditions::Refuses,
+        // Told first: a bucket that cannot be written to cannot be removed from either.
+        found => found?,
+    };
     bucket.remove(vec![name]).await?;
-    match found {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::Unsupported => {
-            Ok(Conditions::Refuses)
-        }
-        found => found,
-    }
+    Ok(found)
 }
 
 async fn conditions(bucket: &dyn Bucket, name: &str) -> Result<Conditions, Error> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 
-use super::bucket::{Put, Version};
+use super::bucket::{Bucket, Put, Version};
 use super::envelope::{self, Held};
 use super::keys;
 use super::read::ObjectFile;
@@ -80,7 +80,7 @@ impl ObjectStage {
         let upload = Upload::new(&inner.bucket);
         let marks = vec![Mark { len: 0, parts: 0, tail: None }];
         let saved = State { content: upload.id.clone(), parts: None, marks };
-        let version = inner.bucket.put(key.as_str(), wrapped(&saved), Put::New).await?;
+        let version = put_own(&inner.bucket, key, wrapped(&saved), Put::New).await?;
         let version = version.ok_or_else(|| Error::foreign(key, "a key that is taken"))?;
         Ok(Self::new(
             inner,
@@ -157,6 +157,24 @@ impl ObjectStage {
     }
 }
 
+/// Writes an object whose bytes no other write has. What is refused may be there all the same: an answer was
+/// lost, and the client has tried again. Or a conflict was none, and the condition still holds.
+async fn put_own(
+    bucket: &Arc<dyn Bucket>,
+    key: &Key,
+    object: Bytes,
+    when: Put,
+) -> Result<Option<Version>, Error> {
+    let written = bucket.put(key.as_str(), object.clone(), when.clone()).await?;
+    if written.is_some() {
+        return Ok(written);
+    }
+    match bucket.get(key.as_str(), None).await? {
+        Some(found) if found.bytes == object => Ok(Some(found.version)),
+        _ => bucket.put(key.as_str(), object, when).await,
+    }
+}
+
 fn wrapped(state: &State) -> Bytes {
     let json = serde_json::to_vec(state).expect("a state has no map with keys that are not text");
     envelope::wrap(&Held::Staged(json.into()))
@@ -226,7 +244,7 @@ impl Core {
         next.marks.push(Mark { len, parts: count, tail });
         let gone: Vec<Mark> = next.marks.drain(..next.marks.len().saturating_sub(MARKS)).collect();
         let over = Put::Over(self.version.clone());
-        let written = self.inner.bucket.put(self.key.as_str(), wrapped(&next), over).await?;
+        let written = put_own(&self.inner.bucket, &self.key, wrapped(&next), over).await?;
         // Another process has gone on with it.
         self.version = written.ok_or_else(|| Error::Contended { key: self.key.clone() })?;
         self.saved = next;

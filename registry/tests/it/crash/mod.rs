@@ -7,6 +7,7 @@
 //! | `scenarios` | the sequences of steps |
 //! | `recovery` | what is asked of a store that starts again |
 //! | `cut` | a power cut before every operation, and in the start after it |
+//! | `bucket` | the same in a bucket: a stop, or a fault, at every request |
 //! | `errors` | a full or failing disk at every operation |
 //! | `scrub_duels` | a repair and a writer, one operation at a time |
 //! | `scrubs` | a repair, cut at every operation |
@@ -18,6 +19,7 @@
 //! A failure prints one command that replays its case: the variable `WHARFINGER_CRASH` names the
 //! only case to run.
 
+mod bucket;
 mod cut;
 mod duels;
 mod errors;

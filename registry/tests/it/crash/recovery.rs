@@ -120,8 +120,13 @@ impl Client {
     /// Starts again on what a power cut left, and looks.
     pub(super) async fn find(&self, disk: &MemoryDisk, loss: Loss, steps: &[Step]) -> Result<(), Violation> {
         let store = start(Arc::new(disk.after_power_cut(loss))).await?;
-        self.audit(&store).await?;
-        self.end_uploads(&store, loss, steps).await?;
+        self.find_in(&store, loss, steps).await
+    }
+
+    /// Looks at a store that has started on what was left.
+    pub(super) async fn find_in(&self, store: &Store, loss: Loss, steps: &[Step]) -> Result<(), Violation> {
+        self.audit(store).await?;
+        self.end_uploads(store, loss, steps).await?;
         let expired = store.expire_uploads().await;
         expired.map_err(|error| Violation::new("P2", format!("uploads cannot be expired: {error:?}")))?;
         Ok(())

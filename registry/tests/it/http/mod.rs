@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `exchange` | sending a request and holding its answer against what every answer must have |
 //! | `base`, `blobs`, `ranges`, `uploads`, `upload_faults`, `mounts`, `manifests`, `manifest_faults`, `tagging`, `tags`, `catalog`, `referrers`, `deletes` | one noun each |
+//! | `disk_faults` | what the client is told of a disk that fails |
 //! | `names` | what a path may hold, and what it may not reach |
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
 //! | `auth` | who may do what, and what those who may not can learn |
@@ -17,7 +18,7 @@ mod base;
 mod blobs;
 mod catalog;
 mod deletes;
-
+mod disk_faults;
 mod exchange;
 mod manifest_faults;
 mod manifests;

@@ -2,9 +2,7 @@
 //! again when one is refused; what proves who we are goes to the token endpoint and nowhere else.
 //! Method: origins with accounts, whose password is what a token endpoint gives; a wall clock that the test moves.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sim::origin::{Access, Account, Origin, Right, Running, Scheme, TokenOptions};
@@ -16,6 +14,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::bench::{NAME, REPO, blob_path, image, manifest_path, registry, serve, upstream};
 use crate::support::Client;
+use crate::support::log::Log;
 
 /// What proves who we are.
 const ASSERTION: &str = "an.assertion.hunter2";
@@ -192,46 +191,5 @@ async fn p11_what_proves_who_we_are_goes_to_the_endpoint_alone() {
             let text = format!("{entry:?}");
             assert!(!text.contains(ASSERTION) && !text.contains("secret-hunter2"), "{text}");
         }
-    }
-}
-
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-/// Listens until it is dropped.
-struct Listening {
-    _default: tracing::subscriber::DefaultGuard,
-    /// With a single subscriber in the process, whether a line is written at all would be decided by whichever
-    /// thread comes to it first, and that may be another test's, which listens to nothing.
-    _other: tracing::Dispatch,
-}
-
-impl Log {
-    fn listen() -> (Self, Listening) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-        (log, Listening { _default: tracing::subscriber::set_default(subscriber), _other })
-    }
-
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

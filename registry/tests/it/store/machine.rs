@@ -1,20 +1,24 @@
 //! Goal: the store answers as the model does, and holds what the model holds, whatever came before.
 //!
 //! Method: random sequences of operations on few names; after each one the answers are compared,
-//! and everything that is served, with caches of no, few and many bytes, and across restarts.
+//! and everything that is served, with caches of no, few and many bytes, and across restarts; on a disk,
+//! and in a bucket that is this process's own or is shared.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
+use wharfinger::backend::Backend;
 use wharfinger::backend::fs::{Durability, FsBackend};
 use wharfinger::backend::memory::MemoryDisk;
+use wharfinger::backend::object::ObjectBackend;
+use wharfinger::backend::object::memory::MemoryBucket;
 use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::store::manifests::References;
-use wharfinger::store::options::Options;
+use wharfinger::store::options::{Options, Writers};
 use wharfinger::store::uploads::{Chunk, UploadRef};
-use wharfinger::store::{Error, RepositoryKey, Space, Store};
+use wharfinger::store::{Error, RepositoryKey, Space, Store, layout};
 
 use super::audit;
 use super::contents::{CONTENTS, digest, tag};
@@ -22,10 +26,40 @@ use super::model::{Answer, Model, Op, REPOSITORIES, TAGS, When, repository};
 
 /// Opens a store on a disk, with caches of so many bytes.
 pub(super) async fn open(disk: &MemoryDisk, memory_cache_bytes_max: u64) -> Store {
-    let backend = FsBackend::open(Arc::new(disk.clone()), Durability::Synced).await.unwrap();
-    let options = Options { memory_cache_bytes_max, ..Options::default() };
-    let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
-    Store::open(Arc::new(backend), options, clock).await.unwrap()
+    Ground { disk: disk.clone(), bucket: None, writers: Writers::One }.open(memory_cache_bytes_max).await
+}
+
+/// Where a store is, for one process after another.
+#[derive(Debug)]
+struct Ground {
+    disk: MemoryDisk,
+    /// The disk is only the spool then.
+    bucket: Option<MemoryBucket>,
+    writers: Writers,
+}
+
+impl Ground {
+    async fn open(&self, memory_cache_bytes_max: u64) -> Store {
+        let folder = FsBackend::open(Arc::new(self.disk.clone()), Durability::Synced).await.unwrap();
+        let folder: Arc<dyn Backend> = Arc::new(folder);
+        let backend = match &self.bucket {
+            None => folder,
+            Some(bucket) => Arc::new(ObjectBackend::new(Arc::new(bucket.clone()), folder, layout::ROOTS)),
+        };
+        let options = Options { memory_cache_bytes_max, writers: self.writers, ..Options::default() };
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        Store::open(backend, options, clock).await.unwrap()
+    }
+}
+
+fn ground() -> impl Strategy<Value = Ground> {
+    let bucket =
+        |writers| move || Ground { disk: MemoryDisk::new(), bucket: Some(MemoryBucket::new()), writers };
+    prop_oneof![
+        2 => Just(()).prop_map(|()| Ground { disk: MemoryDisk::new(), bucket: None, writers: Writers::One }),
+        1 => Just(()).prop_map(move |()| bucket(Writers::One)()),
+        1 => Just(()).prop_map(move |()| bucket(Writers::Several)()),
+    ]
 }
 
 /// Returns every repository that the operations name.
@@ -120,20 +154,22 @@ fn stocked(number: usize) -> Vec<Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn p3_p12_the_store_does_what_the_model_does(
         ops in proptest::collection::vec(op(), 1..40),
         cache in prop_oneof![Just(0_u64), Just(3_000), Just(32 << 20)],
+        ground in ground(),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let (disk, mut model) = (MemoryDisk::new(), Model::default());
-            let mut store = open(&disk, cache).await;
+            let mut model = Model::default();
+            let mut store = ground.open(cache).await;
             for op in stocked(0).iter().chain(&ops) {
                 if matches!(op, Op::Reopen) {
-                    store = open(&disk, cache).await;
+                    store = ground.open(cache).await;
                 }
                 prop_assert_eq!(apply(&store, op).await, model.apply(op), "the answer to {:?}", op);
                 let world = audit::observe(&store, &repositories()).await;

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+pub(crate) mod log;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use wharfinger::auth::{self, Access};
 use wharfinger::backend::disk::Disk;
 use wharfinger::backend::fs::{Durability, FsBackend};
 use wharfinger::backend::memory::MemoryDisk;
+use wharfinger::backend::object::ObjectBackend;
+use wharfinger::backend::object::bucket::Bucket;
 use wharfinger::clock::Clock;
 use wharfinger::http::App;
 use wharfinger::http::options::Options;
@@ -25,6 +29,8 @@ use wharfinger::upstream::Routes;
 /// Everything a registry in this process is made of; the defaults are those of `serve --memory`.
 pub(crate) struct Registry {
     pub(crate) disk: Arc<dyn Disk>,
+    /// A bucket in the disk's place, which is only the spool then.
+    pub(crate) bucket: Option<Arc<dyn Bucket>>,
     /// Disks of stores of their own, by the first component of hosted names.
     pub(crate) disks_by_component: Vec<(String, Arc<dyn Disk>)>,
     /// The same by the upstream's name.
@@ -41,6 +47,7 @@ impl Default for Registry {
     fn default() -> Self {
         Self {
             disk: Arc::new(MemoryDisk::new()),
+            bucket: None,
             disks_by_component: Vec::new(),
             disks_by_upstream: Vec::new(),
             http: Options::default(),
@@ -61,7 +68,7 @@ impl Registry {
 
     /// Opens it, and returns its repositories beside its client, for what no client can ask for.
     pub(crate) async fn open_both(self) -> (Client, Repositories) {
-        let main = open_store(self.disk, &self.store, &self.clock).await;
+        let main = open_main(self.disk, self.bucket, &self.store, &self.clock).await;
         let (mut by_component, mut by_upstream) = (HashMap::new(), HashMap::new());
         for (component, disk) in self.disks_by_component {
             by_component.insert(component, open_store(disk, &self.store, &self.clock).await);
@@ -74,6 +81,18 @@ impl Registry {
         let client = Client(App::new(repositories.clone(), Access::new(self.auth).unwrap(), self.http));
         (client, repositories)
     }
+}
+
+async fn open_main(
+    disk: Arc<dyn Disk>,
+    bucket: Option<Arc<dyn Bucket>>,
+    options: &store::options::Options,
+    clock: &Clock,
+) -> Store {
+    let Some(bucket) = bucket else { return open_store(disk, options, clock).await };
+    let spool = FsBackend::open(disk, Durability::Synced).await.unwrap();
+    let backend = ObjectBackend::new(bucket, Arc::new(spool), store::layout::ROOTS);
+    Store::open(Arc::new(backend), options.clone(), clock.clone()).await.unwrap()
 }
 
 async fn open_store(disk: Arc<dyn Disk>, options: &store::options::Options, clock: &Clock) -> Store {
