@@ -1,5 +1,6 @@
 //! The command line.
 
+mod gc;
 mod serve;
 mod stores;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 use wharfinger::config::{self, Faults};
 use wharfinger::server::StartError;
 
+use gc::Gc;
 use serve::Serve;
 
 /// An OCI registry and pull-through cache that answers for every byte.
@@ -25,6 +27,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve a registry; SIGTERM lets requests under way end.
     Serve(Serve),
+    /// Remove garbage from stores that no server has: blobs that no manifest needs, content that nothing links.
+    Gc(Gc),
     /// Check configuration files without starting anything.
     Verify {
         /// The files.
@@ -48,6 +52,8 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Held(wharfinger::backend::error::OpenError),
+    #[error("the store failed")]
+    Store(#[source] wharfinger::store::Error),
     #[error("the runtime could not be started")]
     Runtime(#[source] std::io::Error),
     #[error("requests did not end in time and were cut off")]
@@ -64,6 +70,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Gc(arguments) => gc::run(&arguments),
         Command::Verify { files } => verify(&files),
         Command::Schema { markdown } => schema(markdown),
     }

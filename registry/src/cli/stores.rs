@@ -1,5 +1,4 @@
 //! The stores that a command works on while no server has them.
-#![expect(dead_code, reason = "the commands that use it come next.")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +23,11 @@ pub(super) struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// Says whether it is known which upstreams there are.
+    pub(super) const fn names_upstreams(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// Opens the stores, which no server may have open meanwhile.
     ///
     /// *Errors:* [`Failure::Held`] when a server has one of them.

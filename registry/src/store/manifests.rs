@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::claims::Claim;
 use super::options::Missing;
 use super::record::{self, ManifestRecord};
-use super::{Error, RepositoryKey, Store, layout};
+use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Outcome, When};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Kind, Manifest, MediaType, Reference, Tag};
 
@@ -89,13 +89,24 @@ impl Store {
                 None => return Ok(None),
             },
         };
+        if !self.note_asked(repository, &digest) {
+            return Ok(None);
+        }
         let key = (repository.clone(), digest);
         if let Some(manifest) = self.0.manifests.find(&key) {
             return Ok(Some(manifest));
         }
         let ticket = self.0.manifests.ticket(&key);
         let Some(record) = self.manifest_record(repository, &digest).await? else { return Ok(None) };
-        let content = self.open_content(&digest, record.size).await?;
+        let content = match self.open_content(&digest, record.size).await {
+            // It may have been deleted since the look, and its content then.
+            Err(Error::Damaged { found: None, .. })
+                if self.manifest_record(repository, &digest).await?.is_none() =>
+            {
+                return Ok(None);
+            }
+            opened => opened?,
+        };
         let bytes = content.bytes().await?;
         // Hashed once, when it comes into memory: it is small, and served many times.
         if bytes.len() as u64 != record.size || digest_of(digest.algorithm(), &bytes).await != digest {
@@ -107,12 +118,22 @@ impl Store {
         Ok(Some(manifest))
     }
 
+    /// Notes that a client is told of a manifest that a policy might let go: an index that needs it may follow.
+    /// Says whether it may be told: not while it is removed.
+    fn note_asked(&self, repository: &RepositoryKey, digest: &Digest) -> bool {
+        let is_mortal = repository.space == Space::Hosted && !self.0.options.retention.policies.is_empty();
+        !is_mortal || self.0.asked.note(repository, digest, self.0.clock.now())
+    }
+
     /// Says whether the repository has the manifest.
     pub(super) async fn has_manifest(
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
     ) -> Result<bool, Error> {
+        if !self.note_asked(repository, digest) {
+            return Ok(false);
+        }
         if self.0.manifests.find(&(repository.clone(), *digest)).is_some() {
             return Ok(true);
         }
@@ -233,26 +254,39 @@ impl Store {
         let others_are_left = {
             let _alone = self.0.claims.exclude(Claim::Object(repository.clone(), *digest)).await;
             let record = self.manifest_record(repository, digest).await?.ok_or_else(unknown)?;
-            self.refuse_if_referenced(repository, digest).await?;
-            self.delete_tags_of(repository, digest).await?;
-            let removed = self.remove_manifest(repository, digest, &record).await;
-            if removed.is_err() {
-                // It may be gone all the same; an index that still had it would refuse for ever
-                // to delete what it referred to.
-                self.0.indexes.forget(repository);
-            }
-            if removed? == Outcome::Refused {
-                return Err(unknown());
-            }
-            // Who has read the records before this, and has not offered its index yet, must not.
-            self.0.indexes.touch(repository);
-            let index = self.index(repository).await?;
-            index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
+            self.delete_claimed_manifest(repository, digest, &record).await?
         };
         if !others_are_left {
             self.unmark_name_if_empty(repository).await?;
         }
         Ok(())
+    }
+
+    /// Deletes a manifest that the caller claims alone, with every tag that points at it; says whether the
+    /// repository has others.
+    ///
+    /// *Errors:* as [`Store::delete_manifest`].
+    pub(super) async fn delete_claimed_manifest(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        record: &ManifestRecord,
+    ) -> Result<bool, Error> {
+        self.refuse_if_referenced(repository, digest).await?;
+        self.delete_tags_of(repository, digest).await?;
+        let removed = self.remove_manifest(repository, digest, record).await;
+        if removed.is_err() {
+            // It may be gone all the same; an index that still had it would refuse for ever
+            // to delete what it referred to.
+            self.0.indexes.forget(repository);
+        }
+        if removed? == Outcome::Refused {
+            return Err(Error::ManifestUnknown { digest: *digest });
+        }
+        // Who has read the records before this, and has not offered its index yet, must not.
+        self.0.indexes.touch(repository);
+        let index = self.index(repository).await?;
+        Ok(index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest))
     }
 
     /// Removes the record first: a referrer that is still listed is checked against it.

@@ -19,9 +19,14 @@
 //! | `room` | whether the disk has room for what is cached |
 //! | `cached` | what is cached of an upstream, and its removal |
 //! | `collect`, `linking` | removing content that nothing links |
+//! | `gc` | finding and removing garbage |
+//! | `retention` | which hosted tags and manifests a policy lets go |
+//! | `asked` | which blobs clients have asked for lately, which keeps them |
+//! | `filter` | a set of fixed size |
 //! | `claims` | who works on a digest: pushes together, a delete alone |
 //! | `derived` | caches that never outlive the truth |
 
+mod asked;
 pub mod blobs;
 pub mod cached;
 mod claims;
@@ -30,6 +35,8 @@ mod core;
 mod derived;
 pub mod error;
 pub mod fills;
+mod filter;
+pub mod gc;
 mod index;
 pub mod layout;
 mod linking;
@@ -38,6 +45,7 @@ pub mod options;
 mod record;
 pub mod referrers;
 pub mod repositories;
+pub mod retention;
 mod room;
 mod session;
 pub mod tags;

@@ -232,7 +232,7 @@ impl Store {
         Ok(())
     }
 
-    fn forget_tag(&self, repository: &RepositoryKey, tag: &Tag) {
+    pub(super) fn forget_tag(&self, repository: &RepositoryKey, tag: &Tag) {
         self.0.tags.forget(&(repository.clone(), tag.clone()));
         self.0.tag_lists.forget(repository);
     }

@@ -6,6 +6,7 @@
 mod auth;
 mod credentials;
 mod mirroring;
+mod retention;
 mod server;
 pub(super) mod stores;
 mod upstream;
@@ -31,6 +32,7 @@ pub(super) fn resolve(file: View<'_>) -> Resolved {
     server::http(file.at("http"), &mut resolved.config.http);
     server::rates(file.at("http").at("ratelimit"), &mut resolved);
     server::store(file, &mut resolved.config.store);
+    retention::warn(file.at("storage"), "storage", &mut resolved.warnings);
     server::stores_by_component(file.at("storage").at("subPaths"), &mut resolved);
     server::metrics(file.at("extensions").at("metrics"), &mut resolved.config.metrics);
     server::log(file.at("log"), &mut resolved.config.log);
@@ -134,6 +136,15 @@ mod tests {
         // Lists are empty, accounts, rates, names, places, authorities and what a token endpoint may want absent,
         // an age has no bound, and one wait is by default another's; every other value has a default.
         let absent = [
+            "storage.gcTimeWindow",
+            "storage.retention.policies[].keepTags[].pulledWithin",
+            "storage.retention.policies[].keepTags[].pushedWithin",
+            "storage.retention.policies[].keepTags[].mostRecentlyPushedCount",
+            "storage.retention.policies[].keepTags[].mostRecentlyPulledCount",
+            "storage.retention.policies[].keepUntagged.pulledWithin",
+            "storage.retention.policies[].keepUntagged.pushedWithin",
+            "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
+            "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",

@@ -206,6 +206,16 @@ async fn p2_p3_deletes_survive_a_cut_anywhere() {
 }
 
 #[tokio::test]
+async fn p2_p3_a_collection_survives_a_cut_anywhere() {
+    check("collect").await;
+}
+
+#[tokio::test]
+async fn p2_p3_retention_survives_a_cut_anywhere() {
+    check("retain").await;
+}
+
+#[tokio::test]
 async fn p2_p3_a_manifest_delete_survives_a_cut_anywhere() {
     check("manifest delete").await;
     check("delete and push again").await;

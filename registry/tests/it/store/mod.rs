@@ -7,11 +7,13 @@
 //! | `model` | what a store should do, in memory and in a page |
 //! | `damage` | what the disk has lost, and what a crash has left |
 //! | `machine` | the store and the model side by side, operation by operation |
+//! | `garbage` | garbage collection, and who meets it |
 //! | `races` | many tasks on few names |
 
 pub(crate) mod audit;
 pub(crate) mod contents;
 mod damage;
+pub(crate) mod garbage;
 mod machine;
 mod model;
 mod races;

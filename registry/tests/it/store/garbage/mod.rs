@@ -1,0 +1,56 @@
+//! Garbage collection: what goes, what stays, and who may be in the middle of what meanwhile.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `rules` | what goes and what stays, case by case |
+//! | `pace` | a backend whose calls take virtual time, as a seed decides, or stand still for good |
+//! | `retention` | what a policy lets go |
+//! | `pushes` | pushes and deletes that race the collection, over thousands of seeds |
+//! | `readers` | readers while the collection stands still at each of its calls |
+
+mod pace;
+mod pushes;
+mod readers;
+mod retention;
+mod rules;
+
+use std::sync::Arc;
+
+use wharfinger::backend::memory::MemoryDisk;
+use wharfinger::backend::{Backend, Key};
+use wharfinger::store::gc::{Clients, Mode, Orphans, Request};
+
+/// Asks for a run that removes what it finds, while clients are served.
+pub(crate) fn request(clients: Clients) -> Request {
+    Request {
+        mode: Mode::Remove,
+        clients,
+        upstreams: Some(["hub".to_owned()].into()),
+        orphans: Orphans::Keep,
+        pulls: Arc::new(|_, _| None),
+        told: Arc::new(|_| {}),
+    }
+}
+
+/// Opens a backend on a disk in memory.
+async fn backend(disk: &MemoryDisk) -> Arc<dyn Backend> {
+    use wharfinger::backend::fs::{Durability, FsBackend};
+    Arc::new(FsBackend::open(Arc::new(disk.clone()), Durability::Synced).await.unwrap())
+}
+
+/// Returns every key of a store, but for its version.
+async fn keys(backend: &dyn Backend) -> Vec<String> {
+    let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
+    while let Some(folder) = folders.pop() {
+        for name in backend.list(&Key::new(&folder)).await.unwrap() {
+            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            match backend.size(&Key::new(&path)).await.unwrap() {
+                Some(_) if path == "wharfinger.json" => {}
+                Some(_) => found.push(path),
+                None => folders.push(path),
+            }
+        }
+    }
+    found.sort_unstable();
+    found
+}
