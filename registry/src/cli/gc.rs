@@ -19,12 +19,19 @@ pub(super) struct Gc {
     #[arg(long)]
     dry_run: bool,
     /// Remove what is cached of upstreams that the configuration does not have any more.
-    #[arg(long, requires = "config")]
+    #[arg(long)]
     orphans: bool,
 }
 
+/// What a command ends with when its arguments make no sense together, as for clap.
+const USAGE: u8 = 2;
+
 /// Collects the garbage of stores that no server has.
 pub(super) fn run(arguments: &Gc) -> ExitCode {
+    if arguments.orphans && !arguments.stores.names_upstreams() {
+        eprintln!("wharfinger: --orphans needs --config: a folder does not say which upstreams there are");
+        return ExitCode::from(USAGE);
+    }
     with_stores(&arguments.stores, async |offline| collect(arguments, &offline).await)
 }
 

@@ -5,6 +5,7 @@
 //! | `http` | one file per noun: the real router over memory, statuses, headers and bodies |
 //! | `store` | the store as a state machine against a model |
 //! | `crash` | a push, a tag move, a delete, cut at every operation of the disk |
+//! | `garbage` | garbage collection by the real program |
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
 //! | `conformance` | the suite against this registry |
 
@@ -14,6 +15,7 @@
 
 mod conformance;
 mod crash;
+mod garbage;
 mod http;
 mod proxy;
 mod store;

@@ -20,6 +20,8 @@ use wharfinger::backend::memory::MemoryDisk;
 use wharfinger::backend::{Backend, Key};
 use wharfinger::store::gc::{Clients, Mode, Orphans, Request};
 
+pub(crate) use super::machine::put_blob;
+
 /// Asks for a run that removes what it finds, while clients are served.
 pub(crate) fn request(clients: Clients) -> Request {
     Request {

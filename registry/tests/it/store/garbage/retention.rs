@@ -175,12 +175,16 @@ async fn what_has_moved_since_it_was_judged_stays() {
             stand.pace.tick();
             stand.collect().await
         };
-        let ((), report) = tokio::join!(stand.put("team/app", 1, &["dev"]), collect);
+        let put = async {
+            tokio::time::sleep(Duration::from_millis(seed / 25 % 8 * 15)).await;
+            stand.put("team/app", 1, &["dev"]).await;
+        };
+        let ((), report) = tokio::join!(put, collect);
         kept += u32::from(report.of(Kind::Tag).objects == 0);
         gone += u32::from(report.of(Kind::Tag).objects == 1);
         let (tags, manifests) = stand.left("team/app").await;
         assert_eq!(tags, ["dev", "v2"], "it was pushed a moment ago; seed {seed}");
         assert!(manifests.contains(&1));
     }
-    assert!(kept > 20 && gone > 20, "the push has met no judgement: {kept} {gone}");
+    assert!(kept > 10 && gone > 10, "the push has met no judgement: {kept} {gone}");
 }
