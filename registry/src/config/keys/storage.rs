@@ -91,7 +91,7 @@ pub(super) const KEYS: &[Key] = &[
         "The share of the disk that is left free for pushes: below it nothing more is cached.",
     )
     .limit("what is fetched is passed on to its clients and not kept"),
-    honoured("storage.retention", Kind::Section, "", "Which tags and manifests are removed, and when."),
+    honoured("storage.retention", Kind::Section, "", "Which tags and manifests are removed, and when: with each look for garbage, and by `wharfinger gc`."),
     honoured("storage.retention.dryRun", Kind::Bool, "false", "Whether it only logs and counts what it would remove."),
     honoured("storage.retention.delay", ANY_DURATION, "24h", "How old a manifest without a tag, or a referrer without its subject, must be to go."),
     honoured("storage.retention.policies", SECTIONS, "", "Policies, of which the first that matches decides."),

@@ -9,11 +9,11 @@ use crate::oci::Digest;
 use crate::store::{Error, RepositoryKey, Space};
 
 impl Sweep<'_> {
-    /// Returns since when pulls are written down. It is not asked where nothing is removed: from now on.
+    /// Returns since when pulls are written down, which a run that only tells does not begin.
     pub(super) async fn pulls_known(&mut self) -> Result<Timestamp, Error> {
         match self.removes() {
             true => self.store.pulls_known_since().await,
-            false => Ok(self.store.0.clock.now()),
+            false => Ok(self.store.pulls_noted_since().await?.unwrap_or(self.pulls_known_since)),
         }
     }
 

@@ -37,13 +37,18 @@ impl Store {
             self.0.backend.sweep(&key).await?;
             return Ok(now);
         }
-        let bytes = self.0.backend.read(&key).await?;
-        let record = bytes.and_then(|bytes| serde_json::from_slice::<CheckedRecord>(&bytes).ok());
-        if let Some(record) = record {
-            return Ok(record.checked_at);
+        if let Some(since) = self.pulls_noted_since().await? {
+            return Ok(since);
         }
         self.0.backend.write(&key, record::encode(&CheckedRecord { checked_at: now }), When::Always).await?;
         Ok(now)
+    }
+
+    /// Returns since when pulls are written down, if they are.
+    pub(in crate::store) async fn pulls_noted_since(&self) -> Result<Option<Timestamp>, Error> {
+        let bytes = self.0.backend.read(&layout::pulls_known()).await?;
+        let record = bytes.and_then(|bytes| serde_json::from_slice::<CheckedRecord>(&bytes).ok());
+        Ok(record.map(|record| record.checked_at))
     }
 
     /// Applies a policy to what is in a repository.
