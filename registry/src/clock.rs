@@ -25,6 +25,11 @@ impl Timestamp {
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// Returns the minute of its day, in UTC, from 0 to 1,439.
+    pub const fn minute_of_day(self) -> u64 {
+        self.0 / 60_000 % (24 * 60)
+    }
+
     /// Returns the time that has passed since an earlier moment; zero when the clock went back.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

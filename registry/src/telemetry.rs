@@ -102,6 +102,12 @@ fn describe() {
         "Bytes of blobs sent to clients from upstreams and their caches; fetched bytes divided by these are the amplification"
     );
     gauge!("wharfinger_upstream_quota_remaining", "Requests that the upstream says it will still answer");
+    counter!("wharfinger_gc_runs_total", "Runs of garbage collection over a store, by outcome");
+    histogram!("wharfinger_gc_run_seconds", "How long they took");
+    counter!("wharfinger_gc_removed_objects_total", "What garbage collection and retention removed, by kind");
+    counter!("wharfinger_gc_removed_bytes_total", "Bytes of it");
+    counter!("wharfinger_gc_failures_total", "What garbage collection could not look at or remove");
+    counter!("wharfinger_retention_spared_total", "What retention would have removed, but for its dry run");
     gauge!("wharfinger_cache_bytes", "Bytes of a bounded cache, when it was last looked through");
     counter!("wharfinger_cache_evictions_total", "Manifests that were evicted");
     counter!("wharfinger_mirror_runs_total", "Runs of mirroring, by outcome");

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod export;
+mod gc;
 mod import;
 mod progress;
 mod scrub;
@@ -16,6 +17,7 @@ use wharfinger::config::{self, Faults};
 use wharfinger::server::StartError;
 
 use export::Export;
+use gc::Gc;
 use import::Import;
 use scrub::Scrub;
 use serve::Serve;
@@ -38,6 +40,8 @@ enum Command {
     Import(Import),
     /// Write an image, or all of a repository, as an OCI image layout, while no server has the store.
     Export(Export),
+    /// Remove garbage from stores that no server has: blobs that no manifest needs, content that nothing links.
+    Gc(Gc),
     /// Check configuration files without starting anything.
     Verify {
         /// The files.
@@ -69,6 +73,8 @@ enum Failure {
     Transfer(#[from] wharfinger::transfer::Error),
     #[error("stdout cannot be written to")]
     Stdout(#[source] std::io::Error),
+    #[error("the store failed")]
+    Store(#[source] wharfinger::store::Error),
     #[error("the runtime could not be started")]
     Runtime(#[source] std::io::Error),
     #[error("requests did not end in time and were cut off")]
@@ -88,6 +94,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Scrub(arguments) => scrub::run(&arguments),
         Command::Import(arguments) => import::run(arguments),
         Command::Export(arguments) => export::run(arguments),
+        Command::Gc(arguments) => gc::run(&arguments),
         Command::Verify { files } => verify(&files),
         Command::Schema { markdown } => schema(markdown),
     }

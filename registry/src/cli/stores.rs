@@ -23,6 +23,11 @@ pub(super) struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// Says whether it is known which upstreams there are.
+    pub(super) const fn names_upstreams(&self) -> bool {
+        self.config.is_some()
+    }
+
     /// Opens the stores, which no server may have open meanwhile.
     ///
     /// *Errors:* [`Failure::Held`] when a server has one of them.

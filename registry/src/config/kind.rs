@@ -9,6 +9,7 @@ use super::checked::Checked;
 use super::origin::Origin;
 use super::raw::Raw;
 use super::{duration, size};
+use crate::store::options::Window;
 use crate::upstream::options::pattern::{self, PATTERN_BYTES_MAX};
 
 /// The longest glob, in bytes: names have at most 255, and alternatives add to that.
@@ -74,6 +75,8 @@ pub(super) enum Kind {
     UpstreamName,
     /// The name of a docker credential helper.
     Helper,
+    /// A part of every day, in UTC.
+    Hours,
 }
 
 /// What the operator's keys of a [`Kind::Map`] are.
@@ -129,6 +132,7 @@ impl Kind {
                     .to_owned()
             }
             Self::Quotable => "printable ASCII without \" and \\".to_owned(),
+            Self::Hours => "a part of the day in UTC such as \"01:00-05:30\"".to_owned(),
             Self::Helper => {
                 "oauth2, or the name of a program docker-credential-NAME: a-z, 0-9 and -".to_owned()
             }
@@ -177,6 +181,7 @@ impl Kind {
             Self::Choice(words) => return words.join(", "),
             Self::Endpoint => "path of a url",
             Self::UpstreamName | Self::Helper => "name",
+            Self::Hours => "hours",
         };
         name.to_owned()
     }
@@ -217,6 +222,7 @@ impl Kind {
             }
             Self::UpstreamName => owned(is_upstream_name(text)),
             Self::Helper => owned(is_helper(text)),
+            Self::Hours => owned(Window::parse(text).is_some()),
         }
     }
 
@@ -390,6 +396,7 @@ mod tests {
             &["", "/", "metrics", "/v2", "/v2/x", "/a//b", "/a/", "/livez", "/{x}", "/a?b"],
         );
         check(Kind::Quotable, &["", "My registry"], &["a\"b", "a\\b", "a\nb", "größe"]);
+        check(Kind::Hours, &["01:00-05:30", "23:00-00:30"], &["", "01:00", "1-2", "24:00-01:00"]);
         check(Kind::Helper, &["ecr", "gcp", "oauth2", "osxkeychain", "my-own"], &["", "a/b", "A", "a b"]);
         check(
             Kind::Url,

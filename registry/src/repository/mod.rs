@@ -31,6 +31,7 @@ pub mod error;
 pub mod evict;
 pub mod fill;
 pub mod freshness;
+mod garbage;
 pub mod list;
 pub mod mirror;
 mod negative;

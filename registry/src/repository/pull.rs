@@ -45,12 +45,14 @@ impl Repositories {
         if namespace.is_none()
             && let Some(manifest) = self.hosted_manifest(name, reference).await?
         {
+            self.note_hosted_pull(name, manifest.digest);
             return Ok(PulledManifest { manifest, stale: None });
         }
         let sides = self.sides(grant, namespace).await?;
         if let Some(hosted) = &sides.hosted
             && let Some(manifest) = self.at(hosted).manifest(hosted, reference).await?
         {
+            self.note_hosted_pull(&hosted.name, manifest.digest);
             return Ok(PulledManifest { manifest, stale: None });
         }
         // A digest is the same wherever it is from: nobody is asked for what another upstream gave.

@@ -18,6 +18,8 @@ pub(super) fn start(stores: &Stores, repositories: &Repositories, config: &Confi
         background.spawn(unmark_empty_names(store.clone()));
         background.spawn(expire_uploads(store.clone()));
         background.spawn(look_at_claims(store.clone()));
+        let (all, store) = (repositories.clone(), store.clone());
+        background.spawn(async move { all.keep_clean(&store).await });
     }
     let all = repositories.clone();
     background.spawn(async move { all.keep_within_bounds().await });

@@ -1,7 +1,7 @@
 //! Blobs: content, stored once, and the records that say which repository may serve it.
 
 use super::claims::Claim;
-use super::record::{self, Member};
+use super::record::{self, HeldRecord, Member};
 use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Content, Error as BackendError, Key, Outcome, Stage, When};
@@ -9,7 +9,14 @@ use crate::oci::{Digest, MediaType};
 
 impl Store {
     /// Returns the size in bytes of a blob of the repository, or `None` when it has no such blob.
+    ///
+    /// Whoever hears of a hosted blob may be about to push a manifest that needs it: it is not collected as
+    /// garbage for as long as one that was just linked (ADR 10).
     pub async fn blob_size(&self, repository: &RepositoryKey, digest: &Digest) -> Result<Option<u64>, Error> {
+        if repository.space == Space::Hosted && !self.0.asked.note(repository, digest, self.0.clock.now()) {
+            // On its way out, and needed by nobody: a push brings it again.
+            return Ok(None);
+        }
         let key = (repository.clone(), *digest);
         if let Some(size) = self.0.members.find(&key) {
             return Ok(Some(size));
@@ -17,7 +24,7 @@ impl Store {
         let ticket = self.0.members.ticket(&key);
         let at = layout::member(repository, digest);
         let Some(bytes) = self.0.backend.read(&at).await? else { return Ok(None) };
-        let Member { size } = record::decode(&at, &bytes)?;
+        let Member { size, .. } = record::decode(&at, &bytes)?;
         self.0.members.offer(ticket, key, size);
         Ok(Some(size))
     }
@@ -49,8 +56,14 @@ impl Store {
             }
             // Removed since the look by another process; or its link came late, when nobody waited for it.
             Err(Error::Damaged { found: None, .. }) if self.is_shared() => Ok(None),
+            // It may have been removed since the look, and its content then.
+            Err(Error::Damaged { found: None, .. }) if !self.is_linked(repository, digest).await? => Ok(None),
             opened => opened.map(Some),
         }
+    }
+
+    async fn is_linked(&self, repository: &RepositoryKey, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.0.backend.size(&layout::member(repository, digest)).await?.is_some())
     }
 
     pub(super) async fn open_content(&self, digest: &Digest, expected: u64) -> Result<Content, Error> {
@@ -147,7 +160,7 @@ impl Store {
             }
             if let Space::Upstream(upstream) = &repository.space {
                 // Derived, and without a sync: losing it costs a fetch.
-                let held = record::encode(&Member { size });
+                let held = record::encode(&HeldRecord { size });
                 store.0.backend.write_unsynced(&layout::held(upstream, &digest), held).await?;
             }
             Ok(())
@@ -162,7 +175,7 @@ impl Store {
         let Some(bytes) = self.0.backend.read(&layout::held(upstream, digest)).await? else {
             return Ok(None);
         };
-        let Ok(Member { size }) = serde_json::from_slice(&bytes) else { return Ok(None) };
+        let Ok(HeldRecord { size }) = serde_json::from_slice(&bytes) else { return Ok(None) };
         let here = self.0.backend.size(&layout::blob(digest)).await?;
         Ok(here.filter(|here| *here == size))
     }
@@ -187,17 +200,17 @@ impl Store {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
             let _with_others = store.0.claims.share(vec![Claim::Object(repository.clone(), digest)]).await;
-            let member = record::encode(&Member { size });
+            let member = record::encode(&Member { size, linked_at: store.0.clock.now() });
             let key = layout::member(&repository, &digest);
-            let written = store.0.backend.write(&key, member.clone(), When::Absent).await;
-            let written = match written {
-                // Linked before, perhaps by somebody who has not synced it yet; or with a size
-                // that content has lost meanwhile.
-                Ok(Outcome::Refused) => store.0.backend.write(&key, member, When::Always).await,
-                other => other,
-            };
-            store.0.members.forget(&(repository, digest));
+            // Also when it is linked: that may have been long ago, or by somebody who has not synced it yet, or
+            // with a size that content has lost meanwhile.
+            let written = store.0.backend.write(&key, member, When::Always).await;
+            store.0.members.forget(&(repository.clone(), digest));
             written?;
+            if repository.space == Space::Hosted {
+                // The time counts from the answer, which comes after the write.
+                store.0.asked.note(&repository, &digest, store.0.clock.now());
+            }
             Ok(())
         })
         .await

@@ -39,20 +39,9 @@ pub struct CachedManifest {
 impl Store {
     /// Returns the repositories of an upstream of which anything is cached.
     pub async fn cached_repositories(&self, upstream: &str) -> Result<Vec<RepositoryName>, Error> {
-        let root = layout::repositories_of(upstream);
-        let (mut found, mut paths) = (Vec::new(), vec![String::new()]);
-        while let Some(path) = paths.pop() {
-            let folder = if path.is_empty() { root.clone() } else { root.child(&path) };
-            let (own, below): (Vec<_>, Vec<_>) =
-                self.0.backend.list(&folder).await?.into_iter().partition(|name| name.starts_with('_'));
-            if !own.is_empty()
-                && let Ok(name) = RepositoryName::parse(&path)
-            {
-                found.push(name);
-            }
-            let prefix = if path.is_empty() { path } else { format!("{path}/") };
-            paths.extend(below.into_iter().map(|name| format!("{prefix}{name}")));
-        }
+        let paths = self.repository_paths(&layout::repositories_of(upstream)).await?;
+        let mut found: Vec<RepositoryName> =
+            paths.iter().filter_map(|path| RepositoryName::parse(path).ok()).collect();
         found.sort_unstable();
         Ok(found)
     }
@@ -84,7 +73,7 @@ impl Store {
         Ok(cached)
     }
 
-    async fn pulled_at(
+    pub(super) async fn pulled_at(
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
@@ -94,7 +83,7 @@ impl Store {
         Ok(record.map(|record| record.checked_at))
     }
 
-    /// Writes down when a cached manifest was pulled.
+    /// Writes down when a manifest was pulled.
     pub async fn note_pull(
         &self,
         repository: &RepositoryKey,

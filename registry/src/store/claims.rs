@@ -4,8 +4,11 @@
 //! claims what it deletes before it looks whether anything refers to it; so of the two one waits,
 //! and then sees what the other did. A claim is a domain fact that outlives single steps of I/O,
 //! not a lock that a reader could meet: readers claim nothing (P9).
+//!
+//! Who judges many things of a repository before it removes some watches the repository meanwhile: what
+//! others have claimed since the watch began is not as it was judged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -33,8 +36,21 @@ pub(super) struct Claims(Arc<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    holders: Mutex<HashMap<Claim, Holders>>,
+    state: Mutex<State>,
     released: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    holders: HashMap<Claim, Holders>,
+    watched: Option<Watched>,
+}
+
+/// What was claimed of a repository by who shares it, since a watch began.
+#[derive(Debug)]
+struct Watched {
+    repository: RepositoryKey,
+    met: HashSet<Digest>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,12 +66,27 @@ pub(super) struct Held {
     claims: Vec<Claim>,
 }
 
+/// Sees who shares claims on the blobs and manifests of a repository, until it is dropped; there is one at a
+/// time.
+#[derive(Debug)]
+pub(super) struct Watch(Arc<Table>);
+
 impl Claims {
+    /// Begins a watch; what is claimed now counts as claimed since.
+    pub(super) fn watch(&self, repository: &RepositoryKey) -> Arc<Watch> {
+        let mut state = self.0.state();
+        let mut watched = Watched { repository: repository.clone(), met: HashSet::new() };
+        state.holders.keys().for_each(|claim| watched.see(claim));
+        state.watched = Some(watched);
+        drop(state);
+        Arc::new(Watch(Arc::clone(&self.0)))
+    }
+
     /// Claims things together with others who share them; waits while one is claimed alone.
     ///
     /// All or none are claimed at once, so that two callers never wait for each other.
     pub(super) async fn share(&self, mut claims: Vec<Claim>) -> Held {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         claims.retain(|claim| seen.insert(claim.clone()));
         self.hold(claims, |holders| match holders {
             None => Some(Holders::Shared(1)),
@@ -84,18 +115,45 @@ impl Claims {
     }
 }
 
+impl Watch {
+    /// Says whether anybody has shared a claim on it since the watch began; the caller claims it alone, so that
+    /// nobody does before it is done.
+    pub(super) fn has_met(&self, digest: &Digest) -> bool {
+        self.0.state().watched.as_ref().is_none_or(|watched| watched.met.contains(digest))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.state().watched = None;
+    }
+}
+
+impl Watched {
+    fn see(&mut self, claim: &Claim) {
+        if let Claim::Object(repository, digest) = claim
+            && *repository == self.repository
+        {
+            self.met.insert(*digest);
+        }
+    }
+}
+
 impl Table {
-    fn holders(&self) -> MutexGuard<'_, HashMap<Claim, Holders>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn try_hold(&self, claims: &[Claim], next: impl Fn(Option<Holders>) -> Option<Holders>) -> bool {
-        let mut table = self.holders();
+        let mut state = self.state();
         let changes: Option<Vec<Holders>> =
-            claims.iter().map(|claim| next(table.get(claim).copied())).collect();
+            claims.iter().map(|claim| next(state.holders.get(claim).copied())).collect();
         let Some(changes) = changes else { return false };
         for (claim, holders) in claims.iter().zip(changes) {
-            table.insert(claim.clone(), holders);
+            if let (Holders::Shared(_), Some(watched)) = (holders, &mut state.watched) {
+                watched.see(claim);
+            }
+            state.holders.insert(claim.clone(), holders);
         }
         true
     }
@@ -103,14 +161,14 @@ impl Table {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut table = self.table.holders();
+        let mut state = self.table.state();
         for claim in &self.claims {
-            match table.get_mut(claim) {
+            match state.holders.get_mut(claim) {
                 Some(Holders::Shared(count)) if *count > 1 => *count -= 1,
-                _ => drop(table.remove(claim)),
+                _ => drop(state.holders.remove(claim)),
             }
         }
-        drop(table);
+        drop(state);
         self.table.released.notify_waiters();
     }
 }
@@ -143,6 +201,21 @@ mod tests {
         assert!(claims.share(vec![claim("y"), claim("x")]).now_or_never().is_none(), "all or none");
         assert!(claims.exclude(claim("y")).now_or_never().is_some(), "none was kept");
         drop(alone);
-        assert!(claims.0.holders().is_empty(), "nothing is left behind");
+        assert!(claims.0.state().holders.is_empty(), "nothing is left behind");
+    }
+
+    #[tokio::test]
+    async fn a_watch_sees_who_shares_and_nobody_else() {
+        let digest = |text: &str| Hasher::digest(Algorithm::Sha256, text.as_bytes());
+        let repository = RepositoryKey::hosted(RepositoryName::parse("a").unwrap());
+        let other = RepositoryKey::hosted(RepositoryName::parse("b").unwrap());
+        let claims = Claims::default();
+        let before = claims.share(vec![claim("before")]).await;
+        let watch = claims.watch(&repository);
+        drop(before);
+        drop(claims.share(vec![claim("since"), Claim::Object(other, digest("elsewhere"))]).await);
+        let _alone = claims.exclude(claim("alone")).await;
+        let met = ["before", "since", "elsewhere", "alone"].map(|text| watch.has_met(&digest(text)));
+        assert_eq!(met, [true, true, false, false]);
     }
 }

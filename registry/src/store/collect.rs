@@ -4,8 +4,8 @@
 //! that was pushed before any manifest is linked, though its repository is in no list.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::claims::Claim;
 use super::{Error, Store, layout};
 use crate::backend::{Key, Outcome, Sentence};
 use crate::oci::{Algorithm, Digest};
@@ -24,19 +24,12 @@ impl Store {
         if self.is_shared() {
             return self.collect_beside_others(candidates).await;
         }
-        let removal = self.0.linking.remove();
+        let removal = Arc::new(self.0.linking.remove());
         let mut wanted: BTreeSet<Digest> = candidates.into_iter().collect();
         self.take_out_linked(&mut wanted).await?;
         let mut freed = 0;
         for digest in wanted {
-            let _alone = self.0.claims.exclude(Claim::Content(digest)).await;
-            if removal.has_met(&digest) {
-                continue;
-            }
-            let key = layout::blob(&digest);
-            let size = self.0.backend.size(&key).await?;
-            self.0.backend.sweep(&key).await?;
-            freed += size.unwrap_or_default();
+            freed += self.remove_unlinked(&removal, &digest).await?.unwrap_or_default();
         }
         Ok(freed)
     }

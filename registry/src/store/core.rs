@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::asked::Asked;
 use super::claims::Claims;
 use super::derived::Derived;
 use super::fills::InUseTable;
@@ -33,8 +34,11 @@ pub(super) struct Shared {
     pub(super) claims: Claims,
     pub(super) replicas: Replicas,
     pub(super) linking: Arc<Linking>,
-    /// Held by who removes content.
+    pub(super) asked: Arc<Asked>,
+    /// Held by who removes what was evicted.
     pub(super) collecting: tokio::sync::Mutex<()>,
+    /// Held by who looks for garbage.
+    pub(super) sweeping: tokio::sync::Mutex<()>,
     pub(super) fills_in_use: InUseTable,
     pub(super) room: Room,
     pub(super) sessions: Mutex<HashMap<String, Arc<Session>>>,
@@ -74,11 +78,13 @@ impl Store {
         let changing = |bytes: u64| if options.writers == Writers::Several { 0 } else { bytes };
         let store = Self(Arc::new(Shared {
             backend,
+            asked: Arc::new(Asked::new(options.gc.delay, clock.now())),
             clock,
             claims: Claims::default(),
             replicas: Replicas::default(),
             linking: Arc::default(),
             collecting: tokio::sync::Mutex::new(()),
+            sweeping: tokio::sync::Mutex::new(()),
             fills_in_use: InUseTable::default(),
             room: Room::default(),
             sessions: Mutex::default(),
@@ -124,6 +130,16 @@ impl Store {
     /// Returns how long an upload may stand still.
     pub fn upload_expiry(&self) -> std::time::Duration {
         self.0.options.upload_expiry
+    }
+
+    /// Returns when and how garbage is looked for.
+    pub fn gc(&self) -> &super::options::GcOptions {
+        &self.0.options.gc
+    }
+
+    /// Says whether it matters when hosted manifests were pulled.
+    pub fn needs_pulls(&self) -> bool {
+        self.0.options.retention.needs_pulls()
     }
 
     /// Runs a change to its end, also when the caller leaves: a client that goes away in the

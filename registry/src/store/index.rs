@@ -21,7 +21,7 @@ pub(super) struct RepositoryIndex {
 }
 
 /// Records read at once.
-const READS_AT_ONCE: usize = 16;
+pub(super) const READS_AT_ONCE: usize = 16;
 
 impl RepositoryIndex {
     fn add(&mut self, manifest: Digest, references: Vec<Digest>) {

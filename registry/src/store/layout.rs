@@ -108,7 +108,7 @@ pub(super) fn all_contents() -> Key {
 }
 
 /// What stands below the root; the first two are the backend's own.
-pub(super) const ROOT: [&str; 16] = [
+pub(super) const ROOT: [&str; 17] = [
     "tmp",
     "wharfinger.lock",
     "wharfinger.json",
@@ -121,11 +121,22 @@ pub(super) const ROOT: [&str; 16] = [
     "parked",
     "quarantine",
     "repositories",
+    "retention",
     "slots",
     "system",
     "upstreams",
     "uploads",
 ];
+
+/// The folder of all content of one algorithm.
+pub(super) fn blobs(algorithm: Algorithm) -> Key {
+    Key::new(&format!("blobs/{algorithm}"))
+}
+
+/// Since when pulls of hosted manifests are written down.
+pub(super) fn pulls_known() -> Key {
+    Key::new("retention/pulls")
+}
 
 /// The folder of all uploads.
 pub(super) fn uploads() -> Key {
@@ -199,6 +210,15 @@ fn of(repository: &RepositoryKey, rest: &str) -> Key {
 /// What a file system keeps for itself in the root of a volume.
 pub(super) const OF_THE_VOLUME: &str = "lost+found";
 
+/// The folder of everything that a repository has.
+pub(super) fn repository(repository: &RepositoryKey) -> Key {
+    let name = &repository.name;
+    match &repository.space {
+        Space::Hosted => repositories().child(name.as_str()),
+        Space::Upstream(upstream) => repositories_of(upstream).child(name.as_str()),
+    }
+}
+
 /// Where a repository's blobs are.
 pub(super) const BLOBS: &str = "_blobs";
 /// Where a repository's manifests are.
@@ -234,6 +254,11 @@ pub(super) fn upstreams() -> Key {
     Key::new("upstreams")
 }
 
+/// Everything of an upstream but what was fetched in part.
+pub(super) fn upstream(upstream_name: &str) -> Key {
+    upstreams().child(upstream_name)
+}
+
 /// The folder of the cached repositories of an upstream.
 pub(super) fn repositories_of(upstream: &str) -> Key {
     upstreams().child(upstream).child("repositories")
@@ -249,9 +274,14 @@ pub(super) fn member(repository: &RepositoryKey, digest: &Digest) -> Key {
     members(repository, digest.algorithm()).child(&digest.hex())
 }
 
-/// When a cached manifest was last pulled. In a folder of its own: it is written again and again.
+/// When a manifest was last pulled. In a folder of its own: it is written again and again.
 pub(super) fn pulled(repository: &RepositoryKey, digest: &Digest) -> Key {
     of(repository, &format!("_pulled/{}/{}", digest.algorithm(), digest.hex()))
+}
+
+/// The folder of when manifests of one algorithm were pulled.
+pub(super) fn all_pulled(repository: &RepositoryKey, algorithm: Algorithm) -> Key {
+    of(repository, &format!("_pulled/{algorithm}"))
 }
 
 /// The folder of the marks of mirrored manifests of one algorithm.
@@ -282,6 +312,11 @@ pub(super) fn manifests(repository: &RepositoryKey, algorithm: Algorithm) -> Key
 /// The record of a manifest.
 pub(super) fn manifest(repository: &RepositoryKey, digest: &Digest) -> Key {
     manifests(repository, digest.algorithm()).child(&digest.hex())
+}
+
+/// The folder of the subjects of one algorithm that manifests are about.
+pub(super) fn all_referrers(repository: &RepositoryKey, algorithm: Algorithm) -> Key {
+    of(repository, &format!("_referrers/{algorithm}"))
 }
 
 /// The folder of the manifests about a subject.
@@ -317,6 +352,11 @@ pub(super) fn all_gone(repository: &RepositoryKey) -> Key {
 /// When a cached tag was last checked. In a folder of its own: it is written again and again.
 pub(super) fn checked(repository: &RepositoryKey, tag: &Tag) -> Key {
     of(repository, "_checked").child(tag.as_str())
+}
+
+/// The folder of the digests of one algorithm that tags may point at.
+pub(super) fn all_tagged(repository: &RepositoryKey, algorithm: Algorithm) -> Key {
+    of(repository, &format!("_tagged/{algorithm}"))
 }
 
 /// The folder of the tags that may point at a digest.

@@ -5,11 +5,12 @@
 //! those under way when it began and those that began since; and of each digest it claims the content alone.
 //! So either the one who links sees that the content is gone, or the removal sees the link.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Store;
 use super::claims::{Claim, Held};
+use super::filter::Filter;
 use crate::oci::Digest;
 
 /// Links under way, and those that a removal has to look at.
@@ -19,9 +20,13 @@ pub(super) struct Linking(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     under_way: HashMap<Digest, u32>,
-    /// While a removal runs: what was linked since it began.
-    since: Option<HashSet<Digest>>,
+    /// What was linked since each removal under way began.
+    since: BTreeMap<u64, Filter>,
+    next_removal: u64,
 }
+
+/// The bits of what is linked while a removal runs; half a mebibyte.
+const SINCE_BITS: u64 = 1 << 22;
 
 /// Content that somebody links: it stays until this is dropped.
 pub(super) struct Linked {
@@ -30,9 +35,10 @@ pub(super) struct Linked {
     _content: Held,
 }
 
-/// A removal; there is one at a time.
+/// A removal.
 pub(super) struct Removal {
     linking: Arc<Linking>,
+    number: u64,
 }
 
 impl Store {
@@ -41,9 +47,7 @@ impl Store {
         let content = self.0.claims.share(vec![Claim::Content(*digest)]).await;
         let mut state = self.0.linking.state();
         *state.under_way.entry(*digest).or_default() += 1;
-        if let Some(since) = &mut state.since {
-            since.insert(*digest);
-        }
+        state.since.values_mut().for_each(|since| since.add(digest));
         drop(state);
         Linked { store: self.clone(), digest: *digest, _content: content }
     }
@@ -53,9 +57,12 @@ impl Linking {
     /// Begins a removal, from which on links are written down.
     pub(super) fn remove(self: &Arc<Self>) -> Removal {
         let mut state = self.state();
-        state.since = Some(state.under_way.keys().copied().collect());
+        let (number, mut since) = (state.next_removal, Filter::new(SINCE_BITS));
+        state.next_removal += 1;
+        state.under_way.keys().for_each(|digest| since.add(digest));
+        state.since.insert(number, since);
         drop(state);
-        Removal { linking: Arc::clone(self) }
+        Removal { linking: Arc::clone(self), number }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -66,13 +73,13 @@ impl Linking {
 impl Removal {
     /// Says whether content was linked since the removal began; the caller claims it alone.
     pub(super) fn has_met(&self, digest: &Digest) -> bool {
-        self.linking.state().since.as_ref().is_none_or(|since| since.contains(digest))
+        self.linking.state().since.get(&self.number).is_none_or(|since| since.has(digest))
     }
 }
 
 impl Drop for Removal {
     fn drop(&mut self) {
-        self.linking.state().since = None;
+        self.linking.state().since.remove(&self.number);
     }
 }
 

@@ -92,6 +92,9 @@ impl Store {
                 None => return Ok(None),
             },
         };
+        if !self.note_asked(repository, &digest) {
+            return Ok(None);
+        }
         let key = (repository.clone(), digest);
         // Another process may have deleted it; its bytes are the same as ever.
         let is_here = !self.is_shared() || self.manifest_record(repository, &digest).await?.is_some();
@@ -109,6 +112,12 @@ impl Store {
             }
             // As in `open_blob`.
             Err(Error::Damaged { found: None, .. }) if self.is_shared() => return Ok(None),
+            // It may have been deleted since the look, and its content then.
+            Err(Error::Damaged { found: None, .. })
+                if self.manifest_record(repository, &digest).await?.is_none() =>
+            {
+                return Ok(None);
+            }
             opened => opened?,
         };
         let bytes = content.bytes().await?;
@@ -122,12 +131,22 @@ impl Store {
         Ok(Some(manifest))
     }
 
+    /// Notes that a client is told of a manifest that a policy might let go: an index that needs it may follow.
+    /// Says whether it may be told: not while it is removed.
+    fn note_asked(&self, repository: &RepositoryKey, digest: &Digest) -> bool {
+        let is_mortal = repository.space == Space::Hosted && !self.0.options.retention.policies.is_empty();
+        !is_mortal || self.0.asked.note(repository, digest, self.0.clock.now())
+    }
+
     /// Says whether the repository has the manifest.
     pub(super) async fn has_manifest(
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
     ) -> Result<bool, Error> {
+        if !self.note_asked(repository, digest) {
+            return Ok(false);
+        }
         if self.is_shared() {
             // A link that came late may lead to nothing.
             let Some(record) = self.manifest_record(repository, digest).await? else { return Ok(false) };
@@ -337,23 +356,36 @@ impl Store {
         let others_are_left = {
             let _alone = self.0.claims.exclude(Claim::Object(repository.clone(), *digest)).await;
             let record = self.manifest_record(repository, digest).await?.ok_or_else(unknown)?;
-            self.refuse_if_referenced(repository, digest).await?;
-            self.delete_tags_of(repository, digest).await?;
-            let removed = self.remove_manifest(repository, digest, &record).await;
-            if removed.is_err() {
-                // It may be gone all the same; an index that still had it would refuse for ever
-                // to delete what it referred to.
-                self.0.indexes.forget(repository);
-            }
-            if removed? == Outcome::Refused {
-                return Err(unknown());
-            }
-            // Who has read the records before this, and has not offered its index yet, must not.
-            self.0.indexes.touch(repository);
-            let index = self.index(repository).await?;
-            index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
+            self.delete_claimed_manifest(repository, digest, &record).await?
         };
         Ok(others_are_left)
+    }
+
+    /// Deletes a manifest that the caller claims alone, with every tag that points at it; says whether the
+    /// repository has others.
+    ///
+    /// *Errors:* as [`Store::delete_manifest`].
+    pub(super) async fn delete_claimed_manifest(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        record: &ManifestRecord,
+    ) -> Result<bool, Error> {
+        self.refuse_if_referenced(repository, digest).await?;
+        self.delete_tags_of(repository, digest).await?;
+        let removed = self.remove_manifest(repository, digest, record).await;
+        if removed.is_err() {
+            // It may be gone all the same; an index that still had it would refuse for ever
+            // to delete what it referred to.
+            self.0.indexes.forget(repository);
+        }
+        if removed? == Outcome::Refused {
+            return Err(Error::ManifestUnknown { digest: *digest });
+        }
+        // Who has read the records before this, and has not offered its index yet, must not.
+        self.0.indexes.touch(repository);
+        let index = self.index(repository).await?;
+        Ok(index.lock().unwrap_or_else(PoisonError::into_inner).remove(digest))
     }
 
     /// Removes the record first: a referrer that is still listed is checked against it.

@@ -22,9 +22,14 @@
 //! | `collect`, `linking` | removing content that nothing links |
 //! | `scrub` | looking at every stored byte and record |
 //! | `quarantine` | moving aside what is not what its digest says |
+//! | `gc` | finding and removing garbage |
+//! | `retention` | which hosted tags and manifests a policy lets go |
+//! | `asked` | which blobs clients have asked for lately, which keeps them |
+//! | `filter` | a set of fixed size |
 //! | `claims` | who works on a digest: pushes together, a delete alone |
 //! | `derived` | caches that never outlive the truth |
 
+mod asked;
 pub mod blobs;
 pub mod cached;
 mod claims;
@@ -33,6 +38,8 @@ mod core;
 mod derived;
 pub mod error;
 pub mod fills;
+mod filter;
+pub mod gc;
 mod index;
 pub mod layout;
 mod linking;
@@ -43,6 +50,7 @@ mod record;
 pub mod referrers;
 mod replicas;
 pub mod repositories;
+pub mod retention;
 mod room;
 pub mod scrub;
 mod session;

@@ -22,7 +22,21 @@ pub(super) struct Version {
 
 /// Under `layout::member`.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Member {
+    pub(super) size: u64,
+    /// When it was last pushed, mounted or fetched; long ago where an older program has written it.
+    #[serde(default = "long_ago")]
+    pub(super) linked_at: Timestamp,
+}
+
+const fn long_ago() -> Timestamp {
+    Timestamp::from_millis(0)
+}
+
+/// Under `layout::held`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HeldRecord {
     pub(super) size: u64,
 }
 

@@ -256,6 +256,21 @@ impl Store {
         Ok(expired)
     }
 
+    /// Returns how many uploads stood still for longer than they may.
+    pub(super) async fn expired_uploads(&self) -> Result<usize, Error> {
+        let (now, mut expired) = (self.0.clock.now(), 0);
+        for id in self.0.backend.list(&layout::uploads()).await? {
+            let touched_at = match self.open_session(&id) {
+                Some(session) => Some(session.touched_at()),
+                None => self.saved(&id).await?.map(|saved| saved.touched_at),
+            };
+            // What is no record is of no use to anybody.
+            let is_expired = |at| now.since(at) >= self.0.options.upload_expiry;
+            expired += usize::from(touched_at.is_none_or(is_expired));
+        }
+        Ok(expired)
+    }
+
     /// Takes in a body. The inner result says what became of the chunk, and leaves workings that
     /// can be saved; the outer error has ended the upload.
     async fn receive(

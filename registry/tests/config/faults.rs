@@ -21,7 +21,7 @@ fn all_faults_are_reported_together() {
     storage.uploadExpiry: "1ms" is not a duration such as "300ms" or "1h30m", from 1s to 8760h
     storage.maxUploads: 0 is not a whole number from 1 to 10000000
     storage.memoryCacheBytes: "8 mebibytes" is not a size such as 65536 or "8MiB", from 0 to 1TiB
-    storage.gcDelay: "soon" is not a duration such as "300ms" or "1h30m", from 0s to 8760h
+    storage.gcDelay: "soon" is not a duration such as "300ms" or "1h30m", from 1s to 8760h
     storage.subPaths["/hub"].commit: an empty list is not true or false
     storage.subPaths["/hub"].comit: unknown key; the nearest known key is storage.commit
     http.address: "localhost" is not an IP address
@@ -84,8 +84,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     insta::assert_snapshot!(text, @r#"
     cluster: is refused: replicas do not forward requests to each other; they are to share one bucket instead (`storage.bucket`)
     storage.storageDriver.objectacl: is refused: set the bucket's policy instead; `redirectBlobURL` needs no public objects
-    storage.subPaths["/hub"].retention: not supported yet: storage.subPaths["/hub"].retention
-    storage.retention: not supported yet: storage.retention
     storage.maxRepos: not supported yet: storage.maxRepos
     http.externalUrl: not supported yet: http.externalUrl
     http.allowOrigin: not supported yet: http.allowOrigin

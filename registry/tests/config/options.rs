@@ -43,7 +43,7 @@ fn every_option_has_a_key() {
     all_differ!(http::options::Rates, rates, usual.http.rates, { all, methods });
     all_differ!(store::options::Options, store, usual.store, {
         place, writers, redirect, commit, upload_expiry, uploads_max, memory_cache_bytes_max, missing_in_image,
-        missing_in_index, verify_on_read, free_min_percent,
+        missing_in_index, verify_on_read, free_min_percent, gc, retention,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
         realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, access,

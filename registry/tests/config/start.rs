@@ -89,9 +89,6 @@ fn what_has_no_effect_is_warned_of() {
     storage.remoteCache: has no effect: there is no cache database; the stored objects are the only truth
     storage.cacheDriver: has no effect: there is no cache database; the stored objects are the only truth
     storage.fastRestart: has no effect: a start never walks over the store
-    storage.gc: has no effect: this version removes nothing that was pushed
-    storage.gcDelay: has no effect: this version removes nothing that was pushed
-    storage.gcInterval: has no effect: this version removes nothing that was pushed
     http.compat: has no effect: Docker's manifests are stored byte for byte as pushed, without a switch
     extensions.search: not supported yet: extensions.search
     extensions.ui: not supported yet: extensions.ui
@@ -100,6 +97,7 @@ fn what_has_no_effect_is_warned_of() {
     extensions.trust: not supported yet: extensions.trust
     extensions.events: not supported yet: extensions.events
     extensions.sync.registries[0].preserveDigest: has no effect: every manifest is stored byte for byte as it comes, so a digest never changes
+    storage.retention: does not say deleteUntagged: manifests without a tag stay; zot deletes them by default
     ");
 }
 

@@ -6,6 +6,7 @@
 //! | `store` | the store as a state machine against a model |
 //! | `bucket` | the whole registry over a bucket in memory |
 //! | `crash` | a push, a tag move, a delete, cut at every operation of the disk |
+//! | `garbage` | garbage collection by the real program |
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
 //! | `program` | the program itself, with files that were damaged behind its back |
 //! | `conformance` | the suite against this registry |
@@ -18,6 +19,7 @@
 mod bucket;
 mod conformance;
 mod crash;
+mod garbage;
 mod http;
 mod program;
 mod proxy;

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -27,6 +31,13 @@ const EVERYTHING: [&str; 4] = ["read", "create", "update", "delete"];
 const SHORT_UPLOADS: &str = "10s";
 /// Requests a second of the configuration `rate-limit`: fewer than a check sends, enough to prepare it.
 const RATE_LIMIT: u32 = 100;
+
+/// How often the open server looks for garbage, and how old that must be: no push of the suite takes as long.
+const GC_INTERVAL: &str = "1s";
+const GC_DELAY: &str = "60s";
+/// How long it is waited for a look for garbage, and how often it is asked.
+const GC_PATIENCE: Duration = Duration::from_secs(60);
+const GC_PAUSE: Duration = Duration::from_millis(100);
 
 /// A kind of server.
 #[derive(Debug)]
@@ -126,7 +137,7 @@ impl Servers {
     fn of(&self, role: Role) -> Result<(Value, Vec<String>)> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Ok(match role {
-            Role::Open => (json!({}), Vec::new()),
+            Role::Open => (json!({"storage": {"gcDelay": GC_DELAY, "gcInterval": GC_INTERVAL}}), Vec::new()),
             Role::Accounts => {
                 let args =
                     "--username=alice --password=of_alice --reader=bob:of_bob --outsider=carol:of_carol";
@@ -194,9 +205,31 @@ impl Servers {
             }
             ["files"] => Some(list(&self.data("target"))?),
             ["files", name] => Some(list(&self.data(name))?),
+            ["gc"] if self.configures => {
+                self.collect()?;
+                Some(String::new())
+            }
             ["configuration", name] if self.configures => self.configured(name)?,
             _ => None,
         })
+    }
+
+    /// Waits until the target has begun to look for garbage after now, and has ended.
+    fn collect(&self) -> Result<()> {
+        let url = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.get("target").context("there is no target")?.url.clone()
+        };
+        let began = Instant::now();
+        // The next to end may have begun before.
+        let wanted = runs(&url)? + 2;
+        while runs(&url)? < wanted {
+            if began.elapsed() > GC_PATIENCE {
+                bail!("the target does not look for garbage");
+            }
+            thread::park_timeout(GC_PAUSE);
+        }
+        Ok(())
     }
 
     /// Kills the target and starts it again at the same address, with the same data.
@@ -229,6 +262,19 @@ impl Servers {
         };
         there.map_or_else(|| self.start(name, &configuration, 0), Ok).map(Some)
     }
+}
+
+/// Returns how often a server has looked for garbage.
+fn runs(url: &str) -> Result<u64> {
+    let host = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).with_context(|| format!("connecting to {host}"))?;
+    stream.write_all(
+        format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("wharfinger_gc_runs_total{outcome=\"done\"} "));
+    line.map_or(Ok(0), |number| number.trim().parse().context("a number of runs"))
 }
 
 /// Writes the configuration of a proxy whose patience is short, so that the checks of its upstreams' failures

@@ -1,10 +1,8 @@
 //! The section `storage`.
 
-use super::{ANY_COUNT, ANY_DURATION, GLOBS, SECOND, SECTIONS, TEXTS, TIB, YEAR};
+use super::{ANY_COUNT, ANY_DURATION, GLOBS, SECOND, SECTIONS, TIB, YEAR};
 use crate::config::key::{Key, honoured, inert, pending};
 use crate::config::kind::{Kind, Names};
-
-const NO_COLLECTION: &str = "this version removes nothing that was pushed";
 
 pub(super) const KEYS: &[Key] = &[
     honoured(
@@ -53,10 +51,31 @@ pub(super) const KEYS: &[Key] = &[
         "Whether a start may skip the walk over the store.",
         "a start never walks over the store",
     ),
-    inert("storage.gc", Kind::Bool, "Whether garbage is collected.", NO_COLLECTION),
-    inert("storage.gcDelay", ANY_DURATION, "How old garbage must be.", NO_COLLECTION),
-    inert("storage.gcInterval", ANY_DURATION, "How often garbage is looked for.", NO_COLLECTION),
-    inert("storage.gcTimeWindow", Kind::Text, "The hours in which it may be looked for.", NO_COLLECTION),
+    honoured(
+        "storage.gc",
+        Kind::Bool,
+        "true",
+        "Whether the server looks for garbage: blobs that no manifest needs, and content that nothing links. Without a policy under `retention` no manifest and no tag is ever removed; zot removes manifests without a tag.",
+    ),
+    honoured(
+        "storage.gcDelay",
+        Kind::Duration(SECOND, YEAR),
+        "1h",
+        "How long garbage stays after it was last pushed, mounted or asked for: the time a client has between a blob and the manifest that needs it.",
+    )
+    .limit("a client that is slower may be told that a blob is missing, and pushes it again"),
+    honoured(
+        "storage.gcInterval",
+        Kind::Duration(SECOND, YEAR),
+        "1h",
+        "How long the server waits between two looks for garbage.",
+    ),
+    honoured(
+        "storage.gcTimeWindow",
+        Kind::Hours,
+        "",
+        "The hours, in UTC, in which it may begin to look for garbage, such as `01:00-05:00`; without it, all.",
+    ),
     honoured(
         "storage.bucket",
         Kind::Section,
@@ -96,74 +115,74 @@ pub(super) const KEYS: &[Key] = &[
         "The share of the disk that is left free for pushes: below it nothing more is cached.",
     )
     .limit("what is fetched is passed on to its clients and not kept"),
-    pending("storage.retention", Kind::Section, "", "Which tags and manifests are removed, and when."),
-    pending("storage.retention.dryRun", Kind::Bool, "false", "Whether it only says what it would remove."),
-    pending("storage.retention.delay", ANY_DURATION, "", "How long what is to be removed still stays."),
-    pending("storage.retention.policies", SECTIONS, "", "Policies, of which the first that matches decides."),
-    pending("storage.retention.policies[].repositories", GLOBS, "", "Globs over the repositories it is for."),
-    pending(
+    honoured("storage.retention", Kind::Section, "", "Which tags and manifests are removed, and when: with each look for garbage, and by `wharfinger gc`."),
+    honoured("storage.retention.dryRun", Kind::Bool, "false", "Whether it only logs and counts what it would remove."),
+    honoured("storage.retention.delay", ANY_DURATION, "24h", "How old a manifest without a tag, or a referrer without its subject, must be to go."),
+    honoured("storage.retention.policies", SECTIONS, "", "Policies, of which the first that matches decides."),
+    honoured("storage.retention.policies[].repositories", GLOBS, "", "Globs over the repositories it is for."),
+    honoured(
         "storage.retention.policies[].deleteReferrers",
         Kind::Bool,
         "false",
-        "Whether referrers go whose subject is gone.",
+        "Whether referrers go whose subject is not there.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].deleteUntagged",
         Kind::Bool,
         "false",
-        "Whether manifests without a tag go; zot's default is true.",
+        "Whether manifests go that no tag points at and no index needs; zot's default is true.",
     ),
-    pending("storage.retention.policies[].keepTags", SECTIONS, "", "Rules, any of which keeps a tag."),
-    pending("storage.retention.policies[].keepTags[].patterns", TEXTS, "", "Regular expressions over tags."),
-    pending(
+    honoured("storage.retention.policies[].keepTags", SECTIONS, "", "Rules, any of which keeps a tag; a tag that none keeps is deleted. Without rules, all tags are kept."),
+    honoured("storage.retention.policies[].keepTags[].patterns", Kind::List(&Kind::Regex), "", "Regular expressions over tags, any of which makes the rule one for the tag; without one it is for all. A rule that says nothing else keeps its tags."),
+    honoured(
         "storage.retention.policies[].keepTags[].pulledWithin",
         ANY_DURATION,
         "",
         "Keeps what was pulled within this time.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepTags[].pushedWithin",
         ANY_DURATION,
         "",
         "Keeps what was pushed within this time.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepTags[].mostRecentlyPushedCount",
         ANY_COUNT,
         "",
         "Keeps so many that were pushed last.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepTags[].mostRecentlyPulledCount",
         ANY_COUNT,
         "",
         "Keeps so many that were pulled last.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepUntagged",
         Kind::Section,
         "",
         "Rules, any of which keeps a manifest without a tag.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepUntagged.pulledWithin",
         ANY_DURATION,
         "",
         "Keeps what was pulled within this time.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepUntagged.pushedWithin",
         ANY_DURATION,
         "",
         "Keeps what was pushed within this time.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
         ANY_COUNT,
         "",
         "Keeps so many that were pushed last.",
     ),
-    pending(
+    honoured(
         "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
         ANY_COUNT,
         "",

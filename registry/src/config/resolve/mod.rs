@@ -7,6 +7,7 @@ mod auth;
 mod bucket;
 mod credentials;
 mod mirroring;
+mod retention;
 mod server;
 pub(super) mod stores;
 mod upstream;
@@ -32,6 +33,7 @@ pub(super) fn resolve(file: View<'_>) -> Resolved {
     server::http(file.at("http"), &mut resolved.config.http);
     server::rates(file.at("http").at("ratelimit"), &mut resolved);
     server::store(file, &mut resolved);
+    retention::warn(file.at("storage"), "storage", &mut resolved.warnings);
     server::stores_by_component(file.at("storage").at("subPaths"), &mut resolved);
     server::metrics(file.at("extensions").at("metrics"), &mut resolved.config.metrics);
     server::scrub(file.at("extensions").at("scrub"), &mut resolved.config.scrub);
@@ -165,6 +167,15 @@ mod tests {
             "storage.shared",
             "storage.bucket.url",
             "extensions.sync.downloadDir",
+            "storage.gcTimeWindow",
+            "storage.retention.policies[].keepTags[].pulledWithin",
+            "storage.retention.policies[].keepTags[].pushedWithin",
+            "storage.retention.policies[].keepTags[].mostRecentlyPushedCount",
+            "storage.retention.policies[].keepTags[].mostRecentlyPulledCount",
+            "storage.retention.policies[].keepUntagged.pulledWithin",
+            "storage.retention.policies[].keepUntagged.pushedWithin",
+            "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
+            "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",

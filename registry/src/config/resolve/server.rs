@@ -153,6 +153,15 @@ fn set(section: View<'_>, path: &str, options: &mut store::options::Options, res
     section.read("memoryCacheBytes", &mut options.memory_cache_bytes_max);
     section.read("verifyOnRead", &mut options.verify_on_read);
     section.read("minFree", &mut options.free_min_percent);
+    section.read("gc", &mut options.gc.enable);
+    section.read("gcDelay", &mut options.gc.delay);
+    section.read("gcInterval", &mut options.gc.interval);
+    if let Some(window) = section.at("gcTimeWindow").get() {
+        options.gc.window = Some(window);
+    }
+    if section.at("retention").is_written() {
+        options.retention = super::retention::retention(section.at("retention"));
+    }
 }
 
 /// Sets what `extensions.metrics` says.
@@ -190,6 +199,12 @@ impl FromChecked for Writers {
 impl FromChecked for store::options::Commit {
     fn from_checked(checked: &Checked) -> Option<Self> {
         bool::from_checked(checked).map(|commit| if commit { Self::Yes } else { Self::No })
+    }
+}
+
+impl FromChecked for store::options::Window {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        Self::parse(&String::from_checked(checked)?)
     }
 }
 

@@ -24,7 +24,7 @@ impl Run<'_> {
             let key = layout::member(repository, digest);
             // From the disk: what memory knows of it is no evidence.
             let Some(bytes) = self.store.0.backend.read(&key).await? else { return Ok(None) };
-            let Member { size } = record::decode(&key, &bytes)?;
+            let Member { size, .. } = record::decode(&key, &bytes)?;
             let fault = self.content_fault(digest, size).await?;
             Ok::<_, Error>(fault.map(|detail| Fault::new(Kind::BlobContent, detail)))
         };

@@ -211,6 +211,11 @@ async fn p2_p3_a_collection_survives_a_cut_anywhere() {
 }
 
 #[tokio::test]
+async fn p2_p3_retention_survives_a_cut_anywhere() {
+    check("retain").await;
+}
+
+#[tokio::test]
 async fn p2_p3_a_manifest_delete_survives_a_cut_anywhere() {
     check("manifest delete").await;
     check("delete and push again").await;

@@ -14,10 +14,10 @@ pub(super) struct Duel {
 
 /// Returns the duel with this name.
 pub(super) fn duel(name: &str) -> Duel {
-    all().into_iter().find(|duel| duel.name == name).expect("a duel has this name")
+    all().into_iter().chain(collections()).find(|duel| duel.name == name).expect("a duel has this name")
 }
 
-/// Returns every duel.
+/// Returns every duel of who pushes and deletes.
 pub(super) fn all() -> Vec<Duel> {
     pushes().into_iter().chain(deletes()).collect()
 }
@@ -73,6 +73,34 @@ fn pushes() -> Vec<Duel> {
             vec![Put(app(), 0, &["a", "b"])],
             vec![Put(app(), 0, &["b", "c"])],
             vec![DeleteManifest(app(), 0)],
+        ),
+    ]
+}
+
+fn collections() -> Vec<Duel> {
+    let (app, other, old) = (|| hosted("team/app"), || hosted("other"), || hosted("old/app"));
+    let old_blobs = (0..=3).map(|blob| Push(old(), blob)).collect::<Vec<_>>();
+    vec![
+        between(
+            "blobs collected under a manifest",
+            blobs(),
+            vec![Collect],
+            vec![Put(app(), 0, &["v1"])],
+            vec![Collect],
+        ),
+        between(
+            "content collected under a push",
+            [image(&[]), vec![DeleteManifest(app(), 0)]].concat(),
+            vec![Collect],
+            vec![Push(other(), 1), Push(app(), 1)],
+            vec![Collect],
+        ),
+        between(
+            "a tag judged and moved",
+            [old_blobs, vec![Put(old(), 0, &["dev"])]].concat(),
+            vec![Collect],
+            vec![Put(old(), 1, &["dev"]), Put(old(), 0, &["v1"])],
+            vec![Collect],
         ),
     ]
 }

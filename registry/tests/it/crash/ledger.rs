@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wharfinger::oci::Digest;
+use wharfinger::oci::{Digest, Tag};
 
 use super::steps::Step;
 use crate::store::audit::{Fact, Violation, World};
@@ -25,6 +25,7 @@ pub(super) struct Ledger {
 #[derive(Debug, Clone)]
 struct Begun {
     changes: Vec<(Fact, Option<Digest>)>,
+    is_collection: bool,
     /// The values that its answer makes impossible.
     replaces: BTreeMap<Fact, Values>,
 }
@@ -34,17 +35,23 @@ impl Ledger {
     pub(super) fn begin(&mut self, step: &Step) -> usize {
         let changes = self.changes(step);
         let mut replaces = BTreeMap::new();
+        let is_collected = self.begun.values().any(|begun| begun.is_collection);
         for (fact, value) in &changes {
-            let overlapping: Values = self.begun.values().flat_map(|begun| begun.value_of(fact)).collect();
+            let mut overlapping: Values =
+                self.begun.values().flat_map(|begun| begun.value_of(fact)).collect();
+            // To a collection that is under way everything is old.
+            let is_mortal = matches!(fact, Fact::Blob(..)) || is_below_old(fact);
+            overlapping.extend((is_collected && is_mortal).then_some(None));
             let before = self.allowed.entry(fact.clone()).or_insert_with(|| Values::from([None]));
             replaces.insert(fact.clone(), before.difference(&overlapping).copied().collect());
             before.insert(*value);
+            before.extend((is_collected && is_mortal).then_some(None));
             for begun in self.begun.values_mut() {
                 begun.replaces.get_mut(fact).map(|values| values.remove(value));
             }
         }
         self.next += 1;
-        self.begun.insert(self.next, Begun { changes, replaces });
+        self.begun.insert(self.next, Begun { changes, is_collection: *step == Step::Collect, replaces });
         self.next
     }
 
@@ -80,6 +87,42 @@ impl Ledger {
         }
     }
 
+    /// Returns what a collection may remove: what retention lets go below `old`, and the blobs that nothing needs.
+    fn garbage(&self) -> Vec<(Fact, Option<Digest>)> {
+        let may_be = |fact: &Fact| self.allowed.get(fact).is_some_and(|it| it.iter().any(Option::is_some));
+        let is_there = |fact: &Fact| self.allowed.get(fact).is_some_and(|it| it.iter().all(Option::is_some));
+        let goes = |name: &Tag| !name.as_str().starts_with('v');
+        let mut gone: Vec<Fact> = Vec::new();
+        let (mut tagged, mut needed) = (BTreeSet::new(), BTreeSet::new());
+        for fact in self.allowed.keys().filter(|fact| may_be(fact)) {
+            match fact {
+                Fact::Tag(_, name) if is_below_old(fact) && goes(name) => gone.push(fact.clone()),
+                // What else it may point at was never sure to stay.
+                Fact::Tag(of, _) if is_there(fact) && self.allowed[fact].len() == 1 => {
+                    tagged.extend(self.allowed[fact].iter().flatten().map(|digest| (of.clone(), *digest)));
+                }
+                Fact::Tag(..) | Fact::Blob(..) | Fact::Manifest(..) => {}
+            }
+        }
+        for fact in self.allowed.keys().filter(|fact| may_be(fact)) {
+            let Fact::Manifest(of, digest) = fact else { continue };
+            let stays = !is_below_old(fact) || tagged.contains(&(of.clone(), *digest));
+            if stays && is_there(fact) {
+                let item = CONTENTS.manifests.iter().find(|item| item.digest == *digest);
+                let references = &item.expect("it was pushed").manifest.references;
+                needed.extend(references.iter().map(|it| (of.clone(), it.digest)));
+            } else if !stays {
+                gone.push(fact.clone());
+            }
+        }
+        let unneeded = self.allowed.keys().filter(|fact| match fact {
+            Fact::Blob(of, digest) => may_be(fact) && !needed.contains(&(of.clone(), *digest)),
+            _ => false,
+        });
+        gone.extend(unneeded.cloned());
+        gone.into_iter().map(|fact| (fact, None)).collect()
+    }
+
     fn changes(&self, step: &Step) -> Vec<(Fact, Option<Digest>)> {
         let blob = |blob: &usize| digest(&CONTENTS.blobs[*blob]);
         match step {
@@ -88,10 +131,9 @@ impl Ledger {
             | Step::Fill(repository, number) => {
                 vec![(Fact::Blob(repository.clone(), blob(number)), Some(blob(number)))]
             }
+            Step::Collect => self.garbage(),
             // What they change is known only with the upload: the caller says it with `Push`.
             Step::Open { .. } | Step::Patch { .. } | Step::Close { .. } => Vec::new(),
-            // What it takes away was nobody's.
-            Step::Collect => Vec::new(),
             Step::Put(repository, item, tags) | Step::PutSoon(repository, item, tags) => {
                 let digest = CONTENTS.manifests[*item].digest;
                 let manifest = (Fact::Manifest(repository.clone(), digest), Some(digest));
@@ -113,6 +155,12 @@ impl Ledger {
             }
         }
     }
+}
+
+/// Says whether a fact is of a repository of which retention lets go.
+fn is_below_old(fact: &Fact) -> bool {
+    let (Fact::Blob(of, _) | Fact::Manifest(of, _) | Fact::Tag(of, _)) = fact;
+    of.name.as_str().starts_with("old/")
 }
 
 impl Begun {

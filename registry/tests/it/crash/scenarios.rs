@@ -1,6 +1,7 @@
 //! The sequences of steps that are cut.
 
 use wharfinger::oci::Algorithm;
+use wharfinger::store::RepositoryKey;
 
 use super::steps::Step::{self, *};
 use crate::store::contents::{cached, hosted};
@@ -22,7 +23,7 @@ pub(super) fn scenario(name: &str) -> Scenario {
 
 /// Returns every scenario.
 pub(super) fn all() -> Vec<Scenario> {
-    [blobs(), uploads(), manifests(), deletes()].into_iter().flatten().collect()
+    [blobs(), uploads(), manifests(), deletes(), collections()].into_iter().flatten().collect()
 }
 
 fn blobs() -> Vec<Scenario> {
@@ -114,6 +115,40 @@ fn manifests() -> Vec<Scenario> {
             name: "tag move",
             before: with(vec![Put(app(), 0, &["v1"])]),
             steps: vec![Put(app(), 1, &["v1"]), Put(app(), 0, &["v1"])],
+        },
+    ]
+}
+
+fn collections() -> Vec<Scenario> {
+    let (app, other, old) = (|| hosted("team/app"), || hosted("other"), || hosted("old/app"));
+    let pushed = |to: fn() -> RepositoryKey| (0..=3).map(move |blob| Push(to(), blob));
+    vec![
+        Scenario {
+            name: "collect",
+            before: pushed(|| hosted("team/app"))
+                .chain([
+                    Push(other(), 1),
+                    Push(other(), 2),
+                    Put(app(), 0, &["v1"]),
+                    Put(app(), 1, &[]),
+                    Put(app(), 3, &["sig"]),
+                    DeleteManifest(app(), 3),
+                    DeleteManifest(app(), 1),
+                ])
+                .collect(),
+            steps: vec![Collect, Push(app(), 2), Put(app(), 1, &["v2"]), Collect],
+        },
+        Scenario {
+            name: "retain",
+            before: pushed(|| hosted("old/app"))
+                .chain([
+                    Put(old(), 0, &["v1", "dev"]),
+                    Put(old(), 1, &["dev-2"]),
+                    Put(old(), 3, &[]),
+                    Push(other(), 1),
+                ])
+                .collect(),
+            steps: vec![Collect, Push(old(), 2), Put(old(), 1, &["v2"]), Collect],
         },
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -10,11 +11,14 @@ use wharfinger::backend::disk::Disk;
 use wharfinger::backend::fs::{Durability, FsBackend};
 use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::oci::Algorithm;
+use wharfinger::store::gc::Clients;
 use wharfinger::store::manifests::{References, Tagging};
-use wharfinger::store::options::Options;
+use wharfinger::store::options::retention::{Glob, Pattern, Policy, Retention, Rule, TagRule};
+use wharfinger::store::options::{GcOptions, Options};
 use wharfinger::store::uploads::{Body, Chunk, UploadRef};
 use wharfinger::store::{Error, RepositoryKey, Space, Store};
 
+use crate::store::collecting::request;
 use crate::store::contents::{CONTENTS, digest, tag};
 
 /// One request, or the few that make one push. Blobs and manifests are numbers in [`CONTENTS`].
@@ -53,7 +57,8 @@ pub(super) enum Step {
     DeleteBlob(RepositoryKey, usize),
     /// What a fill does with an upstream's blob.
     Fill(RepositoryKey, usize),
-    /// What the collector does: content that nothing links goes.
+    /// What the garbage collection of a server does, to which everything is old; retention lets go what is not
+    /// tagged `v…` in repositories below `old`.
     Collect,
 }
 
@@ -69,7 +74,7 @@ pub(super) enum Attempt {
 pub(super) enum Taken {
     /// With 201 or 202: it is promised to last.
     Done,
-    /// With 404 to who deletes again what an error has left in doubt: nothing is promised.
+    /// With 404 to who deletes again what an error has left in doubt, or by a collection: nothing is promised.
     Gone,
 }
 
@@ -124,8 +129,22 @@ pub(super) async fn open_over(
     backend: Arc<dyn Backend>,
     memory_cache_bytes_max: u64,
 ) -> Result<Store, Error> {
-    let options = Options { memory_cache_bytes_max, ..Options::default() };
+    let gc = GcOptions { delay: Duration::ZERO, ..GcOptions::default() };
+    let options = Options { memory_cache_bytes_max, gc, retention: retention(), ..Options::default() };
     Store::open(backend, options, Clock::manual(Timestamp::from_millis(1_700_000_000_000))).await
+}
+
+/// Returns the policy of the repositories below `old`.
+fn retention() -> Retention {
+    let pattern = Pattern::from(regex::bytes::Regex::new("^v").unwrap());
+    let policy = Policy {
+        repositories: vec![Glob::parse("old/**").unwrap()],
+        delete_referrers: true,
+        delete_untagged: true,
+        keep_tags: vec![TagRule { patterns: vec![pattern], rule: Rule::default() }],
+        keep_untagged: None,
+    };
+    Retention { delay: Duration::ZERO, policies: vec![policy], ..Retention::default() }
 }
 
 /// Makes a body of small frames.
@@ -173,7 +192,12 @@ pub(super) async fn take(
             store.delete_blob(repository, &digest(&CONTENTS.blobs[*blob])).await
         }
         Step::Fill(repository, blob) => fill(store, repository, *blob).await,
-        Step::Collect => store.collect(CONTENTS.digests()).await.map(drop),
+        Step::Collect => {
+            let report = store.collect_garbage(&request(Clients::Served)).await?;
+            // What it has removed was nobody's: nothing is promised of it.
+            // A fault that the run has met is as good as its end here.
+            return if report.failures == 0 { Ok(Taken::Gone) } else { Err(Error::Abandoned) };
+        }
     };
     match done {
         Err(Error::TagUnknown { .. } | Error::ManifestUnknown { .. } | Error::BlobUnknown { .. })

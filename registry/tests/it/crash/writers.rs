@@ -276,6 +276,21 @@ fn p2_p3_two_writers_a_blob_deleted_with_its_manifest() {
     check("a blob deleted with its manifest");
 }
 
+#[test]
+fn p2_p3_two_writers_blobs_collected_under_a_manifest() {
+    check("blobs collected under a manifest");
+}
+
+#[test]
+fn p2_p3_two_writers_content_collected_under_a_push() {
+    check("content collected under a push");
+}
+
+#[test]
+fn p2_p3_two_writers_a_tag_judged_and_moved() {
+    check("a tag judged and moved");
+}
+
 /// Fights duels on something wrong: one of the schedules must break a promise.
 fn is_caught(between: &Between, names: &[&str]) {
     for name in names {

@@ -110,7 +110,7 @@ pub(super) async fn ask(store: &Store, op: &Op) -> Result<Answer, Error> {
     Ok(Answer::Done)
 }
 
-async fn put_blob(store: &Store, to: &RepositoryKey, bytes: &Bytes) -> Result<(), Error> {
+pub(crate) async fn put_blob(store: &Store, to: &RepositoryKey, bytes: &Bytes) -> Result<(), Error> {
     let id = store.open_upload(to, "alice", None).await?;
     let upload = UploadRef { repository: to.clone(), id, owner: "alice".to_owned() };
     let chunk = |len: usize| Chunk { start: None, len: Some(len as u64), blob_bytes_max: 1 << 20 };

@@ -8,12 +8,16 @@
 //! | `damage` | what the disk has lost, and what a crash has left |
 //! | `machine` | the store and the model side by side, operation by operation |
 //! | `replicas` | several processes over one bucket |
+//! | `collecting` | what is asked of a garbage collection |
+//! | `garbage` | garbage collection, and who meets it |
 //! | `races` | many tasks on few names |
 //! | `scrub` | what is wrong with a store, found and made good |
 
 pub(crate) mod audit;
+pub(crate) mod collecting;
 pub(crate) mod contents;
 mod damage;
+pub(crate) mod garbage;
 mod machine;
 mod model;
 mod races;
