@@ -1,10 +1,13 @@
 //! Blobs: content, stored once, and the records that say which repository may serve it.
 
+use bytes::Bytes;
+
 use super::claims::Claim;
 use super::record::{self, HeldRecord, Member};
 use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Content, Error as BackendError, Key, Outcome, Stage, When};
+use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType};
 
 impl Store {
@@ -24,9 +27,32 @@ impl Store {
         let ticket = self.0.members.ticket(&key);
         let at = layout::member(repository, digest);
         let Some(bytes) = self.0.backend.read(&at).await? else { return Ok(None) };
-        let Member { size, .. } = record::decode(&at, &bytes)?;
+        let Member { size, linked_at } = record::decode(&at, &bytes)?;
+        if self.is_shared() && !self.renew_link(repository, digest, (size, linked_at), bytes).await? {
+            return Ok(None);
+        }
         self.0.members.offer(ticket, key, size);
         Ok(Some(size))
+    }
+
+    /// Makes a hosted link young again that a client is told of, where another process may collect garbage: it
+    /// knows only the record. Says whether the link is still there.
+    async fn renew_link(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        (size, linked_at): (u64, Timestamp),
+        found: Bytes,
+    ) -> Result<bool, Error> {
+        let now = self.0.clock.now();
+        if repository.space != Space::Hosted || now.since(linked_at) < self.0.options.gc.delay / 2 {
+            return Ok(true);
+        }
+        let (key, renewed) =
+            (layout::member(repository, digest), record::encode(&Member { size, linked_at: now }));
+        // Refused, somebody has renewed it, or removed it.
+        Ok(self.0.backend.write(&key, renewed, When::Is(found)).await? == Outcome::Done
+            || self.0.backend.size(&key).await?.is_some())
     }
 
     /// Says whether the repository has the blob, whole: one whose content was lost or cut short on

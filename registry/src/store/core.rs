@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::asked::Asked;
+use tokio::time::Instant;
+
 use super::claims::Claims;
 use super::derived::Derived;
 use super::fills::InUseTable;
@@ -18,7 +20,7 @@ use super::room::Room;
 use super::session::Session;
 use super::tags::TagEntry;
 use super::{Error, RepositoryKey, Space, layout};
-use crate::backend::{Backend, When};
+use crate::backend::{Backend, Sentence, When};
 use crate::clock::Clock;
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -33,6 +35,9 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) claims: Claims,
     pub(super) replicas: Replicas,
+    /// Content that the last garbage collection condemned, where other processes write to the store.
+    pub(super) condemned: Mutex<HashMap<Digest, Sentence>>,
+    pub(super) reclaimed_at: Mutex<Option<Instant>>,
     pub(super) linking: Arc<Linking>,
     pub(super) asked: Arc<Asked>,
     /// Held by who removes what was evicted.
@@ -82,6 +87,8 @@ impl Store {
             clock,
             claims: Claims::default(),
             replicas: Replicas::default(),
+            condemned: Mutex::default(),
+            reclaimed_at: Mutex::default(),
             linking: Arc::default(),
             collecting: tokio::sync::Mutex::new(()),
             sweeping: tokio::sync::Mutex::new(()),

@@ -26,7 +26,8 @@ const READS_AT_ONCE: usize = 16;
 /// Names removed in one request, at most.
 const REMOVED_AT_ONCE: usize = 1_000;
 
-/// Removes what nothing leads to and nobody has worked on for so long.
+/// Removes what nothing leads to and nobody has worked on for so long, which is longer than a push may stand
+/// still.
 pub(super) async fn reclaim(backend: &ObjectBackend, idle: Duration) -> Result<Reclaimed, Error> {
     let inner = backend.0.as_ref();
     let bucket = inner.bucket.as_ref();
@@ -61,6 +62,10 @@ pub(super) async fn reclaim(backend: &ObjectBackend, idle: Duration) -> Result<R
     }
     // Marks of content that is gone.
     gone.extend(marks.into_values().map(|mark| mark.name));
+    // Who goes on with a push writes its end anew. So an old one is of a push that stands still, or of a process
+    // that stopped before it could say where the end is.
+    let tails: Vec<Meta> = bucket.walk(keys::TAILS).try_collect().await?;
+    gone.extend(tails.into_iter().filter(is_old).map(|meta| meta.name));
     for names in gone.chunks(REMOVED_AT_ONCE) {
         bucket.remove(names.to_vec()).await?;
     }

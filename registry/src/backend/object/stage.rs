@@ -120,7 +120,13 @@ impl ObjectStage {
         if let Some(parts) = &mut saved.parts {
             parts.tags.truncate(mark.parts);
         }
-        let upload = Upload::restore(&inner.bucket, saved.content.clone(), saved.parts.clone());
+        // Parts that nobody has written down may be there under the old name: its mark stays for whoever gives
+        // them up, so they are not begun anew under it.
+        let upload = match &saved.parts {
+            Some(_) => Upload::restore(&inner.bucket, saved.content.clone(), saved.parts.clone()),
+            None => Upload::new(&inner.bucket),
+        };
+        saved.content.clone_from(&upload.id);
         Ok(Some(Self::new(
             inner,
             key,
@@ -145,8 +151,9 @@ impl ObjectStage {
     /// Removes what stands elsewhere of a stage whose own object is removed.
     pub(super) async fn give_up(inner: &Inner, bytes: &[u8]) -> Result<(), Error> {
         let Ok(saved) = serde_json::from_slice::<State>(bytes) else { return Ok(()) };
+        // Who has published it may have stopped before it could remove this.
         let upload = Upload::restore(&inner.bucket, saved.content, saved.parts);
-        upload.abort().await?;
+        upload.abort_parts().await?;
         let tails: Vec<String> =
             saved.marks.iter().filter_map(|it| it.tail.as_deref().map(keys::tail)).collect();
         if tails.is_empty() { Ok(()) } else { inner.bucket.remove(tails).await }
@@ -323,7 +330,7 @@ impl Stage for ObjectStage {
     async fn discard(self: Box<Self>) -> Result<(), Error> {
         let mut core = self.core().await;
         if let Ok(upload) = core.idle().await {
-            upload.abort().await?;
+            upload.abort_parts().await?;
         } else {
             let bytes = serde_json::to_vec(&core.saved).expect("a state is plain");
             Self::give_up(&self.inner, &bytes).await?;

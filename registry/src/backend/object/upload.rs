@@ -142,12 +142,21 @@ impl Upload {
         self.bucket.remove(vec![keys::multipart(&self.id)]).await
     }
 
-    /// Gives it up, with the object that was made of it.
+    /// Gives it up, with the object that was made of it, which no key leads to.
     pub(super) async fn abort(&self) -> Result<(), Error> {
         if let Some(parts) = &self.parts {
             self.bucket.abort(&self.name(), &parts.upload).await?;
         }
         self.bucket.remove(vec![self.name()]).await?;
+        self.forget().await
+    }
+
+    /// Gives its parts up. An object that was made of them stays, since a key may lead to it; if none does, it is
+    /// reclaimed.
+    pub(super) async fn abort_parts(&self) -> Result<(), Error> {
+        if let Some(parts) = &self.parts {
+            self.bucket.abort(&self.name(), &parts.upload).await?;
+        }
         self.forget().await
     }
 }
@@ -174,6 +183,8 @@ impl Inner {
         }
         let kept = match self.look(to, Some(envelope::GLANCE_BYTES)).await? {
             None => None,
+            // An earlier try has done it, perhaps one of another process: the content is this one.
+            Some((there @ Held::Pointer(_), ..)) if there == *held => return Ok(Outcome::Done),
             Some((Held::Record(_), whole, _)) => Some(whole - envelope::HEAD_BYTES as u64),
             Some((Held::Pointer(there), ..)) if there.size == size => {
                 self.bucket.size(&keys::content(&there.content)).await?

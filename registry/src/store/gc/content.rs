@@ -1,13 +1,17 @@
 //! Content that nothing links.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::report::Kind;
 use super::run::Sweep;
+use crate::backend::Outcome;
 use crate::oci::{Algorithm, Digest};
 use crate::store::claims::Claim;
 use crate::store::linking::Removal;
 use crate::store::{Error, Store, layout};
+
+/// Content that one run condemns for the next to remove, where other processes write to the store.
+const CONDEMNED_MAX: usize = 100_000;
 
 impl Store {
     /// Decides about content of which the removal has found no link, and removes it; returns its size if it
@@ -49,6 +53,7 @@ impl Sweep<'_> {
                         continue;
                     }
                     let removed = match self.removes() {
+                        true if self.store.is_shared() => self.remove_beside_others(digest).await,
                         true => self.store.remove_unlinked(&self.removal, &digest).await,
                         false => Ok(self.store.0.backend.size(&layout::blob(&digest)).await?),
                     };
@@ -61,6 +66,26 @@ impl Sweep<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Removes content that this process has condemned in the run before, and nobody has linked since; else
+    /// condemns it for the next one. Who links it meanwhile spares it, after he wrote the link, so a run that
+    /// began after the sentence sees every link that stays.
+    async fn remove_beside_others(&mut self, digest: Digest) -> Result<Option<u64>, Error> {
+        let (backend, key) = (&self.store.0.backend, layout::blob(&digest));
+        if let Some(sentence) = self.condemned.remove(&digest) {
+            let size = backend.size(&key).await?;
+            if backend.execute(&key, &sentence).await? == Outcome::Done {
+                return Ok(size);
+            }
+        }
+        if let Some(sentence) = backend.condemn(&key).await? {
+            let mut condemned = self.store.0.condemned.lock().unwrap_or_else(PoisonError::into_inner);
+            if condemned.len() < CONDEMNED_MAX {
+                condemned.insert(digest, sentence);
+            }
+        }
+        Ok(None)
     }
 
     /// Forgets of upstreams' content that it is here when it is not.

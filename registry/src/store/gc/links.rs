@@ -14,6 +14,7 @@ use crate::store::claims::{Claim, Watch};
 use crate::store::filter::Filter;
 use crate::store::index::READS_AT_ONCE;
 use crate::store::record::{self, Member};
+use crate::store::replicas::settle;
 use crate::store::{Error, RepositoryKey, Space, layout};
 
 /// The bits of what one repository's manifests need; half a mebibyte. Of a million digests, one in seven pieces
@@ -115,25 +116,32 @@ impl Sweep<'_> {
         let this = store.clone();
         let removing = async move {
             let claim = Claim::Object(repository.clone(), digest);
+            let announced = store.announce_alone(&claim).await?;
             let is_blind = mutants::is("MU74-garbage-is-not-claimed");
             let _alone = if is_blind { None } else { Some(store.0.claims.exclude(claim).await) };
-            if watch.has_met(&digest) && !is_blind {
-                return Ok(Link::Kept);
-            }
+            let is_met = watch.has_met(&digest) && !is_blind;
+            let is_hosted = repository.space == Space::Hosted && !is_impatient;
             let mut _condemned = None;
-            if repository.space == Space::Hosted && !is_impatient {
+            if is_hosted && !is_met {
                 _condemned = store.0.asked.condemn(&repository, &digest, store.0.clock.now(), clients);
-                if _condemned.is_none() {
-                    return Ok(Link::Kept);
-                }
+            }
+            if is_met || (is_hosted && _condemned.is_none()) {
+                return settle(announced, std::future::ready(Ok(Link::Kept))).await;
             }
             if mutants::is("MU75-content-goes-before-its-links") {
                 store.0.backend.sweep(&layout::blob(&digest)).await?;
             }
-            let removed = store.0.backend.delete(&key, When::Is(bytes)).await;
-            store.0.members.forget(&(repository, digest));
-            // Another record than the one judged is not garbage.
-            Ok(if removed? == Outcome::Done { Link::Gone(size) } else { Link::Kept })
+            let removing = async {
+                // Of what other processes have pushed meanwhile only the records tell.
+                if store.is_shared() && store.is_referred_to(&repository, &digest).await? {
+                    return Ok(Link::Kept);
+                }
+                let removed = store.0.backend.delete(&key, When::Is(bytes)).await;
+                store.0.members.forget(&(repository.clone(), digest));
+                // Another record than the one judged is not garbage.
+                Ok(if removed? == Outcome::Done { Link::Gone(size) } else { Link::Kept })
+            };
+            settle(announced, removing).await
         };
         this.change(removing).await
     }

@@ -116,7 +116,7 @@ impl crate::store::Store {
         let (store, repository, remains) = (self.clone(), repository.clone(), remains.clone());
         self.change(async move {
             let claim = Claim::Object(repository.clone(), *remains.manifest());
-            let _alone = store.0.claims.exclude(claim).await;
+            let _alone = store.exclude(claim).await?;
             if store.means_something(&repository, &remains).await? {
                 return Ok(false);
             }

@@ -66,6 +66,17 @@ impl Report {
         self.removed.entry(kind).or_default().add(objects, bytes);
     }
 
+    /// Adds what a further look has found.
+    pub(super) fn append(&mut self, other: Self) {
+        for (kind, amount) in other.removed {
+            self.add(kind, amount.objects, amount.bytes);
+        }
+        for (kind, count) in other.spared {
+            *self.spared.entry(kind).or_default() += count;
+        }
+        self.failures += other.failures;
+    }
+
     /// Returns how much there is of a kind.
     pub fn of(&self, kind: Kind) -> Amount {
         self.removed.get(&kind).copied().unwrap_or_default()

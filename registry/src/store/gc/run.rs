@@ -1,11 +1,14 @@
 //! A run over a store: what is asked of it, and its course.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::report::{Item, Kind, Report};
-use crate::backend::Key;
+use crate::backend::{Key, Sentence};
 use crate::clock::Timestamp;
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::store::asked::Clients;
@@ -53,6 +56,11 @@ pub enum Orphans {
 /// linked, and stays until a later run.
 const LINKED_BITS: u64 = 1 << 26;
 
+/// How often a server looks for content in the bucket that nothing leads to.
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// How much longer than anything is under way it must have stood still.
+const RECLAIM_MARGIN: Duration = Duration::from_secs(3600);
+
 /// A run under way.
 pub(super) struct Sweep<'a> {
     pub(super) store: &'a Store,
@@ -61,6 +69,8 @@ pub(super) struct Sweep<'a> {
     /// The digests that a link stays of.
     pub(super) linked: Filter,
     pub(super) report: Report,
+    /// Content that the run before has condemned, where other processes write to the store.
+    pub(super) condemned: HashMap<Digest, Sentence>,
     pub(super) pulls_known_since: Timestamp,
 }
 
@@ -78,6 +88,15 @@ impl Store {
     /// *Durability:* of what goes, links go durably before their content; a crash leaves garbage, and nothing
     /// that needs what is gone.
     pub async fn collect_garbage(&self, request: &Request) -> Result<Report, Error> {
+        let mut report = self.look_for_garbage(request).await?;
+        if self.is_shared() && request.clients == Clients::Absent && request.mode == Mode::Remove {
+            // Content is condemned by the first look, and removed by the second; a server has its next one.
+            report.append(self.look_for_garbage(request).await?);
+        }
+        Ok(report)
+    }
+
+    async fn look_for_garbage(&self, request: &Request) -> Result<Report, Error> {
         let _one_at_a_time = self.0.sweeping.lock().await;
         // Before anything is looked at: what is linked from here on is seen.
         let removal = Arc::new(self.0.linking.remove());
@@ -87,6 +106,7 @@ impl Store {
             removal,
             linked: Filter::new(LINKED_BITS),
             report: Report::default(),
+            condemned: std::mem::take(&mut *self.0.condemned.lock().unwrap_or_else(PoisonError::into_inner)),
             pulls_known_since: self.0.clock.now(),
         };
         sweep.pulls_known_since = sweep.pulls_known().await?;
@@ -94,7 +114,27 @@ impl Store {
         sweep.spaces().await?;
         sweep.content().await?;
         sweep.held().await?;
+        if sweep.removes() && self.is_time_to_reclaim(request.clients) {
+            let options = &self.0.options;
+            let idle = options.upload_expiry.max(options.gc.delay) + RECLAIM_MARGIN;
+            let reclaimed = self.0.backend.reclaim(idle).await?;
+            tracing::debug!(
+                gc.objects = reclaimed.objects,
+                gc.bytes = reclaimed.bytes,
+                "content was reclaimed"
+            );
+        }
         Ok(sweep.report)
+    }
+
+    /// Says whether what nothing leads to is to be looked for in the bucket itself, which reads every pointer.
+    fn is_time_to_reclaim(&self, clients: Clients) -> bool {
+        let mut last = self.0.reclaimed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = clients == Clients::Absent || last.is_none_or(|at| at.elapsed() >= RECLAIM_INTERVAL);
+        if is_time {
+            *last = Some(Instant::now());
+        }
+        is_time
     }
 
     /// Returns the repositories that have a folder below one, as their paths there.

@@ -117,7 +117,7 @@ impl Store {
         self.change(async move {
             // A push that points the tag at the same manifest meanwhile would lose its hint here.
             let manifest = Claim::Object(repository.clone(), judged.digest);
-            let _alone = store.0.claims.exclude(manifest).await;
+            let _alone = store.exclude(manifest).await?;
             let key = layout::tag(&repository, &tag);
             let Some(bytes) = store.0.backend.read(&key).await? else { return Ok(false) };
             let found: TagRecord = record::decode(&key, &bytes)?;
@@ -155,12 +155,12 @@ impl Store {
             // Nobody pushes its subject before it is gone.
             let mut _subject = None;
             if let Some(subject) = judged.subject.filter(|subject| *subject != digest) {
-                _subject = Some(store.0.claims.exclude(object(subject)).await);
+                _subject = Some(store.exclude(object(subject)).await?);
                 if store.0.backend.size(&layout::manifest(&repository, &subject)).await?.is_some() {
                     return Ok(None);
                 }
             }
-            let alone = store.0.claims.exclude(object(digest)).await;
+            let alone = store.exclude(object(digest)).await?;
             let Some(found) = store.manifest_record(&repository, &digest).await? else { return Ok(None) };
             if found.pushed_at != judged.pushed_at || !store.tags_at(&repository, &digest).await?.is_empty() {
                 return Ok(None);

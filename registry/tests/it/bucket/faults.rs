@@ -193,3 +193,43 @@ async fn p2_an_upload_is_not_ended_by_its_own_write() {
         assert_eq!(client.call("PUT", &put, &[], "").await.status, 201, "{written}");
     }
 }
+
+/// A DELETE is answered 503, since its end is not known. What is pushed after it stays, whenever the delete is
+/// carried out.
+#[tokio::test(start_paused = true)]
+async fn p2_a_delete_that_comes_late_takes_no_later_push() {
+    let manifest = image(&[(&sha256(b"{}"), 2)], &[(&sha256(b"layer"), 5)]);
+    let digest = sha256(manifest.to_string().as_bytes());
+    let by_digest = format!("/v2/app/manifests/{digest}");
+    let blob = format!("/v2/app/blobs/{}", sha256(b"loose"));
+    let mut undone = Vec::new();
+    for path in ["/v2/app/manifests/v1", &by_digest, &blob] {
+        for late in 1..12 {
+            let bench = Bench::new();
+            let client = bench.open().await;
+            client.push_blob("app", b"loose").await;
+            client.push_image("app", "v1", b"layer").await;
+            let mut number = 0;
+            bench.sky.set(move |request| {
+                number += i32::from(request.operation == "put");
+                if request.operation == "put" && number == late { Fate::Late } else { Fate::Answered }
+            });
+            let deleted = client.call("DELETE", path, &[], "").await;
+            bench.sky.clear();
+            if deleted.status != 503 {
+                continue;
+            }
+            client.push_blob("app", b"loose").await;
+            client.push_image("app", "v1", b"layer").await;
+            bench.bucket.land();
+            let fresh = bench.open().await;
+            for pushed in ["/v2/app/manifests/v1", &by_digest, &blob] {
+                let got = fresh.get(pushed).await;
+                if got.status != 200 {
+                    undone.push(format!("DELETE {path}, put {late}: {pushed} is {}", got.status));
+                }
+            }
+        }
+    }
+    assert!(undone.is_empty(), "{undone:#?}");
+}

@@ -8,9 +8,11 @@
 //! | `bench` | a registry over a bucket whose fates a test decides |
 //! | `budget` | how many requests an operation costs, as docs/buckets.md says |
 //! | `faults` | what the client is told of a bucket that fails |
+//! | `parts` | pushes and fetches in parts, stopped at every request |
 //! | `fills` | fetches from an upstream while the bucket stands still |
 
 mod bench;
 mod budget;
 mod faults;
 mod fills;
+mod parts;

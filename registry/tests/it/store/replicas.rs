@@ -22,11 +22,13 @@ use wharfinger::backend::object::memory::{Fate, MemoryBucket, Request, Weather};
 use wharfinger::backend::shared::SharedDisk;
 use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::oci::Digest;
+use wharfinger::store::gc::Clients;
 use wharfinger::store::layout::ROOTS;
 use wharfinger::store::options::{Options, Writers};
 use wharfinger::store::{Error, RepositoryKey, Store};
 
 use super::audit::{self, Fact, World};
+use super::collecting::request;
 use super::contents::{CONTENTS, digest, tag};
 use super::machine::{ask, repositories};
 use super::model::{Answer, Op, TAGS, When, repository};
@@ -89,11 +91,18 @@ impl Weather for Storm {
     }
 }
 
+/// Garbage is collected without delay.
+fn options(writers: Writers) -> Options {
+    let mut options = Options { writers, ..Options::default() };
+    options.gc.delay = Duration::ZERO;
+    options
+}
+
 async fn open(bucket: &MemoryBucket, writers: Writers) -> Store {
     let folder = FsBackend::open(Arc::new(MemoryDisk::new()), Durability::Synced).await.unwrap();
     let backend = ObjectBackend::new(Arc::new(bucket.clone()), Arc::new(folder), ROOTS);
     let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
-    Store::open(Arc::new(backend), Options { writers, ..Options::default() }, clock).await.unwrap()
+    Store::open(Arc::new(backend), options(writers), clock).await.unwrap()
 }
 
 /// What a client of one process does.
@@ -102,6 +111,8 @@ enum Act {
     Op(Op),
     /// Removes what nothing links.
     Collect,
+    /// Removes what no manifest needs, and what nothing links.
+    Garbage,
 }
 
 fn act(dice: &Dice) -> Act {
@@ -109,7 +120,7 @@ fn act(dice: &Dice) -> Act {
     let (repository, other) = (dice.pick(2), dice.pick(2));
     let (blob, item, name) =
         (dice.pick(CONTENTS.blobs.len()), dice.pick(CONTENTS.manifests.len()), dice.pick(2));
-    Act::Op(match dice.roll(16) {
+    Act::Op(match dice.roll(17) {
         0..=3 => Op::PutBlob(repository, blob),
         4 => Op::Mount { from: repository, to: other, blob },
         5..=9 => Op::PutManifest { repository, item, tags: vec![name], when: When::Move },
@@ -117,6 +128,7 @@ fn act(dice: &Dice) -> Act {
         11 | 12 => Op::DeleteManifest(repository, item),
         13 => Op::DeleteBlob(repository, blob),
         14 => Op::Catalog,
+        15 => return Act::Garbage,
         _ => return Act::Collect,
     })
 }
@@ -145,6 +157,7 @@ async fn perform(store: &Store, act: Act) -> Done {
     let result = match &act {
         Act::Op(op) => ask(store, op).await,
         Act::Collect => store.collect(CONTENTS.digests()).await.map(|_| Answer::Done),
+        Act::Garbage => store.collect_garbage(&request(Clients::Absent)).await.map(|_| Answer::Done),
     };
     let answer = match result {
         // What an upload or a push met that a storm has cut.
@@ -214,8 +227,7 @@ async fn open_folder(folder: &Path) -> Store {
     // What power loss leaves is not asked here.
     let backend = FsBackend::open(disk, Durability::Unsynced).await.unwrap();
     let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
-    let options = Options { writers: Writers::Several, ..Options::default() };
-    Store::open(Arc::new(backend), options, clock).await.unwrap()
+    Store::open(Arc::new(backend), options(Writers::Several), clock).await.unwrap()
 }
 
 /// Locks of files are between open files, so three stores of one process meet as three processes do.
@@ -270,6 +282,8 @@ fn takes(act: &Act, fact: &Fact) -> bool {
     match act {
         Act::Op(Op::DeleteTag(of, name)) => *fact == Fact::Tag(repository(*of), tag(TAGS[*name])),
         Act::Op(Op::DeleteManifest(of, item)) => of_manifest(&repository(*of), *item),
+        // To which every blob is old.
+        Act::Garbage => matches!(fact, Fact::Blob(..)),
         Act::Op(Op::DeleteBlob(of, blob)) => {
             *fact == Fact::Blob(repository(*of), digest(&CONTENTS.blobs[*blob]))
         }
