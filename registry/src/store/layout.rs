@@ -45,8 +45,12 @@ impl fmt::Display for RepositoryKey {
 pub(super) const VERSION: u32 = 1;
 
 /// What a backend over a bucket treats in ways of its own.
-pub const ROOTS: Roots =
-    Roots { local: &["fills", "parked"], unique: &["uploads", "claims"], content: &["blobs", "quarantine"] };
+pub const ROOTS: Roots = Roots {
+    local: &["fills", "parked"],
+    unique: &["uploads", "claims"],
+    single: &["claims"],
+    content: &["blobs", "quarantine"],
+};
 
 /// Where the layout's version is.
 pub(super) fn version() -> Key {

@@ -41,6 +41,8 @@ struct State {
     /// The offset after the last byte that would survive the process.
     offset: u64,
     touched_at: Timestamp,
+    /// The record as a request has found it that has not had its turn yet, where several processes may write it.
+    seen: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Session {
     ) -> Self {
         let workings = workings.map_or(Where::Saved, |workings| Where::Here(Box::new(workings)));
         let (offset, touched_at) = record;
-        Self { id, repository, owner, state: Mutex::new(State { workings, offset, touched_at }) }
+        Self { id, repository, owner, state: Mutex::new(State { workings, offset, touched_at, seen: None }) }
     }
 
     /// Returns the offset after the last byte that survives the process.
@@ -91,6 +93,16 @@ impl Session {
     /// Returns when a request last put the workings back.
     pub(super) fn touched_at(&self) -> Timestamp {
         self.state().touched_at
+    }
+
+    /// Keeps the record as it was found, for the turn that follows.
+    pub(super) fn see(&self, record: Bytes) {
+        self.state().seen = Some(record);
+    }
+
+    /// Takes the record as it was found, if a look came before.
+    pub(super) fn take_seen(&self) -> Option<Bytes> {
+        self.state().seen.take()
     }
 
     /// Takes in what another process has saved meanwhile.

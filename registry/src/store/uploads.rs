@@ -374,10 +374,16 @@ impl Store {
         if !self.is_shared() {
             return Ok(None);
         }
-        let id = checkout.session.id.clone();
-        let key = layout::upload_state(&id);
-        let Some(bytes) = self.0.backend.read(&key).await? else { return Ok(None) };
-        let Some(saved) = self.saved(&id).await? else { return Ok(None) };
+        let key = layout::upload_state(&checkout.session.id);
+        // As this request has found it, if it has looked.
+        let bytes = match checkout.session.take_seen() {
+            Some(bytes) => bytes,
+            None => match self.0.backend.read(&key).await? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            },
+        };
+        let Ok(saved) = record::decode::<UploadRecord>(&key, &bytes) else { return Ok(None) };
         let turn = Some(uuid::Uuid::new_v4().simple().to_string());
         let turn = record::encode(&UploadRecord { turn, ..saved.clone() });
         match self.0.backend.write(&key, turn.clone(), When::Is(bytes)).await? {
@@ -428,17 +434,26 @@ impl Store {
         let id = upload.id.as_str();
         let session = match self.open_session(id) {
             Some(session) if !self.is_shared() => session,
-            _ => match self.saved(id).await? {
-                Some(saved) => self.adopt(id, &saved)?,
-                None => {
-                    // Another process has ended it.
-                    self.sessions().remove(id);
-                    return Err(Error::UploadUnknown);
-                }
-            },
+            _ if self.is_shared() => self.session_of_many(id).await?,
+            _ => self.adopt(id, &self.saved(id).await?.ok_or(Error::UploadUnknown)?)?,
         };
         let is_theirs = session.repository == upload.repository && session.owner == upload.owner;
         if is_theirs { Ok(session) } else { Err(Error::UploadUnknown) }
+    }
+
+    /// Returns a session as its record says, with which any process may have gone on.
+    async fn session_of_many(&self, id: &str) -> Result<Arc<Session>, Error> {
+        let key = layout::upload_state(id);
+        let bytes = self.0.backend.read(&key).await?;
+        let saved = bytes.as_ref().and_then(|bytes| record::decode::<UploadRecord>(&key, bytes).ok());
+        let Some((bytes, saved)) = bytes.zip(saved) else {
+            // Another process has ended it.
+            self.sessions().remove(id);
+            return Err(Error::UploadUnknown);
+        };
+        let session = self.adopt(id, &saved)?;
+        session.see(bytes);
+        Ok(session)
     }
 
     fn open_session(&self, id: &str) -> Option<Arc<Session>> {

@@ -34,6 +34,8 @@ pub struct Roots {
     pub local: &'static [&'static str],
     /// Names below which are made up once and never used again, so that they can be removed for good.
     pub unique: &'static [&'static str],
+    /// Of those, what are single records that nothing stands beside.
+    pub single: &'static [&'static str],
     /// Below which content stands.
     pub content: &'static [&'static str],
 }
@@ -163,7 +165,10 @@ impl Inner {
     }
 
     async fn sweep(&self, key: &Key) -> Result<(), Error> {
-        let mut names = vec![key.as_str().to_owned()];
+        if key.as_str().split('/').next().is_some_and(|root| self.roots.single.contains(&root)) {
+            return self.bucket.remove(vec![key.as_str().to_owned()]).await;
+        }
+        let mut names = Vec::new();
         let mut below = self.bucket.walk(key.as_str());
         while let Some(meta) = below.try_next().await? {
             // What is free already stays as it is.
@@ -172,6 +177,9 @@ impl Inner {
             }
         }
         drop(below);
+        if names.is_empty() {
+            names.push(key.as_str().to_owned());
+        }
         let mut unique = Vec::new();
         for name in names {
             let key = Key::new(&name);

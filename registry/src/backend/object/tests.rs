@@ -18,7 +18,7 @@ use crate::backend::fs::{Durability, FsBackend};
 use crate::backend::memory::MemoryDisk;
 use crate::backend::{Backend, Error, Key, Outcome, Stage, When, contract};
 
-const ROOTS: Roots = Roots { local: &["fills"], unique: &["uploads"], content: &["blobs"] };
+const ROOTS: Roots = Roots { local: &["fills"], unique: &["uploads"], single: &[], content: &["blobs"] };
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// More than one part.
 const LARGE: usize = 6 * 1024 * 1024;

@@ -2,6 +2,8 @@
 //! soon as it works again everything does, without a restart.
 //! Method: a bucket in memory whose requests meet the fate that a test wants.
 
+use std::time::Duration;
+
 use wharfinger::backend::object::memory::Fate;
 
 use super::bench::{Bench, content};
@@ -218,6 +220,12 @@ async fn p2_a_delete_that_comes_late_takes_no_later_push() {
             bench.sky.clear();
             if deleted.status != 503 {
                 continue;
+            }
+            // What the lost delete claims stands until it can no longer come; a push waits for that, and is told.
+            let mut pushed = client.push_manifest("app", &digest, &manifest).await;
+            while pushed.status == 503 {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                pushed = client.push_manifest("app", &digest, &manifest).await;
             }
             client.push_blob("app", b"loose").await;
             client.push_image("app", "v1", b"layer").await;

@@ -181,18 +181,6 @@ fn deletes() -> Vec<Scenario> {
             steps: vec![DeleteBlob(app(), 1), DeleteBlob(app(), 2), Push(app(), 1)],
         },
         Scenario {
-            name: "collect",
-            before: with(&["v1"], vec![Put(app(), 1, &[]), DeleteManifest(app(), 1), DeleteBlob(app(), 2)]),
-            steps: vec![
-                Collect,
-                Push(app(), 2),
-                DeleteTag(app(), "v1"),
-                Collect,
-                DeleteBlob(app(), 2),
-                Collect,
-            ],
-        },
-        Scenario {
             name: "delete and push again",
             before: pushed(&["v1"]),
             steps: vec![DeleteManifest(app(), 0), Put(app(), 0, &["v1"]), DeleteTag(app(), "v1")],
