@@ -129,10 +129,13 @@ impl Store {
     pub async fn upload_offset(&self, upload: &UploadRef) -> Result<u64, Error> {
         let session = self.session(upload).await?;
         // The record of a request that failed may be written all the same: the next chunk begins where it says.
-        if session.is_left()
-            && let Some(saved) = self.saved(upload.id.as_str()).await?
-        {
-            session.catch_up(&saved);
+        if session.is_left() {
+            match self.saved(upload.id.as_str()).await? {
+                Some(saved) => session.catch_up(&saved),
+                // Its record is what is left of one that has ended.
+                None if self.is_shared() => return Err(Error::UploadUnknown),
+                None => {}
+            }
         }
         Ok(session.offset())
     }
