@@ -8,6 +8,7 @@
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
 //! | `program` | the program itself, with files that were damaged behind its back |
 //! | `conformance` | the suite against this registry |
+//! | `scale` | many names: what a page costs, and walks through all of them |
 //! | `transfer` | import and export, with what others have on a disk |
 
 #![cfg(test)]
@@ -19,6 +20,7 @@ mod crash;
 mod http;
 mod program;
 mod proxy;
+mod scale;
 mod store;
 mod support;
 mod transfer;
