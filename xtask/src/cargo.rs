@@ -116,9 +116,14 @@ impl Workspace {
 
     /// Builds one program of ours and returns where it is.
     pub(crate) fn build(&self, program: &str, profile: Profile) -> Result<PathBuf> {
+        self.build_of(program, program, profile)
+    }
+
+    /// Builds a program of one of our crates and returns where it is.
+    pub(crate) fn build_of(&self, package: &str, program: &str, profile: Profile) -> Result<PathBuf> {
         ensure!(self.has("bin", program), "the workspace has no program `{program}`");
         let mut command = self.cargo();
-        command.args(["build", "--bin", program, "--package", program]);
+        command.args(["build", "--bin", program, "--package", package]);
         if profile == Profile::Release {
             command.arg("--release");
         }

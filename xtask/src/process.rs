@@ -30,6 +30,13 @@ impl Guard {
         &mut self.child
     }
 
+    /// Returns the most memory that the child has had resident so far, in bytes.
+    pub(crate) fn memory_peak(&self) -> Result<u64> {
+        let file = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {file}"))?;
+        parse_memory_peak(&text).with_context(|| format!("understanding {file}"))
+    }
+
     /// Returns the processor time that the child has used so far, in user and in kernel mode.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
         let file = format!("/proc/{}/stat", self.child.id());
@@ -53,6 +60,13 @@ fn parse_processor_time(stat: &str) -> Option<Duration> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ticks * 10))
+}
+
+/// Reads the line `VmHWM: N kB`.
+fn parse_memory_peak(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Returns a port of 127.0.0.1 that nothing listens on now.
@@ -102,7 +116,13 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    use super::{Guard, free_port, is_on_path, parse_processor_time, wait_for_port};
+    use super::{Guard, free_port, is_on_path, parse_memory_peak, parse_processor_time, wait_for_port};
+
+    #[test]
+    fn the_peak_of_memory_is_read() {
+        assert_eq!(parse_memory_peak("VmPeak:\t 9 kB\nVmHWM:\t  2048 kB\n"), Some(2 << 20));
+        assert_eq!(parse_memory_peak("VmPeak:\t 9 kB\n"), None);
+    }
 
     #[test]
     fn a_guard_kills_its_child() {

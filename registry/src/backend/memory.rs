@@ -327,8 +327,11 @@ impl Disk for MemoryDisk {
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state();
         let inode = state.find(path)?;
+        let is_journaled = state.journaled;
         match &mut state.inodes[inode] {
-            Inode::Folder { live, durable } => durable.clone_from(live),
+            // What can lose nothing keeps no second copy: it would cost each push all names of its folder.
+            Inode::Folder { live, durable } if is_journaled => durable.clone_from(live),
+            Inode::Folder { .. } => {}
             Inode::File { .. } => return Err(io::ErrorKind::NotADirectory.into()),
         }
         Ok(())
@@ -409,5 +412,23 @@ impl DiskFile for MemoryFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(lock(&self.live).len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: only a disk that can lose power pays for it. Method: what is kept is looked at.
+
+    use super::*;
+
+    #[test]
+    fn only_a_journaled_disk_keeps_what_is_durable_beside_what_is_live() {
+        for (disk, kept) in [(MemoryDisk::new(), 0), (MemoryDisk::journaled(), 1)] {
+            disk.create("file").unwrap();
+            disk.sync_dir("").unwrap();
+            let state = disk.state();
+            let Inode::Folder { live, durable } = &state.inodes[ROOT] else { panic!("the root is a folder") };
+            assert_eq!((live.len(), durable.len()), (1, kept));
+        }
     }
 }

@@ -14,7 +14,9 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
     call.app.0.access.base(&call.identity)?;
     let page = Page::of(call)?;
     let may_read = |name: &RepositoryName| call.app.0.access.may_read(&call.identity, name);
-    let names = call.app.0.repositories.catalog(may_read).await?;
+    // One more than is shown tells whether more follow.
+    let wanted = page.n().saturating_add(1);
+    let names = call.app.0.repositories.catalog(page.last(), wanted, may_read).await?;
     let (names, more) = page.cut(&names, RepositoryName::as_str);
     let next = more.map(|last| page.link(&Target::Catalog, last.as_str(), None));
     let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();

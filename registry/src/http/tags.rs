@@ -41,6 +41,16 @@ impl<'a> Page<'a> {
         Ok(Self { n, last: call.query.one("last")? })
     }
 
+    /// Returns how many items are wanted.
+    pub(super) const fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Returns what the page comes after.
+    pub(super) const fn last(&self) -> Option<&'a str> {
+        self.last
+    }
+
     /// Cuts the page out of a sorted list; the second part is its last item when more follow.
     pub(super) fn cut<'b, T>(&self, items: &'b [T], text: impl Fn(&T) -> &str) -> (&'b [T], Option<&'b T>) {
         // Strictly after `last`, whether it is there or not, so pages neither skip nor repeat.

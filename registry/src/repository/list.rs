@@ -279,10 +279,12 @@ impl Repositories {
         Ok(answer.ok_or(crate::store::Error::Abandoned)??)
     }
 
-    /// Returns the names of all repositories, hosted and cached (by their canonical names), that `visible` lets through;
-    /// sorted bytewise, each once.
+    /// Returns the first names, at most `names_max`, strictly after `after` of the repositories, hosted and
+    /// cached (by their canonical names), that `visible` lets through; sorted bytewise, each once.
     pub async fn catalog(
         &self,
+        after: Option<&str>,
+        names_max: usize,
         visible: impl Fn(&RepositoryName) -> bool + Send,
     ) -> Result<Vec<RepositoryName>, Error> {
         let hosted: Vec<_> = self.0.stores.hosted().map(|store| (store, Space::Hosted)).collect();
@@ -293,19 +295,26 @@ impl Repositories {
         let spaces: Vec<_> = hosted.into_iter().chain(upstreams).collect();
         let mut names = Vec::new();
         for (store, space) in &spaces {
-            for name in store.repositories(space).await?.iter() {
-                let name = match space {
-                    Space::Hosted => name.clone(),
-                    Space::Upstream(upstream) => self.canonical_name(upstream, name),
-                };
-                if visible(&name) {
-                    names.push(name);
+            let all = store.repositories(space).await?;
+            match space {
+                // Sorted as the answer is, so that a page costs what it shows, however many names there are.
+                Space::Hosted => {
+                    let begin = after.map_or(0, |after| all.partition_point(|name| name.as_str() <= after));
+                    let shown = all[begin..].iter().filter(|name| visible(name));
+                    names.extend(shown.take(names_max).cloned());
+                }
+                // Their canonical names may stand in another order.
+                Space::Upstream(upstream) => {
+                    let canonical = all.iter().map(|name| self.canonical_name(upstream, name));
+                    let later = canonical.filter(|name| after.is_none_or(|after| name.as_str() > after));
+                    names.extend(later.filter(|name| visible(name)));
                 }
             }
         }
         if spaces.len() > 1 {
             names.sort_unstable();
             names.dedup();
+            names.truncate(names_max);
         }
         Ok(names)
     }

@@ -58,6 +58,18 @@ pub(super) struct Shared {
 
 /// What a key and its entry weigh beside the value, roughly.
 const ENTRY_BYTES: usize = 256;
+/// What a text of a list weighs beside its characters: where it is, and what its allocation is rounded up by.
+const TEXT_BYTES: usize = 40;
+
+// What each cache may hold, in sixteenths of `storage.memoryCacheBytes`. By default a list of 100,000 tags of
+// 40 characters fits into the share of lists: what does not fit is read from the disk again for every page.
+const MEMBERS: u64 = 2;
+const MANIFESTS: u64 = 5;
+const TAGS: u64 = 2;
+const TAG_LISTS: u64 = 4;
+const EXISTING: u64 = 1;
+const INDEXES: u64 = 2;
+const _: () = assert!(MEMBERS + MANIFESTS + TAGS + TAG_LISTS + EXISTING + INDEXES == 16);
 
 impl Store {
     /// Opens a store on a backend: checks its layout's version, and removes what fills have left
@@ -78,7 +90,7 @@ impl Store {
                 backend.write(&key, version, When::Absent).await?;
             }
         }
-        let bytes_max = options.memory_cache_bytes_max;
+        let share = |sixteenths: u64| options.memory_cache_bytes_max / 16 * sixteenths;
         // What others may change is asked for again; bytes that have a digest are the same for ever.
         let changing = |bytes: u64| if options.writers == Writers::Several { 0 } else { bytes };
         let store = Self(Arc::new(Shared {
@@ -95,17 +107,17 @@ impl Store {
             fills_in_use: InUseTable::default(),
             room: Room::default(),
             sessions: Mutex::default(),
-            members: Derived::new(changing(bytes_max / 8), |_, _| ENTRY_BYTES),
-            manifests: Derived::new(bytes_max / 16 * 7, |_, manifest: &Arc<StoredManifest>| {
+            members: Derived::new(changing(share(MEMBERS)), |_, _| ENTRY_BYTES),
+            manifests: Derived::new(share(MANIFESTS), |_, manifest: &Arc<StoredManifest>| {
                 ENTRY_BYTES + manifest.bytes.len()
             }),
-            tags: Derived::new(changing(bytes_max / 8), |_, _| ENTRY_BYTES),
-            tag_lists: Derived::new(changing(bytes_max / 8), |_, tags: &Arc<Vec<String>>| {
-                ENTRY_BYTES + tags.iter().map(|tag| tag.len() + 24).sum::<usize>()
+            tags: Derived::new(changing(share(TAGS)), |_, _| ENTRY_BYTES),
+            tag_lists: Derived::new(changing(share(TAG_LISTS)), |_, tags: &Arc<Vec<String>>| {
+                ENTRY_BYTES + tags.iter().map(|tag| tag.len() + TEXT_BYTES).sum::<usize>()
             }),
-            existing: Derived::new(changing(bytes_max / 16), |_, _| ENTRY_BYTES),
+            existing: Derived::new(changing(share(EXISTING)), |_, _| ENTRY_BYTES),
             names: Derived::new(changing(u64::MAX), |_, _| ENTRY_BYTES),
-            indexes: Derived::new(bytes_max / 8, |_, index: &Arc<Mutex<RepositoryIndex>>| {
+            indexes: Derived::new(share(INDEXES), |_, index: &Arc<Mutex<RepositoryIndex>>| {
                 ENTRY_BYTES + index.lock().unwrap_or_else(PoisonError::into_inner).weight()
             }),
             options,

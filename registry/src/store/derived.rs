@@ -74,6 +74,18 @@ impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Der
         }
     }
 
+    /// Forgets a key, after the truth has changed, unless its value is here and still true.
+    ///
+    /// Who makes it untrue at the same time forgets it after his own change, and refuses what was read before.
+    pub(super) fn forget_unless(&self, key: &K, is_true: impl FnOnce(&V) -> bool) {
+        let mut generation = self.generation(self.shard(key));
+        let Some(values) = &self.values else { return };
+        if !values.get(key).is_some_and(|value| is_true(&value)) {
+            *generation += 1;
+            values.invalidate(key);
+        }
+    }
+
     /// Returns a value whose key is of a kind, if any is here.
     pub(super) fn find_where(&self, is_meant: impl Fn(&K) -> bool) -> Option<V> {
         self.values.as_ref()?.iter().find(|(key, _)| is_meant(key)).map(|(_, value)| value)
@@ -122,6 +134,34 @@ mod tests {
         assert_eq!(cache.find(&1), Some(11));
         cache.forget(&1);
         assert_eq!(cache.find(&1), None);
+    }
+
+    #[test]
+    fn what_is_still_true_is_kept_and_what_is_not_here_is_refused() {
+        let cache: Derived<u8, u8> = Derived::new(1024, |_, _| 1);
+        let before = cache.ticket(&1);
+        cache.forget_unless(&1, |_| true);
+        cache.offer(before, 1, 10);
+        assert_eq!(cache.find(&1), None, "what is being read may be from before the change");
+        cache.offer(cache.ticket(&1), 1, 11);
+        cache.forget_unless(&1, |value| *value == 11);
+        assert_eq!(cache.find(&1), Some(11));
+        cache.forget_unless(&1, |value| *value == 12);
+        assert_eq!(cache.find(&1), None);
+    }
+
+    #[test]
+    fn what_is_kept_weighs_no_more_than_was_said() {
+        let cache: Derived<u32, usize> = Derived::new(10_000, |_, weight| *weight);
+        for key in 0..1_000 {
+            cache.offer(cache.ticket(&key), key, 1 + key as usize % 400);
+        }
+        cache.offer(cache.ticket(&5_000), 5_000, 10_001);
+        let values = cache.values.as_ref().unwrap();
+        values.run_pending_tasks();
+        let kept: usize = values.iter().map(|(_, weight)| weight).sum();
+        assert!(kept > 5_000 && kept <= 10_000, "{kept}");
+        assert_eq!(cache.find(&5_000), None, "what is larger than all that may be kept is not kept");
     }
 
     #[test]

@@ -54,8 +54,12 @@ impl Store {
         let upstreams = upstreams.iter().map(|upstream| Space::Upstream(upstream.as_str().into()));
         for space in std::iter::once(Space::Hosted).chain(upstreams) {
             for name in self.repositories(&space).await?.iter() {
-                let (space, name) = (space.clone(), name.clone());
-                self.unmark_name_if_empty(&RepositoryKey { space, name }).await?;
+                let repository = RepositoryKey { space: space.clone(), name: name.clone() };
+                // Looked at before anything is claimed, which costs writes where others share the store: of
+                // thousands of names hardly one is empty, and who deletes its last manifest takes the mark away.
+                if !self.holds_manifest(&repository).await? {
+                    self.unmark_name_if_empty(&repository).await?;
+                }
             }
         }
         Ok(())

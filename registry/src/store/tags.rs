@@ -179,7 +179,12 @@ impl Store {
         };
         let record = record::encode(&TagRecord { digest: *digest, pushed_at: self.0.clock.now() });
         let written = self.0.backend.write(&key, record, when).await;
-        self.forget_tag(repository, tag);
+        self.0.tags.forget(&(repository.clone(), tag.clone()));
+        // A tag that moves stays in the list, so that a page of 100,000 tags does not cost a scan after each push.
+        let name = tag.as_str();
+        self.0.tag_lists.forget_unless(repository, |tags| {
+            tags.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok()
+        });
         match (written?, tagging) {
             (Outcome::Done, _) => Ok(()),
             (Outcome::Refused, Tagging::Keep) => {

@@ -10,6 +10,7 @@
 //! | `proxy` | pull-through from `sim`'s origin over real sockets |
 //! | `program` | the program itself, with files that were damaged behind its back |
 //! | `conformance` | the suite against this registry |
+//! | `scale` | many names: what a page costs, and walks through all of them |
 //! | `transfer` | import and export, with what others have on a disk |
 
 #![cfg(test)]
@@ -23,6 +24,7 @@ mod garbage;
 mod http;
 mod program;
 mod proxy;
+mod scale;
 mod store;
 mod support;
 mod transfer;

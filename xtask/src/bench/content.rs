@@ -11,9 +11,12 @@ use serde_json::json;
 use super::http::{Client, Response};
 use super::{LARGE_BYTES, SMALL_BYTES};
 
-const REPOSITORY: &str = "bench/app";
+pub(super) const REPOSITORY: &str = "bench/app";
 const TAG: &str = "v1";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// The digest of `{}`.
+const CONFIG_DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 /// Something to pull: its path at the registry, and its file at nginx.
 #[derive(Debug)]
@@ -94,6 +97,18 @@ fn push_manifest(url: &str, config: &str, layers: &[(String, usize)]) -> Result<
     let answer = Client::connect(url)?.send("PUT", &path, Some(&header), manifest.as_bytes())?;
     expect(&answer, 201, "the manifest")?;
     Ok(manifest)
+}
+
+/// Returns a manifest that no other name has; of the configuration that every image here has.
+pub(super) fn numbered_manifest(name: &str) -> String {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": CONFIG_DIGEST, "size": 2},
+        "layers": [],
+        "annotations": {"name": name},
+    })
+    .to_string()
 }
 
 /// Pushes a blob by POST and PUT, and returns how long it took until the 201.

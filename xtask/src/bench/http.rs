@@ -49,6 +49,26 @@ impl Client {
         header: Option<&str>,
         body: &[u8],
     ) -> Result<Response> {
+        self.write(method, path, header, body)?;
+        let (mut response, announced) =
+            read_head(&mut self.stream, method == "HEAD").with_context(|| format!("{method} {path}"))?;
+        drain(&mut self.stream, announced)?;
+        response.length = announced;
+        Ok(response)
+    }
+
+    /// Sends a GET, and returns its answer with the body.
+    pub(super) fn get(&mut self, path: &str) -> Result<(Response, Vec<u8>)> {
+        self.write("GET", path, None, b"")?;
+        let (mut response, announced) =
+            read_head(&mut self.stream, false).with_context(|| format!("GET {path}"))?;
+        let mut body = vec![0; usize::try_from(announced).context("a body larger than memory")?];
+        self.stream.read_exact(&mut body).context("reading the body")?;
+        response.length = announced;
+        Ok((response, body))
+    }
+
+    fn write(&mut self, method: &str, path: &str, header: Option<&str>, body: &[u8]) -> Result<()> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.host);
         if let Some(header) = header {
             head.push_str(header);
@@ -60,8 +80,7 @@ impl Client {
         head.push_str("\r\n");
         let stream = self.stream.get_mut();
         stream.write_all(head.as_bytes()).context("sending the head")?;
-        stream.write_all(body).context("sending the body")?;
-        read_response(&mut self.stream, method == "HEAD").with_context(|| format!("{method} {path}"))
+        stream.write_all(body).context("sending the body")
     }
 }
 
@@ -72,7 +91,8 @@ pub(super) fn split_url(url: &str) -> Result<(&str, &str)> {
     Ok((&rest[..at], if at == rest.len() { "/" } else { &rest[at..] }))
 }
 
-fn read_response(stream: &mut impl BufRead, is_head: bool) -> Result<Response> {
+/// Reads an answer up to its body, and how many bytes that has.
+fn read_head(stream: &mut impl BufRead, is_head: bool) -> Result<(Response, u64)> {
     let mut head = stream.by_ref().take(HEAD_BYTES_MAX);
     let mut line = String::new();
     head.read_line(&mut line).context("reading the status line")?;
@@ -85,32 +105,28 @@ fn read_response(stream: &mut impl BufRead, is_head: bool) -> Result<Response> {
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut response = Response { status, headers, length: 0 };
+    let response = Response { status, headers, length: 0 };
     let bodiless = is_head || matches!(status, 100..=199 | 204 | 304);
     let announced = match response.header("content-length") {
         _ if bodiless => 0,
         Some(length) => length.parse().context("an odd Content-Length")?,
         None => bail!("the answer {status} has no Content-Length"),
     };
-    response.length = drain(stream, announced)?;
-    ensure!(response.length == announced, "the body breaks off after {} bytes", response.length);
-    Ok(response)
+    Ok((response, announced))
 }
 
-/// Drops `announced` bytes and returns how many came. From the reader's own buffer: a copy would cost the
+/// Drops `announced` bytes. From the reader's own buffer: a copy would cost the
 /// load generator what the server under test saves.
-fn drain(stream: &mut impl BufRead, announced: u64) -> Result<u64> {
+fn drain(stream: &mut impl BufRead, announced: u64) -> Result<()> {
     let mut left = announced;
     while left > 0 {
         let available = stream.fill_buf().context("reading the body")?.len();
-        if available == 0 {
-            break;
-        }
+        ensure!(available > 0, "the body breaks off after {} bytes", announced - left);
         let taken = available.min(usize::try_from(left).unwrap_or(usize::MAX));
         stream.consume(taken);
         left -= taken as u64;
     }
-    Ok(announced - left)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -119,7 +135,16 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    use super::{Client, read_response, split_url};
+    use anyhow::Result;
+
+    use super::{Client, Response, drain, read_head, split_url};
+
+    fn read_response(stream: &mut impl BufRead) -> Result<Response> {
+        let (mut response, announced) = read_head(stream, false)?;
+        drain(stream, announced)?;
+        response.length = announced;
+        Ok(response)
+    }
 
     #[test]
     fn urls_are_split() {
@@ -133,15 +158,15 @@ mod tests {
         let text =
             "HTTP/1.1 201 Created\r\nLocation: /x\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 204 No\r\n\r\n";
         let mut stream = Cursor::new(text.as_bytes());
-        let first = read_response(&mut stream, false).unwrap();
+        let first = read_response(&mut stream).unwrap();
         assert_eq!((first.status, first.header("location"), first.length), (201, Some("/x"), 3));
-        assert_eq!(read_response(&mut stream, false).unwrap().status, 204);
+        assert_eq!(read_response(&mut stream).unwrap().status, 204);
     }
 
     #[test]
     fn broken_answers_are_errors() {
         fn check(text: &str, expect: &str) {
-            let error = format!("{:#}", read_response(&mut Cursor::new(text.as_bytes()), false).unwrap_err());
+            let error = format!("{:#}", read_response(&mut Cursor::new(text.as_bytes())).unwrap_err());
             assert!(error.contains(expect), "{text}: {error}");
         }
         check("", "is no status line");

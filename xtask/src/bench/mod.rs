@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: criterion's benches, then the registry beside something on the same machine, then
-//! cold pulls beside direct ones.
+//! cold pulls beside direct ones, then a store of a million tags.
 //!
 //! Speed is a ratio within one run, never a test: runs alternate (ours, theirs, ours, …), the median of
 //! each side counts, and a missed aim is a line in the table, not a failure.
@@ -9,6 +9,7 @@ mod cold_pull;
 mod content;
 mod http;
 mod load;
+mod storage;
 mod table;
 
 use std::fs;
@@ -38,7 +39,10 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
     /// Measures one part only.
-    #[arg(long, value_name = "PART")]
+    #[arg(value_name = "PART")]
+    part: Option<Part>,
+    /// The same.
+    #[arg(long, value_name = "PART", conflicts_with = "part")]
     only: Option<Part>,
 }
 
@@ -51,6 +55,8 @@ enum Part {
     Beside,
     /// Cold pulls through the registry beside direct ones.
     ColdPull,
+    /// Pushes and pulls on the disk and in memory, and a store of 10,001 repositories with 1.1 million tags.
+    Storage,
 }
 
 /// How long and how often is measured.
@@ -60,9 +66,16 @@ struct Effort {
     duration: Duration,
 }
 
+impl Effort {
+    fn of(quick: bool) -> Self {
+        let (rounds, seconds) = if quick { (2, 2) } else { (5, 5) };
+        Self { rounds, duration: Duration::from_secs(seconds) }
+    }
+}
+
 /// Runs the parts, prints their tables and writes them to `target/reports/`.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let has = |part| args.only.is_none_or(|only| only == part);
+    let has = |part| args.part.or(args.only).is_none_or(|only| only == part);
     if has(Part::Criterion) {
         let mut bench = workspace.cargo();
         bench.args(["bench", "--package", "benches", "--bench", "registry"]);
@@ -77,6 +90,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if has(Part::ColdPull) {
         cold_pull::run(workspace, args.quick)?;
     }
+    if has(Part::Storage) {
+        storage::run(workspace, args.quick)?;
+    }
     Ok(())
 }
 
@@ -85,16 +101,15 @@ fn run_beside(workspace: &Workspace, quick: bool) -> Result<()> {
     for name in packages::ensure(packages::FOR_BENCH) {
         println!("missing {name}: what is measured with it is left out, or measured by plain threads");
     }
-    let effort = if quick {
-        Effort { rounds: 2, duration: Duration::from_secs(2) }
-    } else {
-        Effort { rounds: 5, duration: Duration::from_secs(5) }
-    };
-    let rows = compare(workspace, effort)?;
-    let text = table::markdown(&rows);
-    let file = workspace.reports("bench.md");
+    let rows = compare(workspace, Effort::of(quick))?;
+    report(workspace, "bench.md", &table::markdown(&rows))
+}
+
+/// Prints a text and writes it to a file of the reports.
+fn report(workspace: &Workspace, name: &str, text: &str) -> Result<()> {
+    let file = workspace.reports(name);
     fs::create_dir_all(workspace.reports("")).context("making the folder of reports")?;
-    fs::write(&file, &text).with_context(|| format!("writing {}", file.display()))?;
+    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     println!("\n{text}\nwritten to {}", file.display());
     Ok(())
 }
@@ -113,7 +128,7 @@ fn compare(workspace: &Workspace, effort: Effort) -> Result<Vec<Row>> {
         let content = Content::push(server.url(), &folder)?;
         rows.extend(compare_pulls(&server, &Nginx::start(&folder)?, &content, effort)?);
     }
-    rows.push(compare_pushes(&server, &scratch, effort)?);
+    rows.push(compare_pushes(&server, &scratch, (PUSH_BYTES, Some(0.7)), effort)?);
     Ok(rows)
 }
 
@@ -165,18 +180,24 @@ fn sample(
 }
 
 /// Measures pushes beside the slower of hashing and writing the same bytes.
-fn compare_pushes(server: &Server, scratch: &Scratch, effort: Effort) -> Result<Row> {
-    let mut row =
-        Row::new("push 64 MiB", "the slower of openssl dgst -sha256 and dd conv=fsync", Unit::Bytes, 0.7);
+fn compare_pushes(
+    server: &Server,
+    scratch: &Scratch,
+    (size, aim): (usize, Option<f64>),
+    effort: Effort,
+) -> Result<Row> {
+    let (mib, kib) = (size >> 20, size >> 10);
+    let work = if mib > 0 { format!("push {mib} MiB") } else { format!("push {kib} KiB") };
+    let mut row = Row::new(&work, "the slower of openssl dgst -sha256 and dd conv=fsync", Unit::Bytes, aim);
     for round in 0..effort.rounds {
         println!("{}: round {} of {}", row.work(), round + 1, effort.rounds);
         // New bytes each time: what is stored already is not stored again.
-        let bytes = content::noise(PUSH_BYTES, round as u64 + 1_000);
+        let bytes = content::noise(size, round as u64 + 1_000);
         let file = scratch.path().join("push");
         fs::write(&file, &bytes).with_context(|| format!("writing {}", file.display()))?;
         let digest = content::digest(&file)?;
         let rate = |took: Duration| Sample {
-            rate: PUSH_BYTES as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE),
+            rate: size as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE),
             processor_s_per_gb: None,
         };
         row.ours.push(rate(content::push_blob(server.url(), &bytes, &digest)?));

@@ -25,20 +25,20 @@ pub(super) struct Row {
     work: String,
     beside: String,
     unit: Unit,
-    /// The ratio to reach.
-    aim: f64,
+    /// The ratio to reach, where one is set.
+    aim: Option<f64>,
     pub(super) ours: Vec<Sample>,
     pub(super) theirs: Vec<Sample>,
 }
 
 impl Row {
     /// Makes a row without samples.
-    pub(super) fn new(work: &str, beside: &str, unit: Unit, aim: f64) -> Self {
+    pub(super) fn new(work: &str, beside: &str, unit: Unit, aim: impl Into<Option<f64>>) -> Self {
         Self {
             work: work.to_owned(),
             beside: beside.to_owned(),
             unit,
-            aim,
+            aim: aim.into(),
             ours: Vec::new(),
             theirs: Vec::new(),
         }
@@ -65,7 +65,10 @@ pub(super) fn markdown(rows: &[Row]) -> String {
         let (ours, theirs) =
             (median(row.ours.iter().map(|s| s.rate)), median(row.theirs.iter().map(|s| s.rate)));
         let ratio = ours / theirs;
-        let verdict = if ratio >= row.aim { "met" } else { "missed" };
+        let (aim, verdict) = match row.aim {
+            None => ("–".to_owned(), "–"),
+            Some(aim) => (format!("≥ {aim:.1}"), if ratio >= aim { "met" } else { "missed" }),
+        };
         let processor =
             |samples: &[Sample]| median(samples.iter().filter_map(|sample| sample.processor_s_per_gb));
         let (our_processor, their_processor) = (processor(&row.ours), processor(&row.theirs));
@@ -76,12 +79,11 @@ pub(super) fn markdown(rows: &[Row]) -> String {
         };
         writeln!(
             text,
-            "| {} | {} | {} | {} | {ratio:.2} | ≥ {:.1} | {verdict} | {processor} |",
+            "| {} | {} | {} | {} | {ratio:.2} | {aim} | {verdict} | {processor} |",
             row.work,
             row.beside,
             rate(ours, row.unit),
             rate(theirs, row.unit),
-            row.aim
         )
         .expect("writing to a string cannot fail");
     }
