@@ -3,6 +3,7 @@
 //!
 //! The mistakes are switches in `registry/src`, under the feature `mutants`. One build has them all.
 
+mod garbage;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -112,14 +113,18 @@ struct Verdict {
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<Tally> {
     let ids = args.ids.as_deref();
     let (lives, storage) = (chosen(MUTANTS, ids)?, chosen(storage::MUTANTS, ids)?);
+    let garbage = chosen(garbage::MUTANTS, ids)?;
     ensure!(
-        !(lives.is_empty() && storage.is_empty()),
+        !(lives.is_empty() && storage.is_empty() && garbage.is_empty()),
         "--ids {}: there is no such mistake",
         ids.unwrap_or("")
     );
     let mut tally = Tally::default();
     if !storage.is_empty() {
         tally += storage::run(workspace, &storage)?;
+    }
+    if !garbage.is_empty() {
+        tally += garbage::run(workspace, &garbage)?;
     }
     if !lives.is_empty() {
         tally += run_lives(workspace, &lives, args.seeds)?;
@@ -232,7 +237,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::{MUTANTS, chosen, storage, verdict};
+    use super::{MUTANTS, chosen, garbage, storage, verdict};
 
     fn planted(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -251,7 +256,7 @@ mod tests {
     fn the_table_is_what_is_planted() {
         let mut found = BTreeSet::new();
         planted(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../registry/src"), &mut found);
-        let all = || MUTANTS.iter().chain(storage::MUTANTS);
+        let all = || MUTANTS.iter().chain(storage::MUTANTS).chain(garbage::MUTANTS);
         let table: BTreeSet<String> = all().map(|it| it.name.to_owned()).collect();
         assert_eq!(found, table);
         assert!(all().all(|it| it.name.starts_with(&format!("MU{:02}-", it.id))));

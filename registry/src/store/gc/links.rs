@@ -101,7 +101,7 @@ impl Sweep<'_> {
         let key = layout::member(repository, digest);
         let Some(bytes) = store.0.backend.read(&key).await? else { return Ok(Link::Kept) };
         let Member { size, linked_at } = record::decode(&key, &bytes)?;
-        let is_impatient = mutants::is("MU73-garbage-is-not-waited-for");
+        let is_impatient = mutants::is("MU77-garbage-is-not-waited-for");
         if now.since(linked_at) < store.0.options.gc.delay && !is_impatient {
             return Ok(Link::Kept);
         }
@@ -117,7 +117,7 @@ impl Sweep<'_> {
         let removing = async move {
             let claim = Claim::Object(repository.clone(), digest);
             let announced = store.announce_alone(&claim).await?;
-            let is_blind = mutants::is("MU74-garbage-is-not-claimed");
+            let is_blind = mutants::is("MU78-garbage-is-not-claimed");
             let _alone = if is_blind { None } else { Some(store.0.claims.exclude(claim).await) };
             let is_met = watch.has_met(&digest) && !is_blind;
             let is_hosted = repository.space == Space::Hosted && !is_impatient;
@@ -128,7 +128,7 @@ impl Sweep<'_> {
             if is_met || (is_hosted && _condemned.is_none()) {
                 return settle(announced, std::future::ready(Ok(Link::Kept))).await;
             }
-            if mutants::is("MU75-content-goes-before-its-links") {
+            if mutants::is("MU79-content-goes-before-its-links") {
                 store.0.backend.sweep(&layout::blob(&digest)).await?;
             }
             let removing = async {

@@ -121,7 +121,7 @@ impl Store {
             let key = layout::tag(&repository, &tag);
             let Some(bytes) = store.0.backend.read(&key).await? else { return Ok(false) };
             let found: TagRecord = record::decode(&key, &bytes)?;
-            let is_blind = mutants::is("MU76-a-tag-goes-whatever-it-has-become");
+            let is_blind = mutants::is("MU80-a-tag-goes-whatever-it-has-become");
             if (found.digest != judged.digest || found.pushed_at != judged.pushed_at) && !is_blind {
                 return Ok(false);
             }

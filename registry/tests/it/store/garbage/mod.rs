@@ -8,9 +8,9 @@
 //! | `pushes` | pushes and deletes that race the collection, over thousands of seeds |
 //! | `readers` | readers while the collection stands still at each of its calls |
 //!
-//! Planted, with the feature `mutants` and the variable `WHARFINGER_MUTANT`: MU73 does not wait for `gcDelay`, MU74
-//! claims nothing, MU75 removes content before its links (each caught by `pushes`, MU74 by the duel `blobs collected
-//! under a manifest` too), MU76 deletes a tag whatever it has become (`retention`).
+//! Planted, with the feature `mutants` and the variable `WHARFINGER_MUTANT`: MU77 does not wait for `gcDelay`, MU78
+//! claims nothing, MU79 removes content before its links (each caught by `pushes`, MU78 by the duel `blobs collected
+//! under a manifest` too), MU80 deletes a tag whatever it has become (`retention`).
 
 mod pace;
 mod pushes;
