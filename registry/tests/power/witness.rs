@@ -94,7 +94,12 @@ impl Writer {
                 ask(client, step);
                 number = Some(client.ledger.begin(&client.as_change(step)));
             } else {
-                client.ledger.answer(number.take().expect("it was begun"));
+                let number = number.take().expect("it was begun");
+                match step {
+                    // Nothing is promised of what it removes.
+                    Step::Collect => client.ledger.fail(number),
+                    _ => client.ledger.answer(number),
+                }
                 answer(client, step, word.strip_prefix("done").expect("it is an answer"));
                 client.answered += 1;
             }
