@@ -21,6 +21,7 @@ pub async fn run(backend: &dyn Backend) {
     resuming(backend).await;
     publishing_twice(backend).await;
     reading_while_deleted(backend).await;
+    condemning(backend).await;
     sweeping(backend).await;
 }
 
@@ -173,6 +174,31 @@ async fn reading_while_deleted(backend: &dyn Backend) {
     assert_eq!(backend.delete(&key("content/big"), When::Always).await.expect(CLAUSE), Outcome::Done);
     let chunks: Vec<Bytes> = opened.stream(0, opened.size()).try_collect().await.expect(CLAUSE);
     assert_eq!(chunks.concat().len(), 900_000, "a read that has begun is finished");
+}
+
+async fn condemning(backend: &dyn Backend) {
+    let at = key("content/twice");
+    let free = key("content/free");
+    assert_eq!(backend.condemn(&free).await.expect(CLAUSE), None, "a free key has nothing to condemn");
+    assert!(!backend.spare(&free).await.expect(CLAUSE), "nor to spare");
+    let first = backend.condemn(&at).await.expect(CLAUSE).expect("it is there");
+    assert_eq!(
+        content(backend, "content/twice").await.as_deref(),
+        Some(&b"longer"[..]),
+        "readers see nothing of it"
+    );
+    assert!(backend.spare(&at).await.expect(CLAUSE), "what is spared is there");
+    assert_eq!(backend.execute(&at, &first).await.expect(CLAUSE), Outcome::Refused, "what was spared stays");
+    let second = backend.condemn(&at).await.expect(CLAUSE).expect("it is there");
+    let third = backend.condemn(&at).await.expect(CLAUSE).expect("it is there");
+    assert_eq!(
+        backend.execute(&at, &second).await.expect(CLAUSE),
+        Outcome::Refused,
+        "the last sentence counts"
+    );
+    assert_eq!(backend.execute(&at, &third).await.expect(CLAUSE), Outcome::Done);
+    assert_eq!(content(backend, "content/twice").await, None, "what was executed is gone");
+    assert_eq!(backend.execute(&at, &third).await.expect(CLAUSE), Outcome::Refused, "and cannot go twice");
 }
 
 async fn sweeping(backend: &dyn Backend) {

@@ -103,7 +103,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// shown; `None` when the key is free. Readers see no difference.
     async fn condemn(&self, key: &Key) -> Result<Option<Sentence>, Error>;
 
-    /// Removes content that is condemned, unless somebody has spared or published it since.
+    /// Removes content that is condemned, unless somebody has spared it or condemned it anew since. Publishing it
+    /// again need not spare it: who relies on it does that.
     async fn execute(&self, key: &Key, sentence: &Sentence) -> Result<Outcome, Error>;
 
     /// Takes back what condemns content, for who relies on it, and says whether the key has content.

@@ -57,6 +57,8 @@ struct Announced {
 pub(super) struct Announcement {
     store: Store,
     key: Key,
+    /// Before it was written, so that no process can have seen it for longer.
+    since: Instant,
 }
 
 impl Announcement {
@@ -140,8 +142,9 @@ impl Store {
         loop {
             let name = format!("{}-{}", mode.letter(), uuid::Uuid::new_v4().simple());
             let key = folder.child(&name);
+            let since = Instant::now();
             self.write_claim(&key, announced.clone()).await?;
-            let own = Announcement { store: self.clone(), key: key.clone() };
+            let own = Announcement { store: self.clone(), key: key.clone(), since };
             loop {
                 match self.opposed(&folder, &name, &hashes, mode).await {
                     Ok(Opposed::No) => return Ok(Some(own)),
@@ -256,7 +259,8 @@ pub(super) async fn settle<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let Some(announcement) = announcement else { return work.await };
-    let deadline = Instant::now() + HOLD_MAX;
+    // From its announcement on, not from now: what came between counts for others too.
+    let deadline = announcement.since + HOLD_MAX;
     let mut sleep = std::pin::pin!(tokio::time::sleep_until(deadline));
     // The clock is looked at before each step, so that a process that was stopped begins no other one.
     let overdue = std::future::poll_fn(|context| {

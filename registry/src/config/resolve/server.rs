@@ -111,7 +111,6 @@ pub(super) fn own_store(
         return None;
     }
     let mut options = resolved.config.store.clone();
-    options.redirect = false;
     set(section, path, &mut options, resolved);
     Some(options)
 }
@@ -143,7 +142,8 @@ fn set(section: View<'_>, path: &str, options: &mut store::options::Options, res
     }
     section.read("shared", &mut options.writers);
     section.read("redirectBlobURL", &mut options.redirect);
-    if options.redirect && !matches!(options.place, Place::Bucket(_)) {
+    let asks = section.at("redirectBlobURL").get() == Some(true);
+    if asks && !matches!(options.place, Place::Bucket(_)) {
         let message = "has no effect: a folder has no urls that clients could be sent to";
         resolved.warnings.push(Fault::new(format!("{path}.redirectBlobURL"), message));
     }
