@@ -49,7 +49,7 @@ impl Store {
     pub async fn quarantine(&self, digest: &Digest) -> Result<Quarantined, Error> {
         let (store, digest) = (self.clone(), *digest);
         self.change(async move {
-            let _alone = store.exclude(Claim::Content(digest)).await?;
+            let _alone = store.0.claims.exclude(Claim::Content(digest)).await;
             let Some(content) = store.0.backend.open(&layout::blob(&digest)).await? else {
                 return Ok(Quarantined::Gone);
             };
@@ -109,7 +109,7 @@ impl Store {
     pub(super) async fn restore_from_memory(&self, digest: &Digest) -> Result<bool, Error> {
         let (store, digest) = (self.clone(), *digest);
         self.change(async move {
-            let _alone = store.exclude(Claim::Content(digest)).await?;
+            let _alone = store.0.claims.exclude(Claim::Content(digest)).await;
             store.heal_from_memory(&digest).await
         })
         .await

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::claims::{Claim, Held};
+use super::claims::Claim;
 use super::{Error, Store, layout, record};
 use crate::backend::{Error as BackendError, Key, Outcome, When};
 use crate::oci::{Algorithm, Hasher};
@@ -96,30 +96,21 @@ impl Mode {
     }
 }
 
-/// A claim alone, in this process and before others; it ends when it is dropped.
-#[derive(Debug)]
-pub(super) struct Alone {
-    announcement: Option<Announcement>,
-    _held: Held,
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        if let Some(announcement) = self.announcement.take() {
-            tokio::spawn(announcement.take_back());
-        }
-    }
-}
-
 impl Store {
-    /// Claims a thing alone, for work of many small steps each of which depends on what it has read.
-    pub(super) async fn exclude(&self, claim: Claim) -> Result<Alone, Error> {
-        let announcement = match claim {
-            // Who links content looks at it afterwards instead (see `collect`).
-            Claim::Content(_) => None,
-            _ => self.announce_alone(&claim).await?,
+    /// Does work under a claim that nobody else has, in this process and before others.
+    ///
+    /// *Errors:* those of the work, and of [`settle`].
+    pub(super) async fn alone<T>(
+        &self,
+        claim: Claim,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let announcement = self.announce_alone(&claim).await?;
+        let claimed = async {
+            let _held = self.0.claims.exclude(claim).await;
+            work.await
         };
-        Ok(Alone { announcement, _held: self.0.claims.exclude(claim).await })
+        settle(announcement, claimed).await
     }
 
     /// Claims things of one repository together with others who share them.

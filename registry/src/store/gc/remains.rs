@@ -116,13 +116,16 @@ impl crate::store::Store {
         let (store, repository, remains) = (self.clone(), repository.clone(), remains.clone());
         self.change(async move {
             let claim = Claim::Object(repository.clone(), *remains.manifest());
-            let _alone = store.exclude(claim).await?;
-            if store.means_something(&repository, &remains).await? {
-                return Ok(false);
-            }
-            // Without a sync: what a power cut brings back points to nothing again.
-            store.0.backend.sweep(&remains.key(&repository)).await?;
-            Ok(true)
+            store
+                .alone(claim, async {
+                    if store.means_something(&repository, &remains).await? {
+                        return Ok(false);
+                    }
+                    // Without a sync: what a power cut brings back points to nothing again.
+                    store.0.backend.sweep(&remains.key(&repository)).await?;
+                    Ok(true)
+                })
+                .await
         })
         .await
     }

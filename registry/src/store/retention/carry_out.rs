@@ -117,23 +117,30 @@ impl Store {
         self.change(async move {
             // A push that points the tag at the same manifest meanwhile would lose its hint here.
             let manifest = Claim::Object(repository.clone(), judged.digest);
-            let _alone = store.exclude(manifest).await?;
-            let key = layout::tag(&repository, &tag);
-            let Some(bytes) = store.0.backend.read(&key).await? else { return Ok(false) };
-            let found: TagRecord = record::decode(&key, &bytes)?;
-            let is_blind = mutants::is("MU80-a-tag-goes-whatever-it-has-become");
-            if (found.digest != judged.digest || found.pushed_at != judged.pushed_at) && !is_blind {
-                return Ok(false);
-            }
-            let when = if is_blind { When::Always } else { When::Is(bytes) };
-            let deleted = store.0.backend.delete(&key, when).await;
-            store.forget_tag(&repository, &tag);
-            if deleted? == Outcome::Refused {
-                return Ok(false);
-            }
-            // Only a hint that is checked when used, so losing this is harmless.
-            store.0.backend.sweep(&layout::tagged(&repository, &judged.digest).child(tag.as_str())).await?;
-            Ok(true)
+            store
+                .alone(manifest, async {
+                    let key = layout::tag(&repository, &tag);
+                    let Some(bytes) = store.0.backend.read(&key).await? else { return Ok(false) };
+                    let found: TagRecord = record::decode(&key, &bytes)?;
+                    let is_blind = mutants::is("MU80-a-tag-goes-whatever-it-has-become");
+                    if (found.digest != judged.digest || found.pushed_at != judged.pushed_at) && !is_blind {
+                        return Ok(false);
+                    }
+                    let when = if is_blind { When::Always } else { When::Is(bytes) };
+                    let deleted = store.0.backend.delete(&key, when).await;
+                    store.forget_tag(&repository, &tag);
+                    if deleted? == Outcome::Refused {
+                        return Ok(false);
+                    }
+                    // Only a hint that is checked when used, so losing this is harmless.
+                    store
+                        .0
+                        .backend
+                        .sweep(&layout::tagged(&repository, &judged.digest).child(tag.as_str()))
+                        .await?;
+                    Ok(true)
+                })
+                .await
         })
         .await
     }
@@ -152,36 +159,51 @@ impl Store {
         let (store, repository, digest, judged) = (self.clone(), repository.clone(), *digest, judged.clone());
         self.change(async move {
             let object = |digest: Digest| Claim::Object(repository.clone(), digest);
-            // Nobody pushes its subject before it is gone.
-            let mut _subject = None;
-            if let Some(subject) = judged.subject.filter(|subject| *subject != digest) {
-                _subject = Some(store.exclude(object(subject)).await?);
-                if store.0.backend.size(&layout::manifest(&repository, &subject)).await?.is_some() {
-                    return Ok(None);
+            // A name without a manifest is no fault before its mark has been looked at.
+            let _marking = store.0.claims.share(vec![Claim::Mark(repository.clone())]).await;
+            let deleting =
+                store.alone(object(digest), store.delete_as_judged(&repository, &digest, &judged, clients));
+            let deleted = match judged.subject.filter(|subject| *subject != digest) {
+                None => deleting.await?,
+                // Nobody pushes its subject before it is gone.
+                Some(subject) => {
+                    let key = layout::manifest(&repository, &subject);
+                    let unless_there = async {
+                        if store.0.backend.size(&key).await?.is_some() { Ok(None) } else { deleting.await }
+                    };
+                    store.alone(object(subject), unless_there).await?
                 }
-            }
-            let alone = store.exclude(object(digest)).await?;
-            let Some(found) = store.manifest_record(&repository, &digest).await? else { return Ok(None) };
-            if found.pushed_at != judged.pushed_at || !store.tags_at(&repository, &digest).await?.is_empty() {
-                return Ok(None);
-            }
-            let Some(_condemned) = store.0.asked.condemn(&repository, &digest, store.0.clock.now(), clients)
-            else {
-                return Ok(None);
             };
-            match store.delete_claimed_manifest(&repository, &digest, &found).await {
-                Ok(others_are_left) => {
-                    drop(alone);
-                    if !others_are_left {
-                        store.unmark_name_if_empty(&repository).await?;
-                    }
-                    Ok(Some(found.size))
-                }
-                // Somebody has pushed what needs it, or was first.
-                Err(Error::Referenced { .. } | Error::ManifestUnknown { .. }) => Ok(None),
-                Err(error) => Err(error),
+            let Some((size, others_are_left)) = deleted else { return Ok(None) };
+            if !others_are_left {
+                store.unmark_name_if_empty(&repository).await?;
             }
+            Ok(Some(size))
         })
         .await
+    }
+
+    /// Deletes a manifest that the caller claims alone, if it is as it was judged; returns its size, and whether
+    /// the repository has others.
+    async fn delete_as_judged(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        judged: &Facts,
+        clients: Clients,
+    ) -> Result<Option<(u64, bool)>, Error> {
+        let Some(found) = self.manifest_record(repository, digest).await? else { return Ok(None) };
+        if found.pushed_at != judged.pushed_at || !self.tags_at(repository, digest).await?.is_empty() {
+            return Ok(None);
+        }
+        let Some(_condemned) = self.0.asked.condemn(repository, digest, self.0.clock.now(), clients) else {
+            return Ok(None);
+        };
+        match self.delete_claimed_manifest(repository, digest, &found).await {
+            Ok(others_are_left) => Ok(Some((found.size, others_are_left))),
+            // Somebody has pushed what needs it, or was first.
+            Err(Error::Referenced { .. } | Error::ManifestUnknown { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

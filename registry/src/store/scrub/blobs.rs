@@ -51,7 +51,7 @@ impl Store {
     ) -> Result<Done, Error> {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
-            let _alone = store.exclude(Claim::Content(digest)).await?;
+            let _alone = store.0.claims.exclude(Claim::Content(digest)).await;
             if !matches!(store.has_blob(&repository, &digest).await, Ok(true)) {
                 store.remove_cached_blobs(&repository, [digest]).await?;
             }

@@ -204,8 +204,7 @@ impl Store {
         debug_assert_ne!(repository.space, Space::Hosted, "what was pushed is not removed here");
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
-            {
-                let _alone = store.exclude(Claim::Object(repository.clone(), digest)).await?;
+            let removing = async {
                 if store.manifest_record(&repository, &digest).await.is_err() {
                     store.delete_tags_of(&repository, &digest).await?;
                     let key = layout::manifest(&repository, &digest);
@@ -213,7 +212,9 @@ impl Store {
                     store.forget_manifest(&repository, &digest);
                     deleted?;
                 }
-            }
+                Ok::<_, Error>(())
+            };
+            store.alone(Claim::Object(repository.clone(), digest), removing).await?;
             store.remove_cached_manifest(&repository, &digest).await?;
             Ok(Done::Removed)
         })
@@ -230,13 +231,16 @@ impl Store {
     ) -> Result<Done, Error> {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
-            let _alone = store.exclude(Claim::Object(repository.clone(), digest)).await?;
-            if store.0.backend.size(&layout::manifest(&repository, &digest)).await?.is_some() {
-                let written = store.0.backend.write(&key, record, When::Always).await;
-                store.forget_manifest(&repository, &digest);
-                written?;
-            }
-            Ok(Done::Restored)
+            store
+                .alone(Claim::Object(repository.clone(), digest), async {
+                    if store.0.backend.size(&layout::manifest(&repository, &digest)).await?.is_some() {
+                        let written = store.0.backend.write(&key, record, When::Always).await;
+                        store.forget_manifest(&repository, &digest);
+                        written?;
+                    }
+                    Ok(Done::Restored)
+                })
+                .await
         })
         .await
     }

@@ -73,12 +73,15 @@ impl Store {
     ) -> Result<Done, Error> {
         let (store, repository, subject, referrer) = (self.clone(), repository.clone(), *subject, *referrer);
         self.change(async move {
-            let _alone = store.exclude(Claim::Object(repository.clone(), referrer)).await?;
-            if !store.is_referrer(&repository, &subject, &referrer).await? {
-                let key = layout::referrer(&repository, &subject, &referrer);
-                store.0.backend.delete(&key, When::Always).await?;
-            }
-            Ok(Done::Removed)
+            store
+                .alone(Claim::Object(repository.clone(), referrer), async {
+                    if !store.is_referrer(&repository, &subject, &referrer).await? {
+                        let key = layout::referrer(&repository, &subject, &referrer);
+                        store.0.backend.delete(&key, When::Always).await?;
+                    }
+                    Ok(Done::Removed)
+                })
+                .await
         })
         .await
     }

@@ -160,11 +160,7 @@ impl Store {
             deleted?;
             store.0.backend.sweep(&layout::checked(&repository, &tag)).await?;
             if let Some(digest) = digest {
-                let _alone = store.exclude(Claim::Object(repository.clone(), digest)).await?;
-                if store.is_hint_stale(&repository, &digest, &tag).await? {
-                    let hint = layout::tagged(&repository, &digest).child(tag.as_str());
-                    store.0.backend.delete(&hint, When::Always).await?;
-                }
+                store.remove_stale_hint(&repository, &digest, &tag).await?;
             }
             Ok(Done::Removed)
         })
@@ -180,12 +176,15 @@ impl Store {
     ) -> Result<Done, Error> {
         let (store, repository, tag) = (self.clone(), repository.clone(), tag.clone());
         self.change(async move {
-            let _alone = store.exclude(Claim::Object(repository.clone(), digest)).await?;
-            let hint = layout::tagged(&repository, &digest).child(tag.as_str());
-            if store.0.backend.size(&layout::manifest(&repository, &digest)).await?.is_some() {
-                store.0.backend.write(&hint, Bytes::new(), When::Always).await?;
-            }
-            Ok(Done::Restored)
+            store
+                .alone(Claim::Object(repository.clone(), digest), async {
+                    let hint = layout::tagged(&repository, &digest).child(tag.as_str());
+                    if store.0.backend.size(&layout::manifest(&repository, &digest)).await?.is_some() {
+                        store.0.backend.write(&hint, Bytes::new(), When::Always).await?;
+                    }
+                    Ok(Done::Restored)
+                })
+                .await
         })
         .await
     }
@@ -198,12 +197,15 @@ impl Store {
     ) -> Result<Done, Error> {
         let (store, repository, digest, tag) = (self.clone(), repository.clone(), *digest, tag.clone());
         self.change(async move {
-            let _alone = store.exclude(Claim::Object(repository.clone(), digest)).await?;
-            if store.is_hint_stale(&repository, &digest, &tag).await? {
-                let hint = layout::tagged(&repository, &digest).child(tag.as_str());
-                store.0.backend.delete(&hint, When::Always).await?;
-            }
-            Ok(Done::Removed)
+            store
+                .alone(Claim::Object(repository.clone(), digest), async {
+                    if store.is_hint_stale(&repository, &digest, &tag).await? {
+                        let hint = layout::tagged(&repository, &digest).child(tag.as_str());
+                        store.0.backend.delete(&hint, When::Always).await?;
+                    }
+                    Ok(Done::Removed)
+                })
+                .await
         })
         .await
     }
