@@ -106,10 +106,11 @@ impl Store {
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let announcement = self.announce_alone(&claim).await?;
-        let claimed = async {
+        // On the heap: work under a claim may claim more, and each would take the room of all within it.
+        let claimed = Box::pin(async {
             let _held = self.0.claims.exclude(claim).await;
             work.await
-        };
+        });
         settle(announcement, claimed).await
     }
 

@@ -161,8 +161,8 @@ impl Store {
             let object = |digest: Digest| Claim::Object(repository.clone(), digest);
             // A name without a manifest is no fault before its mark has been looked at.
             let _marking = store.0.claims.share(vec![Claim::Mark(repository.clone())]).await;
-            let deleting =
-                store.alone(object(digest), store.delete_as_judged(&repository, &digest, &judged, clients));
+            let judging = Box::pin(store.delete_as_judged(&repository, &digest, &judged, clients));
+            let deleting = Box::pin(store.alone(object(digest), judging));
             let deleted = match judged.subject.filter(|subject| *subject != digest) {
                 None => deleting.await?,
                 // Nobody pushes its subject before it is gone.
