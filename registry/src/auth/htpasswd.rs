@@ -4,8 +4,8 @@
 //! count (which covers CR LF), a line that begins with `#` is a comment, what follows a second
 //! colon does not count, and of several lines of one user the first counts, whatever is in it.
 //!
-//! Taken are bcrypt, and Apache's MD5 since it is what `htpasswd` makes unless it is told
-//! otherwise. A user with another scheme is refused, loudly.
+//! Taken are bcrypt, the `crypt(3)` hashes of SHA-256 and SHA-512, and Apache's MD5 since it is what
+//! `htpasswd` makes unless it is told otherwise. A user with another scheme is refused, loudly.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ use std::str::FromStr as _;
 
 use bcrypt::HashParts;
 
-use super::apr1;
+use super::{apr1, sha_crypt};
 
 /// The cheapest cost that bcrypt has.
 const COST_MIN: u32 = 4;
@@ -30,7 +30,8 @@ pub(super) const COST_MAX: u32 = 17;
 #[derive(Debug, Default)]
 pub(super) struct Users {
     hashes: HashMap<String, PasswordHash>,
-    cost_max: u32,
+    /// A dummy of the work of the costliest hash.
+    costliest: Option<PasswordHash>,
     weak: usize,
 }
 
@@ -99,9 +100,9 @@ pub(super) fn parse(bytes: &[u8]) -> (Users, Vec<IgnoredLine>) {
         }
     }
     let hashes: HashMap<_, _> = entries.into_iter().filter_map(|(user, hash)| Some((user, hash?))).collect();
-    let cost_max = hashes.values().map(|hash| hash.cost).max().unwrap_or(0);
+    let costliest = hashes.values().max_by_key(|hash| hash.cost).map(PasswordHash::like);
     let weak = hashes.values().filter(|hash| hash.cost == COST_MD5).count();
-    (Users { hashes, cost_max, weak }, ignored)
+    (Users { hashes, costliest, weak }, ignored)
 }
 
 fn readable(user: &[u8]) -> Option<String> {
@@ -127,7 +128,12 @@ impl Users {
 
     /// Returns the cost of the costliest hash, or 0 when nobody can log in.
     pub(super) fn cost_max(&self) -> u32 {
-        self.cost_max
+        self.costliest.as_ref().map_or(0, |hash| hash.cost)
+    }
+
+    /// Returns a hash of the work of the costliest one, whose verdict means nothing; `None` when nobody can log in.
+    pub(super) fn dummy(&self) -> Option<&PasswordHash> {
+        self.costliest.as_ref()
     }
 }
 
@@ -142,6 +148,11 @@ impl PasswordHash {
             let hash = Self { text: text.to_owned(), cost: COST_MD5 };
             return if apr1::is_hash(text) { Ok(hash) } else { Err(LineFault::Malformed) };
         }
+        if let Some(text) = str::from_utf8(text).ok().filter(|text| is_sha_crypt(text)) {
+            let cost = sha_crypt::cost(text).ok_or(LineFault::Malformed)?;
+            let hash = Self { text: text.to_owned(), cost };
+            return if cost <= COST_MAX { Ok(hash) } else { Err(LineFault::Cost) };
+        }
         if !matches!(text, [b'$', b'2', b'a' | b'b' | b'x' | b'y', b'$', ..]) {
             return Err(LineFault::Scheme);
         }
@@ -151,6 +162,14 @@ impl PasswordHash {
             return Err(LineFault::Cost);
         }
         Ok(Self { text: text.to_owned(), cost })
+    }
+
+    /// Makes a hash of the same scheme and cost for the work that verifying it takes.
+    fn like(&self) -> Self {
+        if is_sha_crypt(&self.text) {
+            return Self { text: sha_crypt::dummy(&self.text), cost: self.cost };
+        }
+        Self::dummy(self.cost)
     }
 
     /// Makes a hash of that cost for the work that verifying it takes; its verdict means nothing.
@@ -182,8 +201,15 @@ impl PasswordHash {
         if self.cost == COST_MD5 {
             return apr1::verify(password, &self.text);
         }
+        if is_sha_crypt(&self.text) {
+            return sha_crypt::verify(password, &self.text);
+        }
         bcrypt::verify(password, &self.text).expect("the hash was parsed, and its cost is in range")
     }
+}
+
+fn is_sha_crypt(text: &str) -> bool {
+    sha_crypt::PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
 impl fmt::Debug for PasswordHash {
@@ -197,10 +223,15 @@ impl fmt::Display for LineFault {
         f.write_str(match self {
             Self::NoColon => "there is no colon",
             Self::User => "the user is empty, not UTF-8 or has control characters",
-            Self::Scheme => "the hash is neither bcrypt's nor Apache's MD5 (htpasswd -B makes the former)",
+            Self::Scheme => {
+                "the hash is none of bcrypt, SHA-256, SHA-512 and Apache's MD5 (htpasswd -B makes the first)"
+            }
             Self::Malformed => "the hash is malformed",
             Self::Cost => {
-                return write!(f, "the cost of the bcrypt hash is not between {COST_MIN} and {COST_MAX}");
+                return write!(
+                    f,
+                    "the cost of the hash is not between {COST_MIN} and {COST_MAX}, as bcrypt counts it"
+                );
             }
             Self::Repeated => "an earlier line has the same user",
         })

@@ -15,6 +15,7 @@
 //! | `keep` | where the layer keeps its keys |
 //! | `htpasswd` | the format of an htpasswd file |
 //! | `apr1` | Apache's MD5 hashes |
+//! | `sha_crypt` | the hashes of `crypt(3)` over SHA-2 |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
 //! | `policy` | what each identity may do to each repository |
@@ -36,6 +37,7 @@ mod logins;
 pub mod options;
 mod policy;
 pub mod scope;
+mod sha_crypt;
 mod token;
 mod verification;
 

@@ -195,8 +195,8 @@ async fn fly(
 fn verify(check: &dyn Check, users: &Users, credentials: &Credentials) -> bool {
     let password = credentials.password().reveal();
     let Some(hash) = users.hash(credentials.user()) else {
-        if users.cost_max() > 0 {
-            check.check(password, &PasswordHash::dummy(users.cost_max()));
+        if let Some(dummy) = users.dummy() {
+            check.check(password, dummy);
         }
         return false;
     };

@@ -66,7 +66,12 @@ fn faulty_lines_are_named() {
     for (line, user, fault) in [
         ("ada:$apr1$abcdefgh$012345678901234567890!".to_owned(), Some("ada"), LineFault::Malformed),
         ("ada:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=".to_owned(), Some("ada"), LineFault::Scheme),
-        ("ada:$6$abcdefgh$0123456789012345678901".to_owned(), Some("ada"), LineFault::Scheme),
+        ("ada:$6$abcdefgh$0123456789012345678901".to_owned(), Some("ada"), LineFault::Malformed),
+        (
+            "ada:$5$rounds=99999999$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5".to_owned(),
+            Some("ada"),
+            LineFault::Cost,
+        ),
         (
             "ada:$2$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".to_owned(),
             Some("ada"),
