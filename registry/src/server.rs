@@ -3,6 +3,7 @@
 mod background;
 mod keep;
 mod place;
+mod reload;
 mod stores;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
+use crate::auth::keep::Keep;
 use crate::auth::{Access, AccessError};
 use crate::backend::error::OpenError;
 use crate::backend::object::probe::Conditions;
@@ -25,6 +27,9 @@ use crate::upstream::reqwest_transport::BuildError;
 use crate::upstream::route::ContentError;
 use crate::{backend, extensions, telemetry};
 
+use reload::Reloads;
+
+pub use reload::Source;
 pub use stores::Offline;
 
 /// A server that is bound, and has not begun to accept.
@@ -36,7 +41,9 @@ pub struct Server {
     router: Router,
     repositories: Repositories,
     stores: Stores,
+    keep: Arc<keep::InStore>,
     config: Config,
+    source: Option<Source>,
     metrics: Option<PrometheusHandle>,
 }
 
@@ -136,7 +143,7 @@ impl Server {
         let clock = Clock::system();
         let (stores, repositories) = Box::pin(stores::open(&config, &clock)).await?;
         let keep = Arc::new(keep::InStore(stores.main().clone()));
-        let access = Access::open(&config.auth, keep, clock).await?;
+        let access = Access::open(&config.auth, Arc::clone(&keep) as Arc<dyn Keep>, clock).await?;
         let app = App::new(repositories.clone(), access, config.http.clone());
         let metrics = config.metrics.enable.then(telemetry::start_metrics).flatten();
         let pages = match &metrics {
@@ -149,7 +156,14 @@ impl Server {
             let address = format!("{}:{}", config.http.address, config.http.port);
             StartError::Listen { address, source }
         })?;
-        Ok(Self { listener, address, app, router, repositories, stores, config, metrics })
+        let source = None;
+        Ok(Self { listener, address, app, router, repositories, stores, keep, config, source, metrics })
+    }
+
+    /// Reads the configuration again from where it came, when it has changed and at SIGHUP.
+    #[must_use]
+    pub fn reloading(self, source: Source) -> Self {
+        Self { source: Some(source), ..self }
     }
 
     /// Returns the address that was bound.
@@ -162,6 +176,10 @@ impl Server {
         let mut background = background::start(&self.stores, &self.repositories, &self.config);
         if let Some(handle) = self.metrics {
             background.spawn(background::upkeep(handle));
+        }
+        if let Some(source) = self.source {
+            let (app, keep, config) = (self.app.clone(), self.keep, self.config.clone());
+            background.spawn(Reloads { source, app, keep, clock: Clock::system(), config }.watch());
         }
         let app = self.app;
         let stop = async move {

@@ -5,10 +5,12 @@
 //! with labels of our own words only, so that no client can make up a series.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,20 +32,49 @@ impl Form {
 ///
 /// `level` is one of `trace`, `debug`, `info`, `warn` and `error`; anything else is `info`.
 pub fn start_logging(level: &str, form: Form) {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(level))
+        .with_writer(BoxMakeWriter::new(std::io::stderr))
+        .with_target(false);
+    match form {
+        Form::Human => {
+            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+            let handle = builder.reload_handle();
+            start(builder, move |filter| drop(handle.reload(filter)));
+        }
+        Form::Json => {
+            let builder = builder.json().flatten_event(true).with_current_span(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            start(builder, move |filter| drop(handle.reload(filter)));
+        }
+    }
+}
+
+/// Replaces the filter of the log.
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+fn start(builder: impl SubscriberInitExt, set: impl Fn(EnvFilter) + Send + Sync + 'static) {
+    if builder.try_init().is_ok() {
+        let _ = SET_FILTER.set(Box::new(set));
+    }
+}
+
+/// Logs from now on what is at least of that level, as [`start_logging`] reads it.
+pub fn set_level(level: &str) {
+    if let Some(set) = SET_FILTER.get() {
+        set(filter(level));
+    }
+}
+
+fn filter(level: &str) -> EnvFilter {
     let level: tracing::level_filters::LevelFilter =
         level.parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
     // The HTTP libraries log bodies and headers below info, and headers carry secrets (P11).
     let filter = EnvFilter::default().add_directive(tracing::level_filters::LevelFilter::WARN.into());
     let ours = format!("wharfinger={level}").parse();
-    let filter = ours.map_or_else(|_| EnvFilter::new("info"), |directive| filter.add_directive(directive));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(BoxMakeWriter::new(std::io::stderr))
-        .with_target(false);
-    let _ = match form {
-        Form::Human => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        Form::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
-    };
+    ours.map_or_else(|_| EnvFilter::new("info"), |directive| filter.add_directive(directive))
 }
 
 /// Bounds of the buckets of every duration, in seconds.
@@ -75,6 +106,7 @@ fn describe() {
     );
     counter!("wharfinger_storage_operations_total", "Operations of the storage backend, by outcome");
     histogram!("wharfinger_storage_operation_seconds", "How long they took");
+    counter!("wharfinger_config_reloads_total", "Times that the configuration was read again, by outcome");
     counter!("wharfinger_uploads_opened_total", "Uploads opened");
     counter!("wharfinger_uploads_committed_total", "Uploads that became a blob");
     counter!("wharfinger_uploads_expired_total", "Uploads that stood still for too long");

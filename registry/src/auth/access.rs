@@ -54,7 +54,7 @@ impl Access {
     }
 
     fn with_check(options: &Options, check: impl Check) -> Result<Self, AccessError> {
-        let accounts = if options.htpasswd.is_some() { Accounts::Configured } else { Accounts::Absent };
+        let accounts = if options.knows_accounts() { Accounts::Configured } else { Accounts::Absent };
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = Logins::new(options, check)?;
         let challenge = Challenge::new(&options.realm)?;

@@ -101,6 +101,13 @@ pub enum Action {
     Fetch,
 }
 
+impl Options {
+    /// Says whether there is a way to log in.
+    pub const fn knows_accounts(&self) -> bool {
+        self.htpasswd.is_some()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -3,6 +3,7 @@
 mod export;
 mod gc;
 mod import;
+mod policy;
 mod progress;
 mod scrub;
 mod serve;
@@ -42,6 +43,9 @@ enum Command {
     Export(Export),
     /// Remove garbage from stores that no server has: blobs that no manifest needs, content that nothing links.
     Gc(Gc),
+    /// Ask who may do what.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Check configuration files without starting anything.
     Verify {
         /// The files.
@@ -95,6 +99,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Import(arguments) => import::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Gc(arguments) => gc::run(&arguments),
+        Command::Policy(command) => policy::run(command),
         Command::Verify { files } => verify(&files),
         Command::Schema { markdown } => schema(markdown),
     }

@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use wharfinger::config::{self, Config, LogFormat};
-use wharfinger::server::Server;
+use wharfinger::server::{Server, Source};
 use wharfinger::store::options::Place;
 use wharfinger::telemetry::{self, Form};
 
@@ -39,18 +40,24 @@ pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
             (loaded.config, loaded.warnings)
         }
     };
-    if let Some(listen) = arguments.listen {
-        config.http.address = listen.ip().to_string();
-        config.http.port = listen.port();
-    }
-    if arguments.memory {
-        config.store.place = Place::Memory;
-        let others = config.stores_by_component.values_mut().chain(config.stores_by_upstream.values_mut());
-        others.for_each(|store| store.place = Place::Memory);
-    }
-    if let Some(data) = arguments.data {
-        config.store.place = Place::Folder(data);
-    }
+    let Serve { file, listen: address, data, memory } = arguments;
+    let adjust = move |config: &mut Config| {
+        if let Some(address) = address {
+            config.http.address = address.ip().to_string();
+            config.http.port = address.port();
+        }
+        if memory {
+            config.store.place = Place::Memory;
+            let others =
+                config.stores_by_component.values_mut().chain(config.stores_by_upstream.values_mut());
+            others.for_each(|store| store.place = Place::Memory);
+        }
+        if let Some(data) = &data {
+            config.store.place = Place::Folder(data.clone());
+        }
+    };
+    adjust(&mut config);
+    let source = file.map(|file| Source { file, adjust: Arc::new(adjust) });
     let form = match config.log.format {
         LogFormat::Auto => Form::of_stderr(),
         LogFormat::Human => Form::Human,
@@ -61,13 +68,16 @@ pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
         tracing::warn!(config.path = %warning.path, "{}", warning.message);
     }
     raise_descriptor_limit();
-    super::runtime()?.block_on(listen(config))
+    super::runtime()?.block_on(listen(config, source))
 }
 
-async fn listen(config: Config) -> Result<(), Failure> {
+async fn listen(config: Config, source: Option<Source>) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
-    let server = Server::bind(config).await?;
+    let mut server = Server::bind(config).await?;
+    if let Some(source) = source {
+        server = server.reloading(source);
+    }
     println!("listening on http://{}", server.address());
     let _ = std::io::stdout().flush();
     let stop = async {

@@ -8,9 +8,9 @@ use axum::body::Body;
 use http::{Request, Response};
 use tokio::time::Instant;
 
-use super::options::Options;
+use super::options::{Options, Rates};
 use super::ratelimit::RateLimit;
-use super::{access_log, health};
+use super::{access_log, guard, health};
 use crate::auth::Access;
 use crate::repository::Repositories;
 
@@ -24,14 +24,14 @@ pub(super) struct Shared {
     /// Replaced as a whole when the configuration is read again.
     access: RwLock<Arc<Access>>,
     pub(super) options: Options,
-    pub(super) rate_limit: Option<RateLimit>,
+    rate_limit: RwLock<Option<Arc<RateLimit>>>,
     draining: AtomicBool,
 }
 
 impl App {
     /// Makes the application.
     pub fn new(repositories: Repositories, access: Access, options: Options) -> Self {
-        let rate_limit = RateLimit::new(&options.rates, Instant::now());
+        let rate_limit = RwLock::new(RateLimit::new(&options.rates, Instant::now()).map(Arc::new));
         let draining = AtomicBool::new(false);
         let access = RwLock::new(Arc::new(access));
         Self(Arc::new(Shared { repositories, access, options, rate_limit, draining }))
@@ -40,6 +40,17 @@ impl App {
     /// Says from now on that no new requests are wanted: `/readyz` fails.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the limits of requests a second, where there are any.
+    pub(super) fn rate_limit(&self) -> Option<Arc<RateLimit>> {
+        self.0.rate_limit.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Limits requests a second from now on otherwise; each limit begins full.
+    pub fn replace_rates(&self, rates: &Rates) {
+        let limit = RateLimit::new(rates, Instant::now()).map(Arc::new);
+        *self.0.rate_limit.write().unwrap_or_else(PoisonError::into_inner) = limit;
     }
 
     /// Returns who may do what, as it is configured now.
@@ -56,15 +67,15 @@ impl App {
         self.0.draining.load(Ordering::Relaxed)
     }
 
-    /// Returns the router: health and the extensions' pages by path, everything else by
+    /// Returns the router: health and the pages of metrics by path, everything else by
     /// `dispatch`, since axum cannot match a name in the middle of a path.
-    pub fn router(&self, extensions: Router) -> Router {
+    pub fn router(&self, metrics: Router) -> Router {
         let app = self.clone();
         let fallback = move |request: Request<Body>| {
             let app = app.clone();
             async move { app.call(request).await }
         };
-        health::router(self).merge(extensions).fallback(fallback)
+        health::router(self).merge(guard::metrics(self, metrics)).fallback(fallback)
     }
 
     /// Answers one request of the API; never fails, and never panics.

@@ -32,7 +32,7 @@ pub(super) async fn dispatch(
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
     // Before anything is looked at: what is too much must cost next to nothing.
-    if let Some(limit) = &app.0.rate_limit {
+    if let Some(limit) = app.rate_limit() {
         limit.take(request.method(), Instant::now()).map_err(|wait| Error::RateLimited { wait })?;
     }
     let route = routed?;

@@ -12,6 +12,9 @@
 //! | `error` | every failure's code, status, headers and log level |
 //! | `ratelimit` | how many requests a second are answered at all |
 //! | `access_log` | one line and some metrics per request |
+//! | `auth` | the endpoint of tokens |
+//! | `origin` | where clients reach this registry, and what a challenge names |
+//! | `guard` | pages beside the API that only some may read |
 //! | `health` | `/livez`, `/readyz`, `/startupz` |
 //! | `app` | what requests share, and the axum router |
 //! | `listener` | connections: protocols, limits, idle timeouts, draining |
@@ -25,6 +28,7 @@ mod body;
 mod catalog;
 mod dispatch;
 pub mod error;
+mod guard;
 mod headers;
 mod health;
 pub mod listener;

@@ -2,6 +2,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `access` | changing who may do what while it serves, and asking who may |
 //! | `scrub` | `wharfinger scrub`, and the server's own |
 
+mod access;
 mod scrub;

@@ -1,0 +1,39 @@
+//! Pages beside the API that only some may read: who asks is identified as everywhere.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::middleware::{self, Next};
+use http::header::{AUTHORIZATION, HeaderMap};
+use http::{HeaderValue, Request, Response};
+
+use super::error::{self, Error};
+use super::origin::Asked;
+use super::{App, dispatch};
+
+/// Lets only those see the pages who may read the metrics.
+pub(super) fn metrics(app: &App, pages: Router) -> Router {
+    pages.layer(middleware::from_fn_with_state(app.clone(), guarded))
+}
+
+async fn guarded(State(app): State<App>, request: Request<Body>, next: Next) -> Response<Body> {
+    let asked = Asked::of(&request, None, None);
+    match admit(&app, request.headers().clone()).await {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            let challenge = asked.challenge(&app, &error);
+            let (status, headers, body) = error::render(&error, challenge.as_deref());
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            response
+        }
+    }
+}
+
+async fn admit(app: &App, headers: HeaderMap) -> Result<(), Error> {
+    let access = app.access();
+    let authorization = dispatch::one(&headers, &AUTHORIZATION)?;
+    let identity = access.identify(authorization.map(HeaderValue::as_bytes)).await?;
+    Ok(access.metrics(&identity)?)
+}
