@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName, Tag};
 use crate::store::manifests::StoredManifest;
 use crate::store::{self, RepositoryKey};
+use crate::telemetry::WithCauses;
 use crate::upstream::error::Phase;
 use crate::upstream::{self, Asking, Candidate, Upstream};
 
@@ -167,7 +168,7 @@ impl Repositories {
                 if freshness::outlives(&error, checked_at.map(|at| now.since(at)), options) =>
             {
                 tracing::info!(upstream.name = %candidate.upstream.name(), repo.name = %candidate.name,
-                    repo.tag = %tag, error = %error, "a cached tag is served without a check");
+                    repo.tag = %tag, error = %WithCauses(&error), "a cached tag is served without a check");
                 count_stale(&candidate.upstream, &error);
                 Ok(PulledManifest { manifest: copy, stale: Some(Arc::clone(label)) })
             }
@@ -205,7 +206,7 @@ impl Repositories {
         }
         let repository = cached(upstream, name);
         if let Err(error) = self.at(&repository).note_check(&repository, tag, at).await {
-            tracing::warn!(repo.name = %name, error = &error as &dyn std::error::Error,
+            tracing::warn!(repo.name = %name, error = %WithCauses(&error),
                 "when a tag was checked could not be written down; a restart makes it older");
         }
     }

@@ -11,6 +11,7 @@ use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Key, Outcome, When};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Kind, Manifest, MediaType, Reference, Tag};
+use crate::telemetry::WithCauses;
 
 /// A manifest as it is served.
 #[derive(Debug, Clone)]
@@ -191,7 +192,7 @@ impl Store {
                 // The name may have been marked for a manifest that did not come. If the mark cannot
                 // be taken away now, it is after the next start; the client is told what went wrong first.
                 if let Err(error) = store.unmark_name_if_empty(&repository).await {
-                    tracing::warn!(repo.name = %repository, error = &error as &dyn std::error::Error,
+                    tracing::warn!(repo.name = %repository, error = %WithCauses(&error),
                         "a repository's mark could not be looked at");
                 }
             }

@@ -9,6 +9,7 @@ use crate::oci::{Digest, Hasher};
 use crate::repository::Error;
 use crate::store::fills::FillFile;
 use crate::store::{ReadAt, RepositoryKey, Store};
+use crate::telemetry::WithCauses;
 
 /// Bytes taken in before they are written and hashed.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -47,7 +48,7 @@ impl Staged {
             Ok(file) => Some(file),
             Err(error) => {
                 // Full, read-only or failing: the blob can be passed on all the same.
-                tracing::error!(error = &error as &dyn std::error::Error, "a fetched blob cannot be staged");
+                tracing::error!(error = %WithCauses(&error), "a fetched blob cannot be staged");
                 None
             }
         };
@@ -141,7 +142,7 @@ impl Staged {
         if let Some(file) = self.file
             && let Err(error) = file.discard().await
         {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a staged fill could not be removed");
+            tracing::warn!(error = %WithCauses(&error), "a staged fill could not be removed");
         }
     }
 }
