@@ -234,7 +234,7 @@ impl Repositories {
         let options = upstream.options();
         let (now, fetched_at) = (self.0.clock.now(), old.as_ref().map(|(_, at)| *at));
         let old = old.map(|(list, _)| list);
-        if freshness::decide(now, fetched_at, options) == Decision::Serve {
+        if freshness::decide(freshness::age(now, fetched_at), options) == Decision::Serve {
             return Ok(Listed { list: old, stale: None });
         }
         if candidate.asking != Asking::Allowed && (is_cached || old.is_some()) {

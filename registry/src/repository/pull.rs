@@ -143,10 +143,10 @@ impl Repositories {
         copy: Arc<StoredManifest>,
     ) -> Result<PulledManifest, Error> {
         let options = candidate.upstream.options();
-        let (now, checked_at) =
-            (self.0.clock.now(), self.last_check(&candidate.upstream, &candidate.name, tag).await?);
+        let checked_at = self.last_check(&candidate.upstream, &candidate.name, tag).await?;
+        let age = freshness::age(self.0.clock.now(), checked_at);
         let question = Question::new(candidate, Reference::Tag(tag.clone()), Some(Arc::clone(&copy)));
-        match freshness::decide(now, checked_at, options) {
+        match freshness::decide(age, options) {
             Decision::Serve => return Ok(PulledManifest { manifest: copy, stale: None }),
             Decision::ServeThenCheck => {
                 let this = self.clone();
@@ -164,9 +164,7 @@ impl Repositories {
             Ok(Fetched(manifest)) => Ok(PulledManifest { manifest, stale: None }),
             // What is cached is served whatever the upstream does (P7), but for what an operator wants
             // otherwise.
-            Err(Error::Upstream(error))
-                if freshness::outlives(&error, checked_at.map(|at| now.since(at)), options) =>
-            {
+            Err(Error::Upstream(error)) if freshness::outlives(&error, age, options) => {
                 tracing::info!(upstream.name = %candidate.upstream.name(), repo.name = %candidate.name,
                     repo.tag = %tag, error = %WithCauses(&error), "a cached tag is served without a check");
                 count_stale(&candidate.upstream, &error);

@@ -136,7 +136,7 @@ impl Store {
     /// Says whether it may be told: not while it is removed.
     fn note_asked(&self, repository: &RepositoryKey, digest: &Digest) -> bool {
         let is_mortal = repository.space == Space::Hosted && !self.0.options.retention.policies.is_empty();
-        !is_mortal || self.0.asked.note(repository, digest, self.0.clock.now())
+        !is_mortal || self.0.asked.note(repository, digest, self.0.clock.passed())
     }
 
     /// Says whether the repository has the manifest.
