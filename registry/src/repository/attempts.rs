@@ -243,7 +243,9 @@ impl Repositories {
         self.0.arrivals.add(question.upstream.name(), size);
         let store = self.at(&repository).clone();
         let keeping = tokio::spawn(async move {
-            if let Err(error) = store.put_manifest(&repository, new).await {
+            if let Err(error) = store.put_manifest(&repository, new).await
+                && !error.is_standing()
+            {
                 // The client has its answer all the same; the next one asks the upstream again.
                 tracing::error!(repo.name = %repository, error = %WithCauses(&error),
                     "a fetched manifest could not be stored");

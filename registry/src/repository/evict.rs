@@ -244,7 +244,9 @@ impl Repositories {
         if self.0.pulls.set(key, now) {
             let (stores, repository) = (self.0.stores.clone(), cached(upstream, name));
             tokio::spawn(async move {
-                if let Err(error) = stores.of(&repository).note_pull(&repository, &digest, now).await {
+                if let Err(error) = stores.of(&repository).note_pull(&repository, &digest, now).await
+                    && !error.is_standing()
+                {
                     tracing::warn!(
                         error = %WithCauses(&error),
                         "when a manifest was pulled could not be written down; a restart makes it older"

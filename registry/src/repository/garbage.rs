@@ -65,7 +65,9 @@ impl Repositories {
         if self.0.pulls.set((whose(&Space::Hosted), name.clone(), digest), now) {
             let store = self.at(&repository).clone();
             tokio::spawn(async move {
-                if let Err(error) = store.note_pull(&repository, &digest, now).await {
+                if let Err(error) = store.note_pull(&repository, &digest, now).await
+                    && !error.is_standing()
+                {
                     tracing::warn!(
                         error = %WithCauses(&error),
                         "when a manifest was pulled could not be written down; a restart makes it older"

@@ -203,7 +203,9 @@ impl Repositories {
             return;
         }
         let repository = cached(upstream, name);
-        if let Err(error) = self.at(&repository).note_check(&repository, tag, at).await {
+        if let Err(error) = self.at(&repository).note_check(&repository, tag, at).await
+            && !error.is_standing()
+        {
             tracing::warn!(repo.name = %name, error = %WithCauses(&error),
                 "when a tag was checked could not be written down; a restart makes it older");
         }
