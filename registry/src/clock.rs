@@ -1,12 +1,13 @@
 //! The only reader of the wall clock.
 //!
 //! Waiting is `tokio::time`, which a test can pause; this is for what is written down or compared
-//! with what was written down.
+//! with what was written down. A wall clock may be set: what must not depend on that is counted by
+//! the time that has [passed](Clock::passed).
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment of the wall clock, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -22,7 +23,7 @@ impl Timestamp {
     /// Returns the moment that comes this much later.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(millis(by)))
     }
 
     /// Returns the minute of its day, in UTC, from 0 to 1,439.
@@ -46,7 +47,14 @@ impl fmt::Display for Timestamp {
 
 /// A wall clock: the machine's, or one that a test sets.
 #[derive(Clone, Default)]
-pub struct Clock(Option<Arc<AtomicU64>>);
+pub struct Clock(Option<Arc<Manual>>);
+
+/// A clock of a test, in milliseconds.
+#[derive(Default)]
+struct Manual {
+    now: AtomicU64,
+    passed: AtomicU64,
+}
 
 impl Clock {
     /// Returns the machine's clock.
@@ -56,26 +64,48 @@ impl Clock {
 
     /// Returns a clock that stands at `start` until it is moved.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Some(Arc::new(AtomicU64::new(start.0))))
+        Self(Some(Arc::new(Manual { now: AtomicU64::new(start.0), passed: AtomicU64::new(0) })))
     }
 
     /// Returns the present moment; 1970 on a machine whose clock stands before it.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Some(manual) => Timestamp(manual.load(Ordering::Relaxed)),
+            Some(manual) => Timestamp(manual.now.load(Ordering::Relaxed)),
             None => {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+                Timestamp(millis(since_epoch))
             }
         }
     }
 
-    /// Moves a manual clock forward; the machine's stays as it is.
-    pub fn advance(&self, by: Duration) {
-        if let Some(manual) = &self.0 {
-            manual.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// Returns how much time has passed since some moment of this process, whatever the wall clock was set to
+    /// meanwhile.
+    pub fn passed(&self) -> Duration {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Some(manual) => Duration::from_millis(manual.passed.load(Ordering::Relaxed)),
+            None => BEGUN.elapsed(),
         }
     }
+
+    /// Moves a manual clock forward, as time does that passes; the machine's stays as it is.
+    pub fn advance(&self, by: Duration) {
+        if let Some(manual) = &self.0 {
+            manual.now.fetch_add(millis(by), Ordering::Relaxed);
+            manual.passed.fetch_add(millis(by), Ordering::Relaxed);
+        }
+    }
+
+    /// Sets a manual clock to another moment, in no time; the machine's stays as it is.
+    pub fn set(&self, to: Timestamp) {
+        if let Some(manual) = &self.0 {
+            manual.now.store(to.0, Ordering::Relaxed);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Clock {

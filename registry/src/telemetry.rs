@@ -4,10 +4,13 @@
 //! have fixed dotted names (`docs/lexicon.md`). Metrics are Prometheus series named `wharfinger_…`,
 //! with labels of our own words only, so that no client can make up a series.
 
+use std::error::Error;
+use std::fmt;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -32,32 +35,9 @@ impl Form {
 ///
 /// `level` is one of `trace`, `debug`, `info`, `warn` and `error`; anything else is `info`.
 pub fn start_logging(level: &str, form: Form) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(level))
-        .with_writer(BoxMakeWriter::new(std::io::stderr))
-        .with_target(false);
-    match form {
-        Form::Human => {
-            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
-            let handle = builder.reload_handle();
-            start(builder, move |filter| drop(handle.reload(filter)));
-        }
-        Form::Json => {
-            let builder = builder.json().flatten_event(true).with_current_span(false).with_filter_reloading();
-            let handle = builder.reload_handle();
-            start(builder, move |filter| drop(handle.reload(filter)));
-        }
-    }
-}
-
-/// Replaces the filter of the log.
-type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
-
-static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
-
-fn start(builder: impl SubscriberInitExt, set: impl Fn(EnvFilter) + Send + Sync + 'static) {
-    if builder.try_init().is_ok() {
-        let _ = SET_FILTER.set(Box::new(set));
+    let (dispatch, set) = lines(form, filter(level), BoxMakeWriter::new(std::io::stderr));
+    if dispatch.try_init().is_ok() {
+        let _ = SET_FILTER.set(set);
     }
 }
 
@@ -68,6 +48,11 @@ pub fn set_level(level: &str) {
     }
 }
 
+/// Replaces the filter of the log.
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
 fn filter(level: &str) -> EnvFilter {
     let level: tracing::level_filters::LevelFilter =
         level.parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
@@ -75,6 +60,43 @@ fn filter(level: &str) -> EnvFilter {
     let filter = EnvFilter::default().add_directive(tracing::level_filters::LevelFilter::WARN.into());
     let ours = format!("wharfinger={level}").parse();
     ours.map_or_else(|_| EnvFilter::new("info"), |directive| filter.add_directive(directive))
+}
+
+/// Writes what happens, a line each; and returns what replaces the filter.
+fn lines(form: Form, filter: EnvFilter, to: BoxMakeWriter) -> (Dispatch, SetFilter) {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(to).with_target(false);
+    match form {
+        Form::Human => {
+            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (builder.finish().into(), Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        Form::Json => {
+            let builder = builder.json().flatten_event(true).with_current_span(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (builder.finish().into(), Box::new(move |filter| drop(handle.reload(filter))))
+        }
+    }
+}
+
+/// An error as a line of the log has it: with its causes, outermost first.
+///
+/// Errors leave their cause out of their message, and the JSON form of a line leaves the causes
+/// out of an error that is handed to it as a value; so every error is logged as one of these
+/// (`cargo xtask tidy` says so).
+#[derive(Debug)]
+pub struct WithCauses<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// Bounds of the buckets of every duration, in seconds.
@@ -160,4 +182,59 @@ fn describe() {
         "wharfinger_stale_serves_total",
         "Cached tags served without a check, since the upstream did not answer"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+    use super::{Form, WithCauses, lines};
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the outermost failed")]
+    struct Outermost {
+        source: Middle,
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the middle failed")]
+    struct Middle {
+        source: io::Error,
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Goal (P8): whoever reads a line learns what the system said, whatever the line's form.
+    #[test]
+    fn a_line_has_every_cause_of_its_error() {
+        for form in [Form::Human, Form::Json] {
+            let written = Written::default();
+            let writer = written.clone();
+            let to = BoxMakeWriter::new(move || writer.clone());
+            let (dispatch, _) = lines(form, EnvFilter::new("warn"), to);
+            let error = Outermost { source: Middle { source: io::Error::other("disk on fire") } };
+            tracing::dispatcher::with_default(&dispatch, || {
+                tracing::warn!(error = %WithCauses(&error), "something could not be done");
+            });
+            let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+            let whole = "the outermost failed: the middle failed: disk on fire";
+            assert!(line.contains(whole), "{form:?}: {line}");
+        }
+    }
 }

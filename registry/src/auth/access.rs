@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
+use crate::telemetry::WithCauses;
 
 use super::challenge::{Challenge, Need};
 use super::credentials::{Authorization, BearerToken, Credentials};
@@ -251,7 +252,7 @@ pub struct Grants {
 }
 
 fn unavailable(error: &KeepError) -> LoginError {
-    tracing::error!(error = error as &dyn std::error::Error, "no token can be issued");
+    tracing::error!(error = %WithCauses(error), "no token can be issued");
     LoginError::Unavailable
 }
 

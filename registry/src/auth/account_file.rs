@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::htpasswd::{self, IgnoredLine, Users};
+use crate::telemetry::WithCauses;
 
 /// How often a change is looked for, at most.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -252,7 +253,7 @@ impl Notice {
             Self::Unreadable { error, users } => tracing::warn!(
                 htpasswd.path = %path,
                 htpasswd.users = users,
-                error = %error,
+                error = %WithCauses(error),
                 "the htpasswd file cannot be read: the users of the last reading stay"
             ),
         }

@@ -78,6 +78,11 @@ impl Error {
         matches!(self, Self::Full { .. })
     }
 
+    /// Says whether it stays so until somebody acts; then it is told once, by [`Metered`](super::metered::Metered).
+    pub const fn is_standing(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Denied { .. })
+    }
+
     /// Says that what stands under a key was not written by this program.
     pub(super) fn foreign(key: &Key, what: &'static str) -> Self {
         let source = io::Error::new(io::ErrorKind::InvalidData, what);

@@ -19,6 +19,8 @@ pub(super) struct Gc {
     #[arg(long)]
     dry_run: bool,
     /// Remove what is cached of upstreams that the configuration does not have any more.
+    ///
+    /// Of a bucket, stop every server that has it first, on every host: nothing here can see them.
     #[arg(long)]
     orphans: bool,
 }

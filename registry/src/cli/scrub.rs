@@ -25,6 +25,8 @@ pub(super) struct Scrub {
     stores: StoreArgs,
     /// Move what is corrupt to the quarantine, rebuild what is derived, and let go of what is cached and broken;
     /// without it nothing is changed.
+    ///
+    /// Of a bucket, stop every server that has it first, on every host: nothing here can see them.
     #[arg(long)]
     repair: bool,
     /// Write what was found to this file too, as JSON.

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use wharfinger::config::{self, Config, LogFormat};
 use wharfinger::server::{Server, Source};
 use wharfinger::store::options::Place;
-use wharfinger::telemetry::{self, Form};
+use wharfinger::telemetry::{self, Form, WithCauses};
 
 use super::Failure;
 
@@ -96,6 +96,6 @@ fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(error = &error as &dyn std::error::Error, "the limit of open files stays as it is");
+        tracing::debug!(error = %WithCauses(&error), "the limit of open files stays as it is");
     }
 }

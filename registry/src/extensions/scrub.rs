@@ -11,6 +11,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::repository::{Repositories, Stores};
 use crate::store::scrub::{Acting, By, Digest, Finding, From, Lost, Options, Phase, Progress, Report, Watch};
 use crate::store::{RepositoryKey, Store};
+use crate::telemetry::WithCauses;
 
 /// How often the log says how far a scrub is.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -172,7 +173,7 @@ impl Watch for Log {
             Ok(was_asked) => was_asked,
             Err(error) => {
                 tracing::warn!(repo.name = %repository, blob.digest = %digest,
-                    error = &error as &dyn std::error::Error,
+                    error = %WithCauses(&error),
                     "what a cache has lost could not be fetched again yet; whoever asks for it has it fetched");
                 false
             }

@@ -22,6 +22,7 @@ use super::error::{self, Error};
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, X_REQUEST_ID};
 use super::origin::Asked;
 use super::{App, headers, route};
+use crate::telemetry::WithCauses;
 
 /// Answers a request and observes it.
 pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body> {
@@ -170,32 +171,17 @@ const fn status_label(status: StatusCode) -> &'static str {
     }
 }
 
-/// Writes an error with its causes, which the JSON form of a line would leave out of a value of its own.
-struct WithCauses<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for WithCauses<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
 fn log_failure(error: &Error, line: &Line) {
-    let chain = WithCauses(error);
+    let causes = WithCauses(error);
     match error.level() {
         Level::ERROR => {
-            tracing::error!(request.id = %line.id, http.path = %line.path, error = %chain, "a request failed");
+            tracing::error!(request.id = %line.id, http.path = %line.path, error = %causes, "a request failed");
         }
         Level::WARN => {
-            tracing::warn!(request.id = %line.id, http.path = %line.path, error = %chain, "a request failed");
+            tracing::warn!(request.id = %line.id, http.path = %line.path, error = %causes, "a request failed");
         }
         _ => {
-            tracing::debug!(request.id = %line.id, http.path = %line.path, error = %chain, "a request was refused");
+            tracing::debug!(request.id = %line.id, http.path = %line.path, error = %causes, "a request was refused");
         }
     }
 }

@@ -15,6 +15,7 @@ use super::route::Verb;
 use crate::oci::{Digest, RepositoryName};
 use crate::repository::blobs::{PulledBlob, StoredBlob};
 use crate::repository::fill::{Cold, Filling};
+use crate::telemetry::WithCauses;
 
 /// *Spec:* `[end-2]`. The type and size of a blob never need a walk over manifests.
 pub(super) async fn get(
@@ -75,8 +76,7 @@ async fn link(blob: &StoredBlob) -> Option<HeaderValue> {
     match blob.content.link(LINK_LIFE).await {
         Ok(url) => url.and_then(|url| HeaderValue::from_str(&url).ok()),
         Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "no url of the bucket can be signed, so the blob is sent from here");
+            tracing::warn!(error = %WithCauses(&error), "no url of the bucket can be signed, so the blob is sent from here");
             None
         }
     }

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use super::error::Error;
 use crate::oci::{Digest, Hasher};
 use crate::repository;
+use crate::telemetry::WithCauses;
 
 /// The most of a refused body that is read and dropped, so that the connection stays usable.
 const DRAINED_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -78,7 +79,7 @@ where
         }
     });
     Body::from_stream(counted.map_err(|error: Box<dyn std::error::Error + Send + Sync>| {
-        tracing::warn!(error = error.as_ref() as &dyn std::error::Error, "a response was cut off");
+        tracing::warn!(error = %WithCauses(error.as_ref()), "a response was cut off");
         metrics::counter!("wharfinger_http_responses_cut_total").increment(1);
         error
     }))

@@ -23,6 +23,7 @@ use tokio::time::Sleep;
 use tower::ServiceExt;
 
 use super::options::Options;
+use crate::telemetry::WithCauses;
 
 /// How long to wait before accepting again when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -59,7 +60,7 @@ pub async fn serve(
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = watched.await {
-                tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "a connection ended early");
+                tracing::debug!(error = %WithCauses(error.as_ref()), "a connection ended early");
             }
             metrics::gauge!("wharfinger_connections_open").decrement(1.0);
             drop(slot);
@@ -99,7 +100,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
             Some((stream, slot))
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+            tracing::warn!(error = %WithCauses(&error), "a connection could not be accepted");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }

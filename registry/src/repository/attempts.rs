@@ -18,6 +18,7 @@ use super::{Error, Repositories, WRITE_PATIENCE};
 use crate::mutants;
 use crate::oci::{Algorithm, Digest, Manifest, Reference, RepositoryName};
 use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging, digest_of};
+use crate::telemetry::WithCauses;
 use crate::upstream::error::Wrong;
 use crate::upstream::options::Options;
 use crate::upstream::{self, Candidate, Schedule, Upstream, Url, Worst};
@@ -159,7 +160,7 @@ impl Repositories {
                 failed += 1;
                 let Some(next) = next_wait(&error, failed, question.upstream.options()) else {
                     tracing::warn!(upstream.name = %question.upstream.name(), repo.name = %question.name,
-                        error = %error, "a manifest could not be fetched in the background");
+                        error = %WithCauses(&error), "a manifest could not be fetched in the background");
                     break;
                 };
                 count_retry(question.upstream.name());
@@ -242,9 +243,11 @@ impl Repositories {
         self.0.arrivals.add(question.upstream.name(), size);
         let store = self.at(&repository).clone();
         let keeping = tokio::spawn(async move {
-            if let Err(error) = store.put_manifest(&repository, new).await {
+            if let Err(error) = store.put_manifest(&repository, new).await
+                && !error.is_standing()
+            {
                 // The client has its answer all the same; the next one asks the upstream again.
-                tracing::error!(repo.name = %repository, error = &error as &dyn std::error::Error,
+                tracing::error!(repo.name = %repository, error = %WithCauses(&error),
                     "a fetched manifest could not be stored");
             }
         });

@@ -9,6 +9,7 @@ use crate::auth::{Grant, Pull};
 use crate::oci::Digest;
 use crate::oci::range::RangeSpec;
 use crate::store::{self, Content, Space, Store};
+use crate::telemetry::WithCauses;
 use crate::upstream::{self, Candidate};
 
 /// A blob.
@@ -146,7 +147,7 @@ impl Repositories {
             match size {
                 Ok(size) => return Ok(size),
                 Err(Error::Upstream(error)) if !error.is_not_found() && grant.may_push() => {
-                    tracing::debug!(upstream.name = %candidate.upstream.name(), error = %error,
+                    tracing::debug!(upstream.name = %candidate.upstream.name(), error = %WithCauses(&error),
                         "an upstream could not say whether it has a blob");
                     break;
                 }
@@ -270,7 +271,7 @@ impl Repositories {
             if fill.ended().await
                 && let Err(error) = store.link_held(&repository, &digest, size).await
             {
-                tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error,
+                tracing::warn!(blob.digest = %digest, error = %WithCauses(&error),
                     "a blob could not be linked into another repository");
             }
         });
@@ -291,7 +292,7 @@ impl Repositories {
         let stored = StoredBlob::of(&store, content, &repository.space);
         let linking = tokio::spawn(async move {
             if let Err(error) = store.link_held(&repository, &digest, size).await {
-                tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error,
+                tracing::warn!(blob.digest = %digest, error = %WithCauses(&error),
                     "a blob could not be linked into another repository");
             }
         });

@@ -17,6 +17,7 @@ use crate::mutants;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::cached::{Cached, CachedManifest};
 use crate::store::{self, RepositoryKey};
+use crate::telemetry::WithCauses;
 use crate::upstream::Upstream;
 use crate::upstream::options::CacheBound;
 
@@ -80,7 +81,7 @@ impl Repositories {
                     match evicted {
                         Ok(left) => drop(sizes.insert(Arc::clone(name), left)),
                         Err(error) => tracing::warn!(upstream.name = %name,
-                            error = &error as &dyn std::error::Error, "a cache could not be looked through"),
+                            error = %WithCauses(&error), "a cache could not be looked through"),
                     }
                 } else if let Some(size) = size {
                     sizes.insert(Arc::clone(name), size);
@@ -243,9 +244,11 @@ impl Repositories {
         if self.0.pulls.set(key, now) {
             let (stores, repository) = (self.0.stores.clone(), cached(upstream, name));
             tokio::spawn(async move {
-                if let Err(error) = stores.of(&repository).note_pull(&repository, &digest, now).await {
+                if let Err(error) = stores.of(&repository).note_pull(&repository, &digest, now).await
+                    && !error.is_standing()
+                {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %WithCauses(&error),
                         "when a manifest was pulled could not be written down; a restart makes it older"
                     );
                 }

@@ -22,10 +22,13 @@ pub enum Decision {
     Check,
 }
 
-/// Decides about a tag that was last checked at `checked_at`, if ever.
-pub fn decide(now: Timestamp, checked_at: Option<Timestamp>, options: &Options) -> Decision {
-    // A clock that went back tells no age.
-    let age = checked_at.filter(|checked_at| *checked_at <= now).map(|checked_at| now.since(checked_at));
+/// Returns how long ago a tag was checked; a clock that went back tells no age.
+pub fn age(now: Timestamp, checked_at: Option<Timestamp>) -> Option<Duration> {
+    checked_at.filter(|checked_at| *checked_at <= now).map(|checked_at| now.since(checked_at))
+}
+
+/// Decides about a tag that was last checked so long ago, if that is known.
+pub fn decide(age: Option<Duration>, options: &Options) -> Decision {
     let within = |limit: Duration| !limit.is_zero() && age.is_some_and(|age| age < limit);
     let is_served = age.is_some() && mutants::is("MU54-a-tag-never-grows-old");
     if is_served || within(options.manifest_check_interval) {
@@ -149,7 +152,7 @@ mod tests {
                 stale_while_revalidate: minutes(revalidate),
                 ..Options::default()
             };
-            let decision = decide(at(now), checked_at.map(at), &options);
+            let decision = decide(age(at(now), checked_at.map(at)), &options);
             assert_eq!(decision, expect, "{now} {checked_at:?} {interval} {revalidate}");
         }
     }

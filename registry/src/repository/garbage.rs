@@ -10,6 +10,7 @@ use super::Repositories;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::gc::{Clients, Mode, Orphans, Report, Request};
 use crate::store::{self, RepositoryKey, Space, Store};
+use crate::telemetry::WithCauses;
 
 /// How often it is looked whether the time to begin has come.
 const WINDOW_INTERVAL: Duration = Duration::from_secs(60);
@@ -64,9 +65,11 @@ impl Repositories {
         if self.0.pulls.set((whose(&Space::Hosted), name.clone(), digest), now) {
             let store = self.at(&repository).clone();
             tokio::spawn(async move {
-                if let Err(error) = store.note_pull(&repository, &digest, now).await {
+                if let Err(error) = store.note_pull(&repository, &digest, now).await
+                    && !error.is_standing()
+                {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %WithCauses(&error),
                         "when a manifest was pulled could not be written down; a restart makes it older"
                     );
                 }
@@ -91,8 +94,7 @@ fn observe(collected: &Result<Report, store::Error>, took: Duration) {
     let report = match collected {
         Ok(report) => report,
         Err(error) => {
-            let error = error as &dyn std::error::Error;
-            tracing::warn!(error, "garbage could not be looked for; it stays until the next time");
+            tracing::warn!(error = %WithCauses(error), "garbage could not be looked for; it stays until the next time");
             return;
         }
     };

@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, RepositoryName};
 use crate::store::Space;
 use crate::store::referrers::{Referrers, ReferrersQuery};
+use crate::telemetry::WithCauses;
 use crate::upstream::error::Phase;
 use crate::upstream::options::FallThrough;
 use crate::upstream::{self, Asking, Candidate, Upstream};
@@ -233,7 +234,7 @@ impl Repositories {
         let options = upstream.options();
         let (now, fetched_at) = (self.0.clock.now(), old.as_ref().map(|(_, at)| *at));
         let old = old.map(|(list, _)| list);
-        if freshness::decide(now, fetched_at, options) == Decision::Serve {
+        if freshness::decide(freshness::age(now, fetched_at), options) == Decision::Serve {
             return Ok(Listed { list: old, stale: None });
         }
         if candidate.asking != Asking::Allowed && (is_cached || old.is_some()) {
@@ -253,7 +254,7 @@ impl Repositories {
             Ok(list) => Ok(Listed { list: Some(list), stale: None }),
             // What is cached is served whatever the upstream does (P7).
             Err(Error::Upstream(error)) if is_cached || old.is_some() => {
-                tracing::info!(upstream.name = %upstream.name(), error = %error, "a list is served without a check");
+                tracing::info!(upstream.name = %upstream.name(), error = %WithCauses(&error), "a list is served without a check");
                 let stale = (!error.is_not_found()).then(|| Arc::clone(upstream.label()));
                 Ok(Listed { list: old, stale })
             }

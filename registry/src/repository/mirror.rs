@@ -15,6 +15,7 @@ use super::service::cached;
 use super::{Error, Repositories};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Tag};
 use crate::store::manifests::StoredManifest;
+use crate::telemetry::WithCauses;
 use crate::upstream::error::Wrong;
 use crate::upstream::lists::TAGS_MAX;
 use crate::upstream::mirror::{self, TagFilter};
@@ -63,7 +64,7 @@ impl Repositories {
                 }
                 Err(error) => {
                     tracing::warn!(upstream.name = %upstream.name(),
-                        error = &error as &dyn std::error::Error, "an upstream could not be mirrored");
+                        error = %WithCauses(&error), "an upstream could not be mirrored");
                     "failed"
                 }
             };
@@ -99,7 +100,7 @@ impl Repositories {
                 Err(error) => {
                     done.failed += 1;
                     tracing::warn!(upstream.name = %upstream.name(), repo.name = %name,
-                        error = &error as &dyn std::error::Error, "a repository could not be mirrored");
+                        error = %WithCauses(&error), "a repository could not be mirrored");
                 }
             }
         }
@@ -128,7 +129,7 @@ impl Repositories {
                 Err(error) => {
                     failed += 1;
                     tracing::warn!(upstream.name = %upstream.name(), repo.name = %name, repo.tag = %tag,
-                        error = &error as &dyn std::error::Error, "a tag could not be mirrored");
+                        error = %WithCauses(&error), "a tag could not be mirrored");
                     "failed"
                 }
             };

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName, Tag};
 use crate::store::manifests::StoredManifest;
 use crate::store::{self, RepositoryKey};
+use crate::telemetry::WithCauses;
 use crate::upstream::error::Phase;
 use crate::upstream::{self, Asking, Candidate, Upstream};
 
@@ -142,10 +143,10 @@ impl Repositories {
         copy: Arc<StoredManifest>,
     ) -> Result<PulledManifest, Error> {
         let options = candidate.upstream.options();
-        let (now, checked_at) =
-            (self.0.clock.now(), self.last_check(&candidate.upstream, &candidate.name, tag).await?);
+        let checked_at = self.last_check(&candidate.upstream, &candidate.name, tag).await?;
+        let age = freshness::age(self.0.clock.now(), checked_at);
         let question = Question::new(candidate, Reference::Tag(tag.clone()), Some(Arc::clone(&copy)));
-        match freshness::decide(now, checked_at, options) {
+        match freshness::decide(age, options) {
             Decision::Serve => return Ok(PulledManifest { manifest: copy, stale: None }),
             Decision::ServeThenCheck => {
                 let this = self.clone();
@@ -163,11 +164,9 @@ impl Repositories {
             Ok(Fetched(manifest)) => Ok(PulledManifest { manifest, stale: None }),
             // What is cached is served whatever the upstream does (P7), but for what an operator wants
             // otherwise.
-            Err(Error::Upstream(error))
-                if freshness::outlives(&error, checked_at.map(|at| now.since(at)), options) =>
-            {
+            Err(Error::Upstream(error)) if freshness::outlives(&error, age, options) => {
                 tracing::info!(upstream.name = %candidate.upstream.name(), repo.name = %candidate.name,
-                    repo.tag = %tag, error = %error, "a cached tag is served without a check");
+                    repo.tag = %tag, error = %WithCauses(&error), "a cached tag is served without a check");
                 count_stale(&candidate.upstream, &error);
                 Ok(PulledManifest { manifest: copy, stale: Some(Arc::clone(label)) })
             }
@@ -204,8 +203,10 @@ impl Repositories {
             return;
         }
         let repository = cached(upstream, name);
-        if let Err(error) = self.at(&repository).note_check(&repository, tag, at).await {
-            tracing::warn!(repo.name = %name, error = &error as &dyn std::error::Error,
+        if let Err(error) = self.at(&repository).note_check(&repository, tag, at).await
+            && !error.is_standing()
+        {
+            tracing::warn!(repo.name = %name, error = %WithCauses(&error),
                 "when a tag was checked could not be written down; a restart makes it older");
         }
     }

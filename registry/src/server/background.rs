@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::extensions::scrub::keep_scrubbed;
 use crate::repository::{Repositories, Stores};
 use crate::store::Store;
+use crate::telemetry::WithCauses;
 
 /// Starts it.
 pub(super) fn start(stores: &Stores, repositories: &Repositories, config: &Config) -> JoinSet<()> {
@@ -31,7 +32,7 @@ pub(super) fn start(stores: &Stores, repositories: &Repositories, config: &Confi
 
 async fn unmark_empty_names(store: Store) {
     if let Err(error) = store.unmark_empty_names().await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "repositories could not be looked through");
+        tracing::warn!(error = %WithCauses(&error), "repositories could not be looked through");
     }
 }
 
@@ -41,7 +42,7 @@ const CLAIMS_INTERVAL: Duration = Duration::from_secs(60);
 async fn look_at_claims(store: Store) {
     loop {
         if let Err(error) = store.look_at_claims().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "claims could not be looked at");
+            tracing::warn!(error = %WithCauses(&error), "claims could not be looked at");
         }
         tokio::time::sleep(CLAIMS_INTERVAL).await;
     }
@@ -57,7 +58,7 @@ async fn expire_uploads(store: Store) {
         tokio::time::sleep(interval).await;
         if let Err(error) = store.expire_fills().await {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %WithCauses(&error),
                 "fetches that stand still could not be removed"
             );
         }
@@ -66,7 +67,7 @@ async fn expire_uploads(store: Store) {
             Ok(count) => tracing::info!(uploads.expired = count, "uploads that stood still were removed"),
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %WithCauses(&error),
                     "uploads could not be looked through"
                 );
             }

@@ -17,7 +17,7 @@ use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{self, Config, Faults};
 use crate::http::App;
-use crate::telemetry;
+use crate::telemetry::{self, WithCauses};
 
 /// How often files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ impl Reloads {
         let mut hang_up = match signal(SignalKind::hangup()) {
             Ok(hang_up) => hang_up,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "SIGHUP cannot be waited for");
+                tracing::warn!(error = %WithCauses(&error), "SIGHUP cannot be waited for");
                 return;
             }
         };
@@ -118,7 +118,7 @@ impl Reloads {
             Ok(access) => self.app.replace_access(access),
             Err(error) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = %WithCauses(&error),
                     "what the configuration says of access cannot be used: what held before goes on"
                 );
                 return Outcome::Refused;

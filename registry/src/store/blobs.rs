@@ -16,7 +16,8 @@ impl Store {
     /// Whoever hears of a hosted blob may be about to push a manifest that needs it: it is not collected as
     /// garbage for as long as one that was just linked (ADR 10).
     pub async fn blob_size(&self, repository: &RepositoryKey, digest: &Digest) -> Result<Option<u64>, Error> {
-        if repository.space == Space::Hosted && !self.0.asked.note(repository, digest, self.0.clock.now()) {
+        if repository.space == Space::Hosted && !self.0.asked.note(repository, digest, self.0.clock.passed())
+        {
             // On its way out, and needed by nobody: a push brings it again.
             return Ok(None);
         }
@@ -235,7 +236,7 @@ impl Store {
             written?;
             if repository.space == Space::Hosted {
                 // The time counts from the answer, which comes after the write.
-                store.0.asked.note(&repository, &digest, store.0.clock.now());
+                store.0.asked.note(&repository, &digest, store.0.clock.passed());
             }
             Ok(())
         })

@@ -18,6 +18,7 @@ use super::record::{self, Version};
 use super::replicas::Replicas;
 use super::room::Room;
 use super::session::Session;
+use super::steady::Steady;
 use super::tags::TagEntry;
 use super::{Error, RepositoryKey, Space, layout};
 use crate::backend::{Backend, Sentence, When};
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) options: Options,
     pub(super) clock: Clock,
+    /// What age is told by, where what is too old goes.
+    pub(super) steady: Steady,
     pub(super) claims: Claims,
     pub(super) replicas: Replicas,
     /// Content that the last garbage collection condemned, where other processes write to the store.
@@ -95,7 +98,8 @@ impl Store {
         let changing = |bytes: u64| if options.writers == Writers::Several { 0 } else { bytes };
         let store = Self(Arc::new(Shared {
             backend,
-            asked: Arc::new(Asked::new(options.gc.delay, clock.now())),
+            asked: Arc::new(Asked::new(options.gc.delay, clock.passed())),
+            steady: Steady::new(clock.clone(), options.gc.delay),
             clock,
             claims: Claims::default(),
             replicas: Replicas::default(),

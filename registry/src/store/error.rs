@@ -145,4 +145,9 @@ impl Error {
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Backend(error) if error.is_full())
     }
+
+    /// Says whether the backend's fault stays until somebody acts, and has been told.
+    pub const fn is_standing(&self) -> bool {
+        matches!(self, Self::Backend(error) if error.is_standing())
+    }
 }

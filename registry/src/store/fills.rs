@@ -165,7 +165,7 @@ impl Store {
 
     /// Removes what was fetched in part and not gone on with for as long as an upload may stand still.
     pub async fn expire_fills(&self) -> Result<usize, Error> {
-        let (now, mut expired) = (self.0.clock.now(), 0);
+        let (now, mut expired) = (self.0.steady.now(), 0);
         for name in self.0.backend.list(&layout::parked()).await? {
             let state = layout::parked().child(&name);
             let Some(record) = self.parked_record(&state).await? else { continue };

@@ -11,6 +11,7 @@ use super::replicas::settle;
 use super::{Error, RepositoryKey, Space, Store, layout};
 use crate::backend::{Key, Outcome, When};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher, Kind, Manifest, MediaType, Reference, Tag};
+use crate::telemetry::WithCauses;
 
 /// A manifest as it is served.
 #[derive(Debug, Clone)]
@@ -135,7 +136,7 @@ impl Store {
     /// Says whether it may be told: not while it is removed.
     fn note_asked(&self, repository: &RepositoryKey, digest: &Digest) -> bool {
         let is_mortal = repository.space == Space::Hosted && !self.0.options.retention.policies.is_empty();
-        !is_mortal || self.0.asked.note(repository, digest, self.0.clock.now())
+        !is_mortal || self.0.asked.note(repository, digest, self.0.clock.passed())
     }
 
     /// Says whether the repository has the manifest.
@@ -191,7 +192,7 @@ impl Store {
                 // The name may have been marked for a manifest that did not come. If the mark cannot
                 // be taken away now, it is after the next start; the client is told what went wrong first.
                 if let Err(error) = store.unmark_name_if_empty(&repository).await {
-                    tracing::warn!(repo.name = %repository, error = &error as &dyn std::error::Error,
+                    tracing::warn!(repo.name = %repository, error = %WithCauses(&error),
                         "a repository's mark could not be looked at");
                 }
             }

@@ -25,6 +25,7 @@
 //! | `gc` | finding and removing garbage |
 //! | `retention` | which hosted tags and manifests a policy lets go |
 //! | `asked` | which blobs clients have asked for lately, which keeps them |
+//! | `steady` | what time it is for telling age, when the clock jumps |
 //! | `filter` | a set of fixed size |
 //! | `claims` | who works on a digest: pushes together, a delete alone |
 //! | `derived` | caches that never outlive the truth |
@@ -54,6 +55,7 @@ pub mod retention;
 mod room;
 pub mod scrub;
 mod session;
+mod steady;
 mod system;
 pub mod tags;
 pub mod uploads;

@@ -14,6 +14,7 @@ use super::record::{self, QuarantineRecord};
 use super::{Error, Store, layout};
 use crate::backend::{Content, Stage, When};
 use crate::oci::{Digest, Hasher};
+use crate::telemetry::WithCauses;
 
 /// What became of content that was thought to be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Store {
             Ok(true) => Quarantined::Healed(wrong),
             Ok(false) => Quarantined::Moved(wrong),
             Err(error) => {
-                tracing::warn!(manifest.digest = %digest, error = &error as &dyn std::error::Error,
+                tracing::warn!(manifest.digest = %digest, error = %WithCauses(&error),
                     "a manifest could not be written again from memory");
                 Quarantined::Moved(wrong)
             }

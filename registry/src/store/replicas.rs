@@ -22,6 +22,7 @@ use super::claims::Claim;
 use super::{Error, Store, layout, record};
 use crate::backend::{Error as BackendError, Key, Outcome, When};
 use crate::oci::{Algorithm, Hasher};
+use crate::telemetry::WithCauses;
 
 /// How long a claim stands that nobody takes back.
 pub(super) const ABANDONED_AFTER: Duration = Duration::from_secs(5 * 60);
@@ -66,7 +67,7 @@ impl Announcement {
     pub(super) async fn take_back(self) {
         if let Err(error) = self.store.0.backend.sweep(&self.key).await {
             // It is abandoned in a while.
-            tracing::debug!(key = %self.key, error = &error as &dyn std::error::Error, "a claim stays");
+            tracing::debug!(key = %self.key, error = %WithCauses(&error), "a claim stays");
         }
     }
 }

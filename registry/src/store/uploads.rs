@@ -225,7 +225,7 @@ impl Store {
 
     /// Ends every upload that stood still for longer than they may, and returns how many.
     pub async fn expire_uploads(&self) -> Result<usize, Error> {
-        let (now, mut expired) = (self.0.clock.now(), 0);
+        let (now, mut expired) = (self.0.steady.now(), 0);
         for id in self.0.backend.list(&layout::uploads()).await? {
             let session = match self.open_session(&id).filter(|_| !self.is_shared()) {
                 Some(session) => session,
@@ -261,7 +261,7 @@ impl Store {
 
     /// Returns how many uploads stood still for longer than they may.
     pub(super) async fn expired_uploads(&self) -> Result<usize, Error> {
-        let (now, mut expired) = (self.0.clock.now(), 0);
+        let (now, mut expired) = (self.0.steady.now(), 0);
         for id in self.0.backend.list(&layout::uploads()).await? {
             let touched_at = match self.open_session(&id) {
                 Some(session) => Some(session.touched_at()),

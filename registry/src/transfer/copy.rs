@@ -14,6 +14,7 @@ use super::report::Progress;
 use super::{Error, Source};
 use crate::oci::{Digest, Hasher};
 use crate::store::{RepositoryKey, Stage, Store};
+use crate::telemetry::WithCauses;
 
 /// What became of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl Route<'_> {
         if let Err(error) = committed {
             // What went wrong first is told; if the remains cannot be removed now, the next start does.
             if let Err(error) = self.store.remove_copy(&file).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a copy could not be removed");
+                tracing::warn!(error = %WithCauses(&error), "a copy could not be removed");
             }
             return Err(error);
         }

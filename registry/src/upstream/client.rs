@@ -27,6 +27,7 @@ use super::{Error, Phase, Transport};
 use crate::clock::Clock;
 use crate::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Digest, MediaType, Reference, RepositoryName};
+use crate::telemetry::WithCauses;
 
 /// One upstream.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ pub struct Worst(Option<Error>);
 impl Worst {
     /// Adds what one url said.
     pub fn add(&mut self, upstream: &Upstream, error: Error) {
-        tracing::debug!(upstream.name = %upstream.name, error = %error, "an upstream url did not answer");
+        tracing::debug!(upstream.name = %upstream.name, error = %WithCauses(&error), "an upstream url did not answer");
         self.0 = Some(match self.0.take() {
             Some(worst) => worst.or_worse(error),
             None => error,

@@ -23,6 +23,7 @@ use super::{Error, Upstream};
 use crate::clock::Timestamp;
 use crate::mutants;
 use crate::oci::RepositoryName;
+use crate::telemetry::WithCauses;
 
 /// Redirects followed for one request.
 pub(super) const REDIRECTS_MAX: usize = 5;
@@ -123,7 +124,7 @@ impl Upstream {
         match self.login(url, name, &wanted).await {
             Err(error @ Error::Wrong { reason: Wrong::Credentials | Wrong::TokenEndpoint, .. }) => Err(error),
             Err(error) => {
-                tracing::info!(upstream.name = %self.name(), error = %error,
+                tracing::info!(upstream.name = %self.name(), error = %WithCauses(&error),
                     "what an upstream wanted before is not to be had; it is asked what it wants now");
                 *url.wanted.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 Ok(None)
@@ -187,7 +188,7 @@ impl Upstream {
         account.map_err(|error| {
             // An exchange of tokens that many wait for is logged once, where it fails.
             if !matches!(error, CredentialError::Oauth2(_)) {
-                tracing::error!(upstream.name = %self.name(), error = &error as &dyn std::error::Error,
+                tracing::error!(upstream.name = %self.name(), error = %WithCauses(&error),
                     "an upstream cannot be asked with its account");
             }
             let reason = if error.is_passing() { Wrong::TokenEndpoint } else { Wrong::Credentials };

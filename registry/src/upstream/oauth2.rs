@@ -25,6 +25,7 @@ use super::options::{Grant, Oauth2};
 use super::transport::{Peer, Request, Response};
 use super::{Fault, Phase, Transport};
 use crate::clock::{Clock, Timestamp};
+use crate::telemetry::WithCauses;
 
 /// The largest answer of a token endpoint, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -246,11 +247,11 @@ impl Inner {
             }
         };
         let living = self.state().living(self.clock.now());
-        let cause = &error as &dyn std::error::Error;
+        let causes = WithCauses(&error);
         if living.is_some() || error.is_passing() {
-            tracing::warn!(upstream.name = %self.upstream, error = cause, "an upstream's token was not renewed");
+            tracing::warn!(upstream.name = %self.upstream, error = %causes, "an upstream's token was not renewed");
         } else {
-            tracing::error!(upstream.name = %self.upstream, error = cause, "there is no token for an upstream");
+            tracing::error!(upstream.name = %self.upstream, error = %causes, "there is no token for an upstream");
         }
         living.ok_or(error)
     }

@@ -1,4 +1,4 @@
-//! What one file alone may do: mint a system grant, read the environment, read the wall clock.
+//! What one file alone may do: mint a system grant, read the environment, read the wall clock, say how an error is logged.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ struct Rule {
     advice: &'static str,
 }
 
-static RULES: LazyLock<[Rule; 3]> = LazyLock::new(|| {
+static RULES: LazyLock<[Rule; 4]> = LazyLock::new(|| {
     [
         Rule {
             pattern: regex(r"\bGrant\s*(?:::\s*<[^>]*>\s*)?::\s*system\b"),
@@ -36,6 +36,11 @@ static RULES: LazyLock<[Rule; 3]> = LazyLock::new(|| {
             pattern: regex(r"\bSystemTime\s*::\s*now\b"),
             homes: &["clock.rs", "clock/"],
             advice: "only clock reads the wall clock; take a `Clock` as an argument",
+        },
+        Rule {
+            pattern: regex(r"\berror\s*=\s*(?:%\s*error\b|[^;]*?\bas\s+&dyn\s+(?:std::error::)?Error\b)"),
+            homes: &["telemetry.rs"],
+            advice: "an error is logged with its causes: `error = %WithCauses(&error)`",
         },
     ]
 });
@@ -98,5 +103,18 @@ mod tests {
         assert_eq!(lines("registry/src/clock.rs", "std::time::SystemTime::now()"), [0; 0]);
         let test = "#[cfg(test)]\nmod tests { fn f() { SystemTime::now(); } }";
         assert_eq!(lines("registry/src/store/gc.rs", test), [0; 0]);
+    }
+
+    #[test]
+    fn an_error_is_logged_with_its_causes() {
+        for text in [
+            "warn!(error = %error, \"it failed\");",
+            "warn!(a = %b, error = &error as &dyn std::error::Error, \"it failed\");",
+            "let error = error as &dyn std::error::Error;",
+        ] {
+            assert_eq!(lines("registry/src/store/gc/run.rs", text), [1], "{text}");
+        }
+        let right = "let error = f().unwrap_err();\nwarn!(error = %WithCauses(&error), \"it failed\");";
+        assert_eq!(lines("registry/src/store/gc/run.rs", right), [0; 0]);
     }
 }

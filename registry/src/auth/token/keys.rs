@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::error::AccessError;
 use super::super::keep::{Keep, KeepError};
 use crate::clock::{Clock, Timestamp};
+use crate::telemetry::WithCauses;
 
 /// Where keys are kept.
 const FOLDER: &str = "token-keys";
@@ -125,7 +126,7 @@ impl Keys {
             let looked = self.look().await;
             if let Err(error) = looked {
                 let Some(newest) = self.newest(self.clock.now()) else { return Err(error) };
-                tracing::warn!(error = %error, "no new key could be made for tokens: the old one goes on signing");
+                tracing::warn!(error = %WithCauses(&error), "no new key could be made for tokens: the old one goes on signing");
                 return Ok(newest);
             }
         }
@@ -144,7 +145,7 @@ impl Keys {
             return None;
         }
         if let Err(error) = self.look().await {
-            tracing::warn!(error = %error, "the keys of tokens cannot be read: a token of another replica is refused");
+            tracing::warn!(error = %WithCauses(&error), "the keys of tokens cannot be read: a token of another replica is refused");
         }
         self.find(id).filter(|key| self.is_valid(key))
     }
@@ -197,7 +198,9 @@ impl Keys {
             Source::File(path) => {
                 match read_file(path) {
                     Ok(known) => *self.known.write().unwrap_or_else(PoisonError::into_inner) = known,
-                    Err(error) => tracing::warn!(error = %error, "the keys of the last reading stay"),
+                    Err(error) => {
+                        tracing::warn!(error = %WithCauses(&error), "the keys of the last reading stay")
+                    }
                 }
                 return Ok(());
             }

@@ -22,6 +22,7 @@ use object_store::{
 use super::bucket::{Bucket, Children, Meta, Object, Put, Version};
 use super::options::{BucketOptions, Provider};
 use crate::backend::{Error, Key};
+use crate::telemetry::WithCauses;
 
 /// A bucket of a provider.
 #[derive(Clone)]
@@ -158,8 +159,13 @@ fn failed(operation: &'static str, name: &str, error: object_store::Error) -> Er
     use object_store::Error as E;
     let key = Key::new(name);
     match error {
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
-            Error::Denied { operation, key, source: io::Error::new(io::ErrorKind::PermissionDenied, error) }
+        error if is_denied(&error) => {
+            let kind = io::ErrorKind::PermissionDenied;
+            let source = match has_words(&error, SKEWED) {
+                true => io::Error::new(kind, Skewed { source: error }),
+                false => io::Error::new(kind, error),
+            };
+            Error::Denied { operation, key, source }
         }
         E::NotFound { .. } => {
             Error::Io { operation, key, source: io::Error::new(io::ErrorKind::NotFound, error) }
@@ -174,6 +180,34 @@ fn failed(operation: &'static str, name: &str, error: object_store::Error) -> Er
     }
 }
 
+/// Requests are signed with the time, and the bucket finds that it is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("the bucket finds this machine's clock wrong by minutes; set it right")]
+struct Skewed {
+    source: object_store::Error,
+}
+
+/// Words of S3 and Azure for it.
+const SKEWED: &[&str] = &["RequestTimeTooSkewed", "Request date header too old"];
+/// What the client says of a removal of several objects that was refused, or of one of them: it has no kind of
+/// error for Azure's whole batch, nor for a part of anybody's. A test holds it to its words.
+const REMOVAL_DENIED: &[&str] =
+    &["status code: 401", "status code: 403", "(code: 401)", "(code: 403)", "(code: AccessDenied)"];
+
+fn is_denied(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    match error {
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
+        E::Generic { .. } => has_words(error, REMOVAL_DENIED),
+        _ => false,
+    }
+}
+
+fn has_words(error: &object_store::Error, words: &[&str]) -> bool {
+    let text = WithCauses(error).to_string();
+    words.iter().any(|words| text.contains(words))
+}
+
 /// Counts and times a request.
 async fn ask<T>(
     operation: &'static str,
@@ -186,7 +220,7 @@ async fn ask<T>(
         Ok(_) => "ok",
         Err(E::NotFound { .. }) => "missing",
         Err(E::Precondition { .. } | E::AlreadyExists { .. } | E::NotModified { .. }) => "refused",
-        Err(E::PermissionDenied { .. } | E::Unauthenticated { .. }) => "denied",
+        Err(error) if is_denied(error) => "denied",
         Err(_) => "failed",
     };
     metrics::counter!("wharfinger_bucket_requests_total", "operation" => operation, "outcome" => outcome)
@@ -390,3 +424,6 @@ fn whole(
         .filter_map(std::future::ready)
         .boxed()
 }
+
+#[cfg(test)]
+mod tests;

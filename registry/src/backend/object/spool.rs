@@ -13,6 +13,7 @@ use super::envelope::Held;
 use super::records::Inner;
 use super::upload::{INLINE_BYTES_MAX, Upload, part_bytes, parts_bytes};
 use crate::backend::{Error, Key, Outcome, ReadAt, Stage};
+use crate::telemetry::WithCauses;
 
 /// Content that is fetched.
 #[derive(Debug)]
@@ -111,7 +112,7 @@ async fn upload_file(
                 // What stays of it is reclaimed.
                 if let Err(also) = upload.abort().await {
                     tracing::debug!(
-                        error = &also as &dyn std::error::Error,
+                        error = %WithCauses(&also),
                         "an upload could not be given up"
                     );
                 }

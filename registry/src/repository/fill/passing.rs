@@ -128,8 +128,11 @@ impl Work {
         staged: &Staged,
         size: Option<u64>,
     ) -> Result<(), Error> {
-        tracing::warn!(upstream.name = %self.upstream.name(), blob.digest = %self.digest,
-            "the disk has no room for a blob; it is passed on, and not kept");
+        // Why there is no file at all has been told.
+        if staged.reader().is_some() {
+            tracing::warn!(upstream.name = %self.upstream.name(), blob.digest = %self.digest,
+                "the disk takes no more of a blob; it is passed on, and not kept");
+        }
         let (mut hasher, mut written) = (staged.hasher(), staged.len());
         let passing = Arc::new(Passing::new(written, hasher.clone()));
         self.progress.send_modify(|progress| progress.passing = Some(Arc::clone(&passing)));

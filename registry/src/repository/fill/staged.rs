@@ -9,6 +9,7 @@ use crate::oci::{Digest, Hasher};
 use crate::repository::Error;
 use crate::store::fills::FillFile;
 use crate::store::{ReadAt, RepositoryKey, Store};
+use crate::telemetry::WithCauses;
 
 /// Bytes taken in before they are written and hashed.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -20,12 +21,12 @@ const UNKNOWN_URL: usize = usize::MAX;
 /// The bytes so far.
 pub(super) struct Staged {
     store: Store,
-    /// None when the disk had no room for a file.
+    /// None when the disk took no file.
     file: Option<FillFile>,
     hasher: Hasher,
     /// How many bytes the hasher has taken in, all of which are in the file.
     covered: u64,
-    /// How many of them a restart would find.
+    /// How many of them a restart would find, or was last tried to make it find.
     parked: u64,
     /// Which urls they came from, by their place in the configuration.
     pub(super) sources: BTreeSet<usize>,
@@ -36,7 +37,7 @@ pub(super) struct Staged {
 pub(super) enum TakenIn {
     /// They are in the file.
     Yes,
-    /// The disk has no room for them; nothing has changed.
+    /// The disk has no room for them, or does not take them; nothing has changed.
     NoRoom,
 }
 
@@ -47,7 +48,9 @@ impl Staged {
             Ok(file) => Some(file),
             Err(error) => {
                 // Full, read-only or failing: the blob can be passed on all the same.
-                tracing::error!(error = &error as &dyn std::error::Error, "a fetched blob cannot be staged");
+                if !error.is_standing() {
+                    tracing::error!(error = %WithCauses(&error), "a fetched blob cannot be staged");
+                }
                 None
             }
         };
@@ -113,10 +116,18 @@ impl Staged {
         match written {
             Ok(()) => (self.hasher, self.covered) = (hasher, file.len()),
             Err(error) if error.is_full() => return Ok(TakenIn::NoRoom),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // What is in the file is right, and what is not can be passed on.
+                tracing::error!(error = %WithCauses(&error), "a fetched blob cannot be staged any further");
+                return Ok(TakenIn::NoRoom);
+            }
         }
         if self.covered - self.parked >= PARK_EVERY_BYTES && size != Some(self.covered) {
-            self.park(size).await?;
+            match self.park(size).await {
+                // A restart begins the fetch anew, and this one goes on.
+                Err(Error::Store(error)) if error.is_standing() => self.parked = self.covered,
+                parked => parked?,
+            }
         }
         Ok(TakenIn::Yes)
     }
@@ -141,7 +152,7 @@ impl Staged {
         if let Some(file) = self.file
             && let Err(error) = file.discard().await
         {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a staged fill could not be removed");
+            tracing::warn!(error = %WithCauses(&error), "a staged fill could not be removed");
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::repository::Error;
 use crate::repository::attempts::{count_retry, next_wait};
 use crate::repository::evict::Arrivals;
 use crate::store::{RepositoryKey, Store};
+use crate::telemetry::WithCauses;
 use crate::upstream::error::{Phase, Wrong};
 use crate::upstream::{self, Fault, RemoteBlob, Upstream, Worst};
 
@@ -100,7 +101,7 @@ impl Work {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(blob.digest = %self.digest, error = &error as &dyn std::error::Error,
+                tracing::warn!(blob.digest = %self.digest, error = %WithCauses(&error),
                 "what was fetched before could not be read; it is fetched again");
             }
         }
@@ -119,7 +120,7 @@ impl Work {
         }
         self.arrivals.add(self.upstream.name(), staged.len());
         if let Err(error) = staged.park(size).await {
-            tracing::warn!(blob.digest = %self.digest, error = &error as &dyn std::error::Error,
+            tracing::warn!(blob.digest = %self.digest, error = %WithCauses(&error),
                 "what was fetched so far could not be kept");
             staged.discard().await;
         }
@@ -140,13 +141,13 @@ impl Work {
             Error::Upstream(error) => {
                 let kind = error.kind();
                 tracing::warn!(upstream.name = %self.upstream.name(), repo.name = %self.name,
-                    blob.digest = %self.digest, error = %error, "a blob could not be fetched");
+                    blob.digest = %self.digest, error = %WithCauses(&error), "a blob could not be fetched");
                 self.progress.send_modify(|progress| progress.stage = FillStage::Failed(Arc::new(error)));
                 kind
             }
             error => {
                 tracing::error!(repo.name = %self.name, blob.digest = %self.digest,
-                    error = &error as &dyn std::error::Error, "a fetched blob could not be staged");
+                    error = %WithCauses(&error), "a fetched blob could not be staged");
                 self.progress.send_modify(|progress| progress.stage = FillStage::Broken);
                 "storage_error"
             }
@@ -458,7 +459,7 @@ impl Work {
             }
             Err(error) => {
                 tracing::error!(repo.name = %self.name, blob.digest = %self.digest,
-                    error = &error as &dyn std::error::Error, "a fetched blob could not be stored");
+                    error = %WithCauses(&error), "a fetched blob could not be stored");
                 "not_stored"
             }
         }

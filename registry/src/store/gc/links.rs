@@ -97,7 +97,7 @@ impl Sweep<'_> {
         digest: &Digest,
         watch: &Arc<Watch>,
     ) -> Result<Link, Error> {
-        let (store, request, now) = (self.store, self.request, self.store.0.clock.now());
+        let (store, request, now) = (self.store, self.request, self.store.0.steady.now());
         let key = layout::member(repository, digest);
         let Some(bytes) = store.0.backend.read(&key).await? else { return Ok(Link::Kept) };
         let Member { size, linked_at } = record::decode(&key, &bytes)?;
@@ -107,7 +107,7 @@ impl Sweep<'_> {
         }
         if request.mode == Mode::Tell {
             let is_asked = repository.space == Space::Hosted
-                && store.0.asked.was_asked(repository, digest, now, request.clients);
+                && store.0.asked.was_asked(repository, digest, store.0.clock.passed(), request.clients);
             return Ok(if is_asked { Link::Kept } else { Link::Gone(size) });
         }
         let (store, watch, clients) = (store.clone(), Arc::clone(watch), request.clients);
@@ -123,7 +123,7 @@ impl Sweep<'_> {
             let is_hosted = repository.space == Space::Hosted && !is_impatient;
             let mut _condemned = None;
             if is_hosted && !is_met {
-                _condemned = store.0.asked.condemn(&repository, &digest, store.0.clock.now(), clients);
+                _condemned = store.0.asked.condemn(&repository, &digest, store.0.clock.passed(), clients);
             }
             if is_met || (is_hosted && _condemned.is_none()) {
                 return settle(announced, std::future::ready(Ok(Link::Kept))).await;

@@ -16,6 +16,7 @@ use crate::store::filter::Filter;
 use crate::store::linking::Removal;
 use crate::store::retention::Pulls;
 use crate::store::{Error, RepositoryKey, Space, Store, layout};
+use crate::telemetry::WithCauses;
 
 /// What is asked of a run.
 #[derive(Clone)]
@@ -221,7 +222,7 @@ impl Sweep<'_> {
     /// Counts something that failed.
     pub(super) fn failed(&mut self, error: &Error, what: &'static str) {
         self.report.failures += 1;
-        tracing::warn!(error = error as &dyn std::error::Error, "{what}");
+        tracing::warn!(error = %WithCauses(error), "{what}");
     }
 
     /// Says whether anything is removed.

@@ -80,7 +80,7 @@ impl Store {
             }
         }
         let delay = self.0.options.retention.delay;
-        let moment = Moment { now: self.0.clock.now(), pulls_known_since, delay };
+        let moment = Moment { now: self.0.steady.now(), pulls_known_since, delay };
         let decision = decide(policy, &contents, moment);
         Ok(Verdict { contents, decision })
     }
@@ -196,7 +196,8 @@ impl Store {
         if found.pushed_at != judged.pushed_at || !self.tags_at(repository, digest).await?.is_empty() {
             return Ok(None);
         }
-        let Some(_condemned) = self.0.asked.condemn(repository, digest, self.0.clock.now(), clients) else {
+        let Some(_condemned) = self.0.asked.condemn(repository, digest, self.0.clock.passed(), clients)
+        else {
             return Ok(None);
         };
         match self.delete_claimed_manifest(repository, digest, &found).await {

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::oci::Digest;
 use crate::store::record::{self, ScrubRecord};
 use crate::store::{Error, RepositoryKey, Space, Store, layout};
+use crate::telemetry::WithCauses;
 
 /// How a store is scrubbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,7 +329,7 @@ impl Run<'_> {
             self.store.0.backend.write_unsynced(&layout::scrub(), record::encode(&self.state)).await;
         if let Err(error) = written {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %WithCauses(&error),
                 "how far the scrub is could not be written down; after a restart it begins anew"
             );
         }

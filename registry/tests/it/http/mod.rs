@@ -5,6 +5,8 @@
 //! | `exchange` | sending a request and holding its answer against what every answer must have |
 //! | `base`, `blobs`, `ranges`, `uploads`, `upload_faults`, `mounts`, `manifests`, `manifest_faults`, `tagging`, `tags`, `catalog`, `referrers`, `deletes` | one noun each |
 //! | `disk_faults` | what the client is told of a disk that fails |
+//! | `locked_disk` | a disk that cannot be written for a while |
+//! | `slow_disk` | a disk whose every call waits |
 //! | `names` | what a path may hold, and what it may not reach |
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
 //! | `auth` | who may do what, and what those who may not can learn |
@@ -21,6 +23,7 @@ mod catalog;
 mod deletes;
 mod disk_faults;
 mod exchange;
+pub(crate) mod locked_disk;
 mod manifest_faults;
 mod manifests;
 mod mounts;
@@ -29,6 +32,7 @@ mod namespaces;
 mod ranges;
 mod ratelimit;
 mod referrers;
+mod slow_disk;
 mod tagging;
 mod tags;
 mod tokens;

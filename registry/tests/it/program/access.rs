@@ -54,7 +54,11 @@ impl Server {
             if status == expect {
                 return;
             }
-            assert!(Instant::now() < end, "{method} {path} as {user:?}: {status}, not {expect}\n{}", self.told());
+            assert!(
+                Instant::now() < end,
+                "{method} {path} as {user:?}: {status}, not {expect}\n{}",
+                self.told()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

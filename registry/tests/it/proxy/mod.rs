@@ -24,6 +24,7 @@
 //! | `cold` | ranges of blobs that are not here |
 //! | `parked` | fetches that go on after a restart |
 //! | `full` | disks that have no room |
+//! | `locked` | disks that cannot be written for a while |
 //! | `bounds` | what is cached goes when there is too much |
 //! | `purge` | what is cached goes when somebody wants it |
 //! | `stores` | stores of their own |
@@ -44,6 +45,7 @@ mod cold;
 mod full;
 mod hostile;
 mod lists;
+mod locked;
 mod mirror;
 mod names;
 mod outage;

@@ -64,6 +64,42 @@ async fn a_cached_tag_is_served_unchecked_for_a_time() {
     }
 }
 
+/// A clock that was set back tells no age: neither that a tag is fresh, nor that it may still be served.
+#[tokio::test]
+async fn a_clock_that_jumps_makes_no_cached_tag_young() {
+    let hour = 60 * MINUTE;
+    for (ahead, fault, refused) in [(hour, 403, 403), (hour, 500, 502), (100_000 * hour, 403, 403)] {
+        let it = cached(|options| {
+            options.manifest_check_interval = MINUTE;
+            options.stale_while_revalidate = 2 * MINUTE;
+            options.denied_stale_max = 5 * MINUTE;
+            options.stale_age_max = Some(5 * MINUTE);
+        })
+        .await;
+        let right = |it: &Cached| it.clock.set(Timestamp::from_millis(1).after(it.clock.passed()));
+        let checks = |it: &Cached| {
+            let count = |method| it.origin.origin().journal().count(method, &manifest_path("v1"));
+            count("GET") + count("HEAD")
+        };
+        it.clock.set(Timestamp::from_millis(1).after(ahead));
+        assert_eq!(it.client.get(&manifest_path("v1")).await.status, 200);
+        assert_eq!(checks(&it), 2, "it is old, and checked at a time to come");
+        right(&it);
+        let guard = it.origin.origin().install(Selector::any("*").suffer(status(fault)));
+        assert_eq!(it.client.get(&manifest_path("v1")).await.status, refused, "{ahead:?} {fault}");
+        drop(guard);
+        assert_eq!(it.client.get(&manifest_path("v1")).await.status, 200);
+        let (checked, moved) = (checks(&it), image(it.origin.origin(), REPO, "v1", &[10], 2));
+        // Set back by less than has passed, it is young once more, for no longer than one that was just checked.
+        it.clock.advance(hour);
+        it.clock.set(Timestamp::from_millis(1));
+        it.clock.advance(2 * MINUTE);
+        let answer = it.client.get(&manifest_path("v1")).await;
+        assert_eq!(answer.header("docker-content-digest"), moved.manifest.digest.to_string(), "{ahead:?}");
+        assert!(checks(&it) > checked);
+    }
+}
+
 #[tokio::test]
 async fn a_tag_is_served_at_once_and_checked_afterwards() {
     let it = cached(|options| options.stale_while_revalidate = MINUTE).await;

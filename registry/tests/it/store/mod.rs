@@ -11,6 +11,7 @@
 //! | `collecting` | what is asked of a garbage collection |
 //! | `garbage` | garbage collection, and who meets it |
 //! | `races` | many tasks on few names |
+//! | `skew` | a wall clock that jumps |
 //! | `scrub` | what is wrong with a store, found and made good |
 
 pub(crate) mod audit;
@@ -23,3 +24,4 @@ mod model;
 mod races;
 mod replicas;
 pub(crate) mod scrub;
+mod skew;

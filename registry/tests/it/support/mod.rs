@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+pub(crate) mod disk;
 pub(crate) mod log;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use wharfinger::auth::{self, Access};
 use wharfinger::backend::disk::Disk;
 use wharfinger::backend::fs::{Durability, FsBackend};
 use wharfinger::backend::memory::MemoryDisk;
+use wharfinger::backend::metered::Metered;
 use wharfinger::backend::object::ObjectBackend;
 use wharfinger::backend::object::bucket::Bucket;
 use wharfinger::clock::Clock;
@@ -95,12 +97,14 @@ async fn open_main(
     let Some(bucket) = bucket else { return open_store(disk, options, clock).await };
     let spool = FsBackend::open(disk, Durability::Synced).await.unwrap();
     let backend = ObjectBackend::new(bucket, Arc::new(spool), store::layout::ROOTS);
-    Store::open(Arc::new(backend), options.clone(), clock.clone()).await.unwrap()
+    let metered = Metered::new(Arc::new(backend));
+    Store::open(Arc::new(metered), options.clone(), clock.clone()).await.unwrap()
 }
 
 async fn open_store(disk: Arc<dyn Disk>, options: &store::options::Options, clock: &Clock) -> Store {
     let backend = FsBackend::open(disk, Durability::Synced).await.unwrap();
-    Store::open(Arc::new(backend), options.clone(), clock.clone()).await.unwrap()
+    let metered = Metered::new(Arc::new(backend));
+    Store::open(Arc::new(metered), options.clone(), clock.clone()).await.unwrap()
 }
 
 /// Sends requests to a registry in this process, through its real dispatch.

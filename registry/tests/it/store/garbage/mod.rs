@@ -27,7 +27,7 @@ pub(crate) use super::collecting::request;
 pub(crate) use super::machine::put_blob;
 
 /// Opens a backend on a disk in memory.
-async fn backend(disk: &MemoryDisk) -> Arc<dyn Backend> {
+pub(crate) async fn backend(disk: &MemoryDisk) -> Arc<dyn Backend> {
     use wharfinger::backend::fs::{Durability, FsBackend};
     Arc::new(FsBackend::open(Arc::new(disk.clone()), Durability::Synced).await.unwrap())
 }
