@@ -22,7 +22,7 @@ use wharfinger::backend::object::memory::{Fate, MemoryBucket, Request, Weather};
 use wharfinger::backend::shared::SharedDisk;
 use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::oci::Digest;
-use wharfinger::store::gc::Clients;
+use wharfinger::store::gc::{Clients, Kind};
 use wharfinger::store::layout::ROOTS;
 use wharfinger::store::options::{Options, Writers};
 use wharfinger::store::{Error, RepositoryKey, Store};
@@ -339,6 +339,23 @@ fn seeds(first: u64, count: u64, faults: Faults) {
         .sum();
     let least = usize::try_from(count).unwrap() * 20;
     assert!(confirmed > least, "only {confirmed} acts were confirmed in {count} storms");
+}
+
+/// Processes that look in turn, each between two looks of the other.
+#[tokio::test]
+async fn p13_content_goes_though_several_look_for_it_in_turn() {
+    let (bucket, folder) = (MemoryBucket::new(), tempfile::tempdir().unwrap());
+    let in_bucket = [open(&bucket, Writers::Several).await, open(&bucket, Writers::Several).await];
+    let in_folder = [open_folder(folder.path()).await, open_folder(folder.path()).await];
+    for stores in [in_bucket, in_folder] {
+        assert_eq!(perform(&stores[0], Act::Op(Op::PutBlob(0, 0))).await.answer, Some(Answer::Done));
+        let mut gone = 0;
+        for look in 0..4 {
+            let report = stores[look % 2].collect_garbage(&request(Clients::Served)).await.unwrap();
+            gone += report.of(Kind::Content).objects;
+        }
+        assert_eq!(gone, 1, "the content that nothing links");
+    }
 }
 
 #[test]
