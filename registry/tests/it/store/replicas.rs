@@ -20,6 +20,7 @@ use wharfinger::backend::memory::MemoryDisk;
 use wharfinger::backend::object::ObjectBackend;
 use wharfinger::backend::object::memory::{Fate, MemoryBucket, Request, Weather};
 use wharfinger::backend::shared::SharedDisk;
+use wharfinger::backend::{Backend, Key};
 use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::oci::Digest;
 use wharfinger::store::gc::{Clients, Kind};
@@ -356,6 +357,24 @@ async fn p13_content_goes_though_several_look_for_it_in_turn() {
         }
         assert_eq!(gone, 1, "the content that nothing links");
     }
+}
+
+/// An upload has a place before it has a record.
+#[tokio::test(start_paused = true)]
+async fn p13_an_upload_that_another_process_opens_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_folder(folder.path()).await;
+    let disk = Arc::new(SharedDisk::open(folder.path()).unwrap());
+    let other = FsBackend::open(disk, Durability::Unsynced).await.unwrap();
+    let data = Key::new("uploads").child("0d6b8ea1-2a4b-4c44-9d53-6a3a34bd6f0c").child("data");
+    let _opening = other.stage(&data).await.unwrap();
+    for _ in 0..2 {
+        store.expire_uploads().await.unwrap();
+        assert_eq!(other.size(&data).await.unwrap(), Some(0), "its record is about to come");
+    }
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    store.expire_uploads().await.unwrap();
+    assert_eq!(other.size(&data).await.unwrap(), None, "its process has died");
 }
 
 #[test]
