@@ -44,6 +44,10 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     fn entries(&self, path: &str) -> io::Result<Vec<String>>;
     /// Returns what a path is.
     fn stat(&self, path: &str) -> io::Result<Stat>;
+    /// Says whether other processes write to it too.
+    fn is_shared(&self) -> bool {
+        false
+    }
     /// Keeps other processes out of a group of keys until what is returned is dropped; waits while one is in.
     fn keep_out(&self, _stripe: usize) -> io::Result<Option<OwnedFd>> {
         Ok(None)

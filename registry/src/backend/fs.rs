@@ -138,11 +138,20 @@ impl Fs {
     /// Makes every folder above a path, durably, top down: the entry of the first new one in its
     /// *existing* parent too, since without it all below is lost.
     pub(super) fn create_parents(&self, path: &str) -> io::Result<()> {
+        if self.disk.is_shared() {
+            // Another process may have removed this one since, and made it again without having synced that yet.
+            // Those above it stay while anybody has the disk.
+            self.folders().remove(parent(path));
+        }
+        self.create_above(path)
+    }
+
+    fn create_above(&self, path: &str) -> io::Result<()> {
         let parent = parent(path);
         if parent.is_empty() || self.folders().contains(parent) {
             return Ok(());
         }
-        self.create_parents(parent)?;
+        self.create_above(parent)?;
         self.create_dir_durably(parent)
     }
 

@@ -100,11 +100,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn sweep(&self, key: &Key) -> Result<(), Error>;
 
     /// Says of content that it is about to be removed, and returns what [`execute`](Self::execute) has to be
-    /// shown; `None` when the key is free. Readers see no difference.
+    /// shown; `None` when the key is free. Readers see no difference. Until somebody spares it that is the same
+    /// for all who say so: processes that look in turn would else each undo what the other has said.
     async fn condemn(&self, key: &Key) -> Result<Option<Sentence>, Error>;
 
-    /// Removes content that is condemned, unless somebody has spared it or condemned it anew since. Publishing it
-    /// again need not spare it: who relies on it does that.
+    /// Removes content that is condemned, unless somebody has spared it since. Publishing it again need not spare
+    /// it: who relies on it does that.
     async fn execute(&self, key: &Key, sentence: &Sentence) -> Result<Outcome, Error>;
 
     /// Takes back what condemns content, for who relies on it, and says whether the key has content.

@@ -154,6 +154,10 @@ impl Disk for SharedDisk {
         self.disk.stat(&self.at(path))
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn keep_out(&self, stripe: usize) -> io::Result<Option<OwnedFd>> {
         let lock = self.disk.open_fd(&format!("{LOCKS}/{stripe}"), OFlags::RDWR | OFlags::CREATE)?;
         loop {

@@ -166,7 +166,8 @@ impl Store {
         repository: &RepositoryKey,
         digest: &Digest,
     ) -> Result<bool, Error> {
-        if self.0.manifests.find(&(repository.clone(), *digest)).is_some() {
+        // Another process may have deleted what this one remembers.
+        if !self.is_shared() && self.0.manifests.find(&(repository.clone(), *digest)).is_some() {
             return Ok(true);
         }
         let Some(record) = self.manifest_record(repository, digest).await? else { return Ok(false) };

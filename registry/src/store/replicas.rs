@@ -33,10 +33,27 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const WAIT_FIRST: Duration = Duration::from_millis(10);
 const WAIT_STEP_MAX: Duration = Duration::from_millis(500);
 
-/// The claims of other processes, as far as this one has seen them.
+/// What other processes are doing, as far as this one has seen it.
 #[derive(Debug, Default)]
 pub(super) struct Replicas {
     seen: Mutex<HashMap<Key, Instant>>,
+    /// Uploads without a record, and since when they were seen so.
+    unrecorded: Mutex<HashMap<String, Instant>>,
+}
+
+impl Replicas {
+    /// Says whether an upload has stood without a record under this process's eyes for longer than one that is
+    /// being opened.
+    pub(super) fn is_unrecorded_for_long(&self, upload: &str) -> bool {
+        let mut seen = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.entry(upload.to_owned()).or_insert_with(Instant::now).elapsed() >= ABANDONED_AFTER
+    }
+
+    /// Forgets those that are gone, or have a record by now.
+    pub(super) fn forget_recorded(&self, unrecorded: &HashSet<String>) {
+        let mut seen = self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|upload, _| unrecorded.contains(upload));
+    }
 }
 
 /// Whether others may have the same.

@@ -6,7 +6,7 @@
 //!
 //! *Spec:* `spec.md#pushing-blobs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -226,6 +226,7 @@ impl Store {
     /// Ends every upload that stood still for longer than they may, and returns how many.
     pub async fn expire_uploads(&self) -> Result<usize, Error> {
         let (now, mut expired) = (self.0.steady.now(), 0);
+        let mut unrecorded = HashSet::new();
         for id in self.0.backend.list(&layout::uploads()).await? {
             let session = match self.open_session(&id).filter(|_| !self.is_shared()) {
                 Some(session) => session,
@@ -235,7 +236,11 @@ impl Store {
                     match saved.and_then(|saved| self.adopt(&id, &saved).ok()) {
                         Some(session) => session,
                         None => {
-                            self.0.backend.sweep(&layout::upload(&id)).await?;
+                            // Another process may be opening it, and about to write its record.
+                            if !self.is_shared() || self.0.replicas.is_unrecorded_for_long(&id) {
+                                self.0.backend.sweep(&layout::upload(&id)).await?;
+                            }
+                            unrecorded.insert(id);
                             continue;
                         }
                     }
@@ -255,6 +260,7 @@ impl Store {
                 expired += 1;
             }
         }
+        self.0.replicas.forget_recorded(&unrecorded);
         metrics::counter!("wharfinger_uploads_expired_total").increment(expired as u64);
         Ok(expired)
     }

@@ -18,6 +18,7 @@
 //! | `outages` | servers that stop in the middle, are too busy, or break off |
 //! | `registry` | the conformance suite on a bucket |
 //! | `process` | the program on a bucket: fills, restarts, redirects |
+//! | `replicas` | two and three of the program on one bucket, and on one folder |
 
 #![cfg(test)]
 // A test holds the whole server in its future.
@@ -28,5 +29,6 @@ mod outages;
 mod process;
 mod refusals;
 mod registry;
+mod replicas;
 mod servers;
 mod support;

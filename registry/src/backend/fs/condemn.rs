@@ -19,6 +19,9 @@ impl Fs {
         if self.stat_file(key)?.is_none() {
             return Ok(None);
         }
+        if let Some(sentence) = self.read(&beside(key))? {
+            return Ok(Some(Sentence(sentence)));
+        }
         let sentence = Bytes::from(uuid::Uuid::new_v4().simple().to_string());
         self.write_unsynced(&beside(key), &sentence)?;
         Ok(Some(Sentence(sentence)))

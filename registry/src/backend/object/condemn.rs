@@ -21,6 +21,9 @@ impl Inner {
         for tries in 0..ATTEMPTS_MAX {
             wait(tries).await;
             let Some(object) = self.raw(key, None).await? else { return Ok(None) };
+            if envelope::is_condemned(&object.bytes) {
+                return Ok(Some(Sentence(object.bytes.slice(..HEAD_BYTES))));
+            }
             let condemned = envelope::again(&object.bytes, Condemned::Yes);
             let sentence = Sentence(condemned.slice(..HEAD_BYTES));
             if self.bucket.put(key.as_str(), condemned, Put::Over(object.version)).await?.is_some() {

@@ -68,8 +68,8 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Removes content that this process has condemned in the run before, and nobody has linked since; else
-    /// condemns it for the next one. Who links it meanwhile spares it, after he wrote the link, so a run that
+    /// Removes content that was condemned when this process came to it in the run before, and that nobody has
+    /// linked since; else condemns it for the next one. Who links it meanwhile spares it, after he wrote the link, so a run that
     /// began after the sentence sees every link that stays.
     async fn remove_beside_others(&mut self, digest: Digest) -> Result<Option<u64>, Error> {
         let (backend, key) = (&self.store.0.backend, layout::blob(&digest));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -20,7 +21,7 @@ pub(crate) struct Berth {
 /// A running program, ended by SIGTERM when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Program {
-    _daemon: Daemon,
+    daemon: Daemon,
     /// `http://IP:PORT`.
     pub(crate) url: String,
 }
@@ -36,11 +37,14 @@ impl Berth {
         self.folder.path().join(name)
     }
 
-    /// Starts the program with a section `storage` and what else the configuration says.
+    /// Starts the program with a section `storage` and what else the configuration says. A folder that the
+    /// section does not name is one of the berth's.
     ///
     /// *Errors:* what it said before it ended.
     pub(crate) async fn try_start(&self, mut storage: Value, rest: &Value) -> Result<Program, String> {
-        storage["rootDirectory"] = json!(self.path("spool"));
+        if storage["rootDirectory"].is_null() {
+            storage["rootDirectory"] = json!(self.path("spool"));
+        }
         let mut config = rest.clone();
         config["storage"] = storage;
         let file = self.path("config.json");
@@ -50,7 +54,7 @@ impl Berth {
         command.arg("serve").arg(&file).args(["--listen", "127.0.0.1:0"]);
         let mut daemon = Daemon::start(&name, &mut command, self.folder.path());
         let url = daemon.wait_for("listening on ").await?;
-        Ok(Program { _daemon: daemon, url })
+        Ok(Program { daemon, url })
     }
 
     /// Starts the program, which must listen.
@@ -63,6 +67,11 @@ impl Program {
     /// Returns `IP:PORT`.
     pub(crate) fn authority(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
+    }
+
+    /// Ends it by SIGKILL, in the middle of whatever it does.
+    pub(crate) fn kill(self) {
+        kill_process(Pid::from_child(self.daemon.as_ref()), Signal::KILL).unwrap();
     }
 }
 

@@ -81,6 +81,13 @@ impl Daemon {
     }
 }
 
+/// For who ends it in another way than by dropping it.
+impl AsRef<Child> for Daemon {
+    fn as_ref(&self) -> &Child {
+        &self.child
+    }
+}
+
 impl Drop for Daemon {
     fn drop(&mut self) {
         // Asked first: an engine has children that only it can end.

@@ -20,9 +20,10 @@ use wharfinger::backend::memory::MemoryDisk;
 use wharfinger::backend::object::ObjectBackend;
 use wharfinger::backend::object::memory::{Fate, MemoryBucket, Request, Weather};
 use wharfinger::backend::shared::SharedDisk;
+use wharfinger::backend::{Backend, Key};
 use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::oci::Digest;
-use wharfinger::store::gc::Clients;
+use wharfinger::store::gc::{Clients, Kind};
 use wharfinger::store::layout::ROOTS;
 use wharfinger::store::options::{Options, Writers};
 use wharfinger::store::{Error, RepositoryKey, Store};
@@ -339,6 +340,41 @@ fn seeds(first: u64, count: u64, faults: Faults) {
         .sum();
     let least = usize::try_from(count).unwrap() * 20;
     assert!(confirmed > least, "only {confirmed} acts were confirmed in {count} storms");
+}
+
+/// Processes that look in turn, each between two looks of the other.
+#[tokio::test]
+async fn p13_content_goes_though_several_look_for_it_in_turn() {
+    let (bucket, folder) = (MemoryBucket::new(), tempfile::tempdir().unwrap());
+    let in_bucket = [open(&bucket, Writers::Several).await, open(&bucket, Writers::Several).await];
+    let in_folder = [open_folder(folder.path()).await, open_folder(folder.path()).await];
+    for stores in [in_bucket, in_folder] {
+        assert_eq!(perform(&stores[0], Act::Op(Op::PutBlob(0, 0))).await.answer, Some(Answer::Done));
+        let mut gone = 0;
+        for look in 0..4 {
+            let report = stores[look % 2].collect_garbage(&request(Clients::Served)).await.unwrap();
+            gone += report.of(Kind::Content).objects;
+        }
+        assert_eq!(gone, 1, "the content that nothing links");
+    }
+}
+
+/// An upload has a place before it has a record.
+#[tokio::test(start_paused = true)]
+async fn p13_an_upload_that_another_process_opens_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_folder(folder.path()).await;
+    let disk = Arc::new(SharedDisk::open(folder.path()).unwrap());
+    let other = FsBackend::open(disk, Durability::Unsynced).await.unwrap();
+    let data = Key::new("uploads").child("0d6b8ea1-2a4b-4c44-9d53-6a3a34bd6f0c").child("data");
+    let _opening = other.stage(&data).await.unwrap();
+    for _ in 0..2 {
+        store.expire_uploads().await.unwrap();
+        assert_eq!(other.size(&data).await.unwrap(), Some(0), "its record is about to come");
+    }
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    store.expire_uploads().await.unwrap();
+    assert_eq!(other.size(&data).await.unwrap(), None, "its process has died");
 }
 
 #[test]
