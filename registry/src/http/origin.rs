@@ -7,9 +7,11 @@ use http::{Method, Request};
 
 use super::App;
 use super::error::Error;
+use super::query::Query;
 use super::route::{Route, Target};
 use crate::auth::challenge::Need;
 use crate::auth::{LoginError, Refusal};
+use crate::oci::RepositoryName;
 
 /// What is kept of a request for the case that it is refused. Cheap to make.
 pub(super) struct Asked {
@@ -18,6 +20,8 @@ pub(super) struct Asked {
     is_encrypted: bool,
     method: Method,
     repository: Option<String>,
+    /// Where a mount is from.
+    from: Option<String>,
     kind: Kind,
 }
 
@@ -43,6 +47,7 @@ impl Asked {
             is_encrypted: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
             method: request.method().clone(),
             repository: repository.map(str::to_owned),
+            from: from(request, route),
             kind,
         }
     }
@@ -85,6 +90,18 @@ impl Asked {
             Method::DELETE if self.kind != Kind::Upload => "delete",
             _ => "pull,push",
         };
-        format!("repository:{name}:{actions}")
+        let mut scope = format!("repository:{name}:{actions}");
+        if let Some(from) = &self.from {
+            scope += &format!(" repository:{from}:pull");
+        }
+        scope
     }
+}
+
+/// Returns the repository that a mount takes its blob from.
+fn from<B>(request: &Request<B>, route: Option<&Route>) -> Option<String> {
+    let Some(Target::Uploads(_)) = route.map(|route| &route.target) else { return None };
+    let query = Query::parse(request.uri().query()?).ok()?;
+    let name = RepositoryName::parse(query.one("from").ok()??).ok()?;
+    Some(name.as_str().to_owned())
 }

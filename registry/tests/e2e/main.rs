@@ -19,6 +19,7 @@ mod curl;
 mod deploy;
 mod derived;
 mod docker;
+mod login;
 mod outage;
 mod podman;
 mod proxy;

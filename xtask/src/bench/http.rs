@@ -57,9 +57,9 @@ impl Client {
         Ok(response)
     }
 
-    /// Sends a GET, and returns its answer with the body.
-    pub(super) fn get(&mut self, path: &str) -> Result<(Response, Vec<u8>)> {
-        self.write("GET", path, None, b"")?;
+    /// Sends a GET, with one more header line where it needs one, and returns its answer with the body.
+    pub(super) fn get(&mut self, path: &str, header: Option<&str>) -> Result<(Response, Vec<u8>)> {
+        self.write("GET", path, header, b"")?;
         let (mut response, announced) =
             read_head(&mut self.stream, false).with_context(|| format!("GET {path}"))?;
         let mut body = vec![0; usize::try_from(announced).context("a body larger than memory")?];

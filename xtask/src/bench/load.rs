@@ -30,22 +30,30 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant that a test has compiled")
 }
 
-/// Loads `url` for `duration`.
+/// Loads `url` for `duration`, with one more header line where the server wants one.
 ///
 /// *Errors*: any answer but 200, any broken connection: the rate of errors is no speed.
-pub(super) fn measure(url: &str, connections: usize, duration: Duration) -> Result<Load> {
+pub(super) fn measure(
+    url: &str,
+    header: Option<&str>,
+    connections: usize,
+    duration: Duration,
+) -> Result<Load> {
     if is_on_path("wrk") {
-        by_wrk(url, connections, duration)
+        by_wrk(url, header, connections, duration)
     } else {
-        by_threads(url, connections, duration)
+        by_threads(url, header, connections, duration)
     }
 }
 
 /// Loads by wrk, with one thread: two processors are shared with the server.
-fn by_wrk(url: &str, connections: usize, duration: Duration) -> Result<Load> {
+fn by_wrk(url: &str, header: Option<&str>, connections: usize, duration: Duration) -> Result<Load> {
+    let more = header.map(|header| ["--header", header]);
     let output = Command::new("wrk")
         .args(["--threads", "1", "--timeout", "30s", "--connections", &connections.to_string()])
-        .args(["--duration", &format!("{}s", duration.as_secs().max(1)), "--header", ACCEPT, url])
+        .args(["--duration", &format!("{}s", duration.as_secs().max(1)), "--header", ACCEPT])
+        .args(more.iter().flatten())
+        .arg(url)
         .output()
         .context("starting wrk")?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -69,12 +77,13 @@ fn parse_wrk(text: &str) -> Result<Load> {
 }
 
 /// Loads by one thread a connection.
-fn by_threads(url: &str, connections: usize, duration: Duration) -> Result<Load> {
+fn by_threads(url: &str, header: Option<&str>, connections: usize, duration: Duration) -> Result<Load> {
+    let header = header.map_or_else(|| ACCEPT.to_owned(), |header| format!("{ACCEPT}\r\n{header}"));
     let begun = Instant::now();
     let workers: Vec<_> = (0..connections)
         .map(|_| {
-            let url = url.to_owned();
-            thread::spawn(move || one_connection(&url, begun + duration))
+            let (url, header) = (url.to_owned(), header.clone());
+            thread::spawn(move || one_connection(&url, &header, begun + duration))
         })
         .collect();
     let (mut requests, mut bytes) = (0.0, 0.0);
@@ -89,12 +98,12 @@ fn by_threads(url: &str, connections: usize, duration: Duration) -> Result<Load>
 }
 
 /// Sends one request after another until the deadline; returns how many, and the bytes of their answers.
-fn one_connection(url: &str, deadline: Instant) -> Result<(u64, u64)> {
+fn one_connection(url: &str, header: &str, deadline: Instant) -> Result<(u64, u64)> {
     let (_, path) = split_url(url)?;
     let mut client = Client::connect(url)?;
     let (mut requests, mut bytes) = (0, 0);
     while Instant::now() < deadline {
-        let answer = client.send("GET", path, Some(ACCEPT), b"")?;
+        let answer = client.send("GET", path, Some(header), b"")?;
         ensure!(answer.status == 200, "{url} was answered {}", answer.status);
         requests += 1;
         bytes += answer.length;
@@ -148,11 +157,11 @@ mod tests {
     #[test]
     fn threads_load_too() {
         let url = serve("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd");
-        let load = by_threads(&url, 1, Duration::from_millis(50)).unwrap();
+        let load = by_threads(&url, None, 1, Duration::from_millis(50)).unwrap();
         assert!(load.requests_per_s > 0.0);
         assert!((load.bytes_per_s / load.requests_per_s - 4.0).abs() < 1e-6, "{load:?}");
         let url = serve("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-        let error = by_threads(&url, 1, Duration::from_millis(50)).unwrap_err();
+        let error = by_threads(&url, None, 1, Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("was answered 404"), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 //! Speed is a ratio within one run, never a test: runs alternate (ours, theirs, ours, …), the median of
 //! each side counts, and a missed aim is a line in the table, not a failure.
 
+mod access;
 mod beside;
 mod cold_pull;
 mod content;
@@ -53,6 +54,8 @@ enum Part {
     Criterion,
     /// Pulls and pushes beside nginx, openssl and dd.
     Beside,
+    /// Pulls with a password and with a token beside anonymous ones.
+    Access,
     /// Cold pulls through the registry beside direct ones.
     ColdPull,
     /// Pushes and pulls on the disk and in memory, and a store of 10,001 repositories with 1.1 million tags.
@@ -86,6 +89,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     }
     if has(Part::Beside) {
         run_beside(workspace, args.quick)?;
+    }
+    if has(Part::Access) {
+        access::run(workspace, Effort::of(args.quick))?;
     }
     if has(Part::ColdPull) {
         cold_pull::run(workspace, args.quick)?;
@@ -152,9 +158,9 @@ fn compare_pulls(server: &Server, nginx: &Nginx, content: &Content, effort: Effo
         for round in 1..=effort.rounds {
             println!("{}: round {round} of {}", row.work(), effort.rounds);
             let ours = format!("{}{}", server.url(), target.path);
-            row.ours.push(sample(server.guard(), &ours, *connections, effort, row.unit())?);
+            row.ours.push(sample(server.guard(), &ours, None, *connections, effort, row.unit())?);
             let theirs = format!("{}/{}", nginx.url(), target.file);
-            row.theirs.push(sample(nginx.guard(), &theirs, *connections, effort, row.unit())?);
+            row.theirs.push(sample(nginx.guard(), &theirs, None, *connections, effort, row.unit())?);
         }
     }
     Ok(cases.into_iter().map(|(row, _, _)| row).collect())
@@ -164,12 +170,13 @@ fn compare_pulls(server: &Server, nginx: &Nginx, content: &Content, effort: Effo
 fn sample(
     guard: &crate::process::Guard,
     url: &str,
+    header: Option<&str>,
     connections: usize,
     effort: Effort,
     unit: Unit,
 ) -> Result<Sample> {
     let before = guard.processor_time()?;
-    let load = load::measure(url, connections, effort.duration)?;
+    let load = load::measure(url, header, connections, effort.duration)?;
     let used = guard.processor_time()?.saturating_sub(before);
     let rate = match unit {
         Unit::Requests => load.requests_per_s,

@@ -91,6 +91,11 @@ async fn a_client_is_told_where_to_get_a_token_and_for_what() {
         ("GET", "/v2/team/app/manifests/v1", ",scope=\"repository:team/app:pull\""),
         ("HEAD", "/v2/team/app/manifests/v1", ",scope=\"repository:team/app:pull\""),
         ("POST", "/v2/public/app/blobs/uploads/", ",scope=\"repository:public/app:pull,push\""),
+        (
+            "POST",
+            "/v2/team/app/blobs/uploads/?mount=sha256:x&from=team/b",
+            ",scope=\"repository:team/app:pull,push repository:team/b:pull\"",
+        ),
         ("PUT", "/v2/team/app/manifests/v1", ",scope=\"repository:team/app:pull,push\""),
         ("DELETE", "/v2/public/app/manifests/v1", ",scope=\"repository:public/app:delete\""),
     ] {

@@ -119,7 +119,7 @@ fn pages(
 
 /// Returns the names of a page, and where the next one is.
 fn page(client: &mut Client, path: &str, list: &str) -> Result<(Vec<String>, Option<String>)> {
-    let (answer, body) = client.get(path)?;
+    let (answer, body) = client.get(path, None)?;
     ensure!(answer.status == 200, "{path} was answered {}", answer.status);
     let body: Value = serde_json::from_slice(&body).with_context(|| format!("{path}: no JSON"))?;
     let names = body[list].as_array().with_context(|| format!("{path}: no {list}"))?;
