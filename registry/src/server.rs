@@ -5,6 +5,7 @@ mod place;
 mod stores;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use crate::backend::error::OpenError;
 use crate::backend::object::probe::Conditions;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::tls::{Tls, TlsError};
 use crate::http::{App, listener};
 use crate::repository::{Repositories, Stores};
 use crate::store;
@@ -32,6 +34,7 @@ pub struct Server {
     address: SocketAddr,
     app: App,
     router: Router,
+    tls: Option<Arc<Tls>>,
     repositories: Repositories,
     stores: Stores,
     config: Config,
@@ -92,6 +95,9 @@ pub enum StartError {
     /// The rules of access cannot be used.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] BuildError),
@@ -141,17 +147,23 @@ impl Server {
             None => Router::new(),
         };
         let router = app.router(pages);
+        let tls = config.http.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
         let bound = listener::bind(&config.http).await;
         let (listener, address) = bound.map_err(|source| {
             let address = format!("{}:{}", config.http.address, config.http.port);
             StartError::Listen { address, source }
         })?;
-        Ok(Self { listener, address, app, router, repositories, stores, config, metrics })
+        Ok(Self { listener, address, app, router, tls, repositories, stores, config, metrics })
     }
 
     /// Returns the address that was bound.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the scheme of the urls under which it answers.
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// Serves until `stop` is done, then drains; returns whether all requests ended in time.
@@ -160,12 +172,16 @@ impl Server {
         if let Some(handle) = self.metrics {
             background.spawn(background::upkeep(handle));
         }
+        if let Some(tls) = &self.tls {
+            background.spawn(Arc::clone(tls).keep_current());
+        }
         let app = self.app;
         let stop = async move {
             stop.await;
             app.drain();
         };
-        let drained = listener::serve(self.listener, self.router, &self.config.http, stop).await;
+        let drained =
+            listener::serve_with(self.listener, self.router, &self.config.http, self.tls, stop).await;
         background.shutdown().await;
         // What has arrived of blobs is made durable, so that the next process goes on from it.
         self.repositories.close(CLOSE_PATIENCE).await;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::oci::RepositoryName;
 
 use super::account_file::AccountFile;
+use super::certificate::Certificates;
 use super::credentials::Credentials;
 use super::error::{AccessError, LoginError, Refusal};
 use super::grant::{Grant, Right};
@@ -23,6 +24,7 @@ use super::verification::{Bcrypt, Check, Limits, Verifier};
 pub struct Access {
     policy: Policy,
     logins: Option<Logins>,
+    certificates: Option<Certificates>,
 }
 
 /// What there is when there are accounts.
@@ -46,7 +48,9 @@ impl Access {
     }
 
     fn with_check(options: Options, check: impl Check) -> Result<Self, AccessError> {
-        let accounts = if options.htpasswd.is_some() { Accounts::Configured } else { Accounts::Absent };
+        let certificates = options.certificates.map(Certificates::new);
+        let has_accounts = options.htpasswd.is_some() || certificates.is_some();
+        let accounts = if has_accounts { Accounts::Configured } else { Accounts::Absent };
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = match options.htpasswd {
             None => None,
@@ -65,7 +69,7 @@ impl Access {
                 })
             }
         };
-        Ok(Self { policy, logins })
+        Ok(Self { policy, logins, certificates })
     }
 
     /// Tells who sent a request with that value of the `Authorization` header.
@@ -94,6 +98,12 @@ impl Access {
         }
         tokio::time::sleep(logins.fail_delay).await;
         Err(LoginError::Refused)
+    }
+
+    /// Returns how client certificates name accounts, if they do. A name of theirs is an account without a
+    /// further proof: the listener has verified the certificate.
+    pub const fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Grants a right to a repository, which need not exist.

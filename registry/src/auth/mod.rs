@@ -12,6 +12,7 @@
 //! | `apr1` | Apache's MD5 hashes |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
+//! | `certificate` | whom a client certificate names |
 //! | `policy` | what each identity may do to each repository |
 //! | `grant` | the proof of a right, which every repository method takes |
 //! | `options` | what this layer can be told |
@@ -20,6 +21,7 @@
 mod access;
 mod account_file;
 mod apr1;
+mod certificate;
 mod credentials;
 mod error;
 mod grant;
@@ -30,6 +32,7 @@ mod policy;
 mod verification;
 
 pub use access::Access;
+pub use certificate::{CertificateError, Certificates};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Credentials, Password};
 pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal};
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};

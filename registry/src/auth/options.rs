@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::certificate::{Attribute, PATTERN_BYTES_MAX as URI_PATTERN_BYTES_MAX, UriPattern};
+
 /// Settings of the access layer, resolved from `http.auth`, `http.accessControl` and `http.realm`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -22,6 +24,23 @@ pub struct Options {
     /// Who may do what (`http.accessControl`); none means that accounts may do everything, and
     /// that without accounts everybody may.
     pub access: Option<AccessControl>,
+    /// How client certificates name accounts (`http.auth.mtls`); none means that they do not.
+    pub certificates: Option<CertificateOptions>,
+}
+
+/// The section `http.auth.mtls`, which has its defaults where client certificates are verified and it is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateOptions {
+    /// Where the name stands; the first that gives one decides (`identityAttributes`).
+    pub attributes: Vec<Attribute>,
+    /// Which part of a URI is the name; all of it without a pattern (`uriSanPattern`).
+    pub uri_pattern: Option<UriPattern>,
+    /// Which of the URIs is looked at, from zero (`uriSanIndex`).
+    pub uri_index: usize,
+    /// Which of the DNS names (`dnsSanIndex`).
+    pub dns_index: usize,
+    /// Which of the mail addresses (`emailSanIndex`).
+    pub email_index: usize,
 }
 
 /// The section `http.accessControl`.
@@ -82,6 +101,19 @@ impl Default for Options {
             cache_entries_max: 1_024,
             verifications_max: 2,
             access: None,
+            certificates: None,
+        }
+    }
+}
+
+impl Default for CertificateOptions {
+    fn default() -> Self {
+        Self {
+            attributes: vec![Attribute::CommonName],
+            uri_pattern: None,
+            uri_index: 0,
+            dns_index: 0,
+            email_index: 0,
         }
     }
 }

@@ -68,7 +68,7 @@ async fn listen(config: Config) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
     let server = Server::bind(config).await?;
-    println!("listening on http://{}", server.address());
+    println!("listening on {}://{}", server.scheme(), server.address());
     let _ = std::io::stdout().flush();
     let stop = async {
         tokio::select! {

@@ -6,6 +6,7 @@ use http::{Request, Response};
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::peer::Peer;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
 use super::{App, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
@@ -35,7 +36,7 @@ pub(super) async fn dispatch(
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let identity = identify(app, &parts.headers).await?;
+    let identity = identify(app, &parts.headers, parts.extensions.get()).await?;
     let call =
         Call { app, verb: route.verb, identity, version: parts.version, headers: parts.headers, query };
     match (route.target, route.verb) {
@@ -59,11 +60,18 @@ pub(super) async fn dispatch(
     }
 }
 
-async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Error> {
+/// Tells who asks: by what the request says, and where it says nothing, by the certificate of its connection.
+async fn identify(app: &App, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Identity, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let first = values.next();
     if values.next().is_some() {
         return Err(Error::SeveralAuthorizations);
+    }
+    if first.is_none()
+        && let Some((peer, certificates)) = peer.zip(app.0.access.certificates())
+        && let Some(name) = peer.name(certificates)
+    {
+        return Ok(Identity::Account(name));
     }
     Ok(app.0.access.identify(first.map(http::HeaderValue::as_bytes)).await?)
 }

@@ -14,7 +14,11 @@
 //! | `access_log` | one line and some metrics per request |
 //! | `health` | `/livez`, `/readyz`, `/startupz` |
 //! | `app` | what requests share, and the axum router |
-//! | `listener` | connections: protocols, limits, idle timeouts, draining |
+//! | `listener` | connections: protocols, limits, draining |
+//! | `idle` | connections that stand still |
+//! | `tls` | handshakes, and certificates that are read again when their files change |
+//! | `peer` | who is at the other end of a connection |
+//! | `watched` | files that are looked at for changes |
 
 mod access_log;
 mod app;
@@ -26,15 +30,19 @@ mod dispatch;
 pub mod error;
 mod headers;
 mod health;
+mod idle;
 pub mod listener;
 mod manifests;
 pub mod options;
+pub mod peer;
 pub mod query;
 mod ranges;
 mod ratelimit;
 mod referrers;
 pub mod route;
 mod tags;
+pub mod tls;
 mod uploads;
+pub mod watched;
 
 pub use app::App;
