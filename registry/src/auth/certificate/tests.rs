@@ -1,6 +1,7 @@
 //! Goal: the name is the one that the options ask for, and none that could be taken for another.
 //! Method: tables over certificates made here, and over bytes that are none.
 
+use proptest::prelude::*;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, SanType};
 
 use super::*;
@@ -192,5 +193,31 @@ fn attributes_have_two_names_in_any_case() {
         ("", None),
     ] {
         assert_eq!(Attribute::parse(word), expect, "{word}");
+    }
+}
+
+/// A certificate with everything that is read of one.
+static FULL: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+    let names = vec![dns("a.example"), mail("a@example.org"), uri("spiffe://example.org/workload/a")];
+    made(&[(DnType::OrganizationName, "Example"), (DnType::CommonName, "alice")], names)
+});
+
+proptest! {
+    #[test]
+    fn a_damaged_certificate_gives_a_good_name_or_none(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        attribute in prop::sample::select(
+            &[Attribute::CommonName, Attribute::Subject, Attribute::Email, Attribute::Uri, Attribute::DnsName][..]
+        ),
+    ) {
+        let mut damaged = FULL.clone();
+        for (at, byte) in changes {
+            let at = at.index(damaged.len());
+            damaged[at] = byte;
+        }
+        if let Ok(Some(name)) = name(options(&[attribute]), &damaged) {
+            prop_assert!(!name.is_empty() && name.len() <= NAME_BYTES_MAX);
+            prop_assert!(!name.chars().any(char::is_control));
+        }
     }
 }

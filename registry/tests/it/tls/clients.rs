@@ -7,7 +7,6 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use rustls::AlertDescription;
-use tokio::io::AsyncWriteExt as _;
 use wharfinger::auth;
 use wharfinger::auth::options::{
     AccessControl, Action, Attribute, CertificateOptions, RepositoryPolicy, Rule,
@@ -16,7 +15,7 @@ use wharfinger::http::options::{Options, TlsOptions};
 use wharfinger::http::peer::Peer;
 
 use super::authority::{Authority, Files, Pair};
-use super::stand::{Stand, ask, connect, head, rest, trusting};
+use super::stand::{Stand, ask, connect, head, rest, sends_on, trusting};
 use crate::support::{Registry, sha256};
 
 /// A registry where anybody may read `open/**`, accounts may read and push everything, and only alice deletes.
@@ -96,10 +95,7 @@ async fn a_refused_client_hears_why() {
             let config = Arc::new(trusting(&stand.files.authority, Some(&pair), &[version]));
             let visit = async || {
                 let mut stream = connect(stand.address, &config).await?;
-                let body = "x".repeat(20_000);
-                let length = body.len();
-                let request = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}");
-                stream.write_all(request.as_bytes()).await?;
+                sends_on(&mut stream).await?;
                 head(&mut stream).await
             };
             for _ in 0..20 {

@@ -8,7 +8,7 @@ use axum::Router;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -162,4 +162,44 @@ pub(super) async fn rest(stream: &mut TlsStream<TcpStream>) -> Vec<u8> {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await.unwrap();
     rest
+}
+
+/// A connection with TLS or without.
+pub(super) trait Wire: AsyncWrite + Unpin {
+    /// Returns what it goes over.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// Sends a request, waits until the server has said its last, and sends the body nevertheless: who reads only
+/// after that.
+pub(super) async fn sends_on(stream: &mut impl Wire) -> std::io::Result<()> {
+    let pieces = 40;
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", pieces * 1000);
+    stream.write_all(head.as_bytes()).await?;
+    stream.flush().await?;
+    let ended = async {
+        while !stream.socket().ready(Interest::READABLE).await?.is_read_closed() {
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    tokio::time::timeout(DEADLINE, ended).await.unwrap()?;
+    for _ in 0..pieces {
+        stream.write_all(&[b'x'; 1000]).await?;
+        stream.flush().await?;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }
