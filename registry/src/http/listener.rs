@@ -11,19 +11,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 use super::idle::{Idle, Opening};
 use super::options::Options;
 use super::peer::Peer;
-use super::tls::Tls;
+use super::tls::{Greeted, Tls};
 
 /// How long to wait before accepting again when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -34,9 +35,13 @@ const STREAMS_MAX: u32 = 256;
 struct Service {
     protocol: auto::Builder<TokioExecutor>,
     router: Router,
-    tls: Option<Arc<Tls>>,
     header_timeout: Duration,
     write_idle_timeout: Duration,
+}
+
+/// What an open connection takes.
+struct Open {
+    _slot: OwnedSemaphorePermit,
 }
 
 /// Serves connections without TLS until `stop` is done, then lets requests under way end, for as long as the
@@ -65,7 +70,6 @@ pub async fn serve_with(
     let service = Arc::new(Service {
         protocol: protocol(options),
         router,
-        tls,
         header_timeout: options.header_timeout,
         write_idle_timeout: options.write_idle_timeout,
     });
@@ -79,12 +83,24 @@ pub async fn serve_with(
             () = &mut stop => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let Some((stream, address, slot)) = accepted else { continue };
-        let (service, watcher, stopped) = (Arc::clone(&service), graceful.watcher(), stopped.clone());
+        let Some((stream, address, open)) = accepted else { continue };
+        let watcher = graceful.watcher();
+        let Some(tls) = &tls else {
+            let stream = Idle::new(stream, service.write_idle_timeout);
+            tokio::spawn(service.talk(stream, Peer::new(address, None), watcher, open));
+            continue;
+        };
+        let (service, tls, mut stopped) = (Arc::clone(&service), Arc::clone(tls), stopped.clone());
         tokio::spawn(async move {
-            service.converse(stream, address, watcher, stopped).await;
-            metrics::gauge!("wharfinger_connections_open").decrement(1.0);
-            drop(slot);
+            let greeted = tokio::select! {
+                biased;
+                _ = stopped.changed() => None,
+                greeted = tls.greet(stream, service.write_idle_timeout) => greeted,
+            };
+            if let Some(Greeted { stream, certificate }) = greeted {
+                // A task of its own: what a handshake takes is not kept for as long as the connection lasts.
+                tokio::spawn(service.talk(stream, Peer::new(address, certificate), watcher, open));
+            }
         });
     }
     drop((listener, stopping));
@@ -92,46 +108,35 @@ pub async fn serve_with(
 }
 
 impl Service {
-    /// Talks to a client until it has gone.
-    async fn converse(
+    /// Speaks HTTP until the client has gone.
+    ///
+    /// It is made of combinators, since an async block would hold the connection twice, and there are many.
+    fn talk<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        watcher: Watcher,
-        mut stopped: watch::Receiver<()>,
-    ) {
-        let Some(tls) = &self.tls else {
-            let stream = Idle::new(stream, self.write_idle_timeout);
-            return self.talk(stream, Peer::new(address, None), watcher).await;
-        };
-        let greeted = tokio::select! {
-            biased;
-            _ = stopped.changed() => None,
-            greeted = tls.greet(stream, self.write_idle_timeout) => greeted,
-        };
-        if let Some(greeted) = greeted {
-            let peer = Peer::new(address, greeted.certificate);
-            self.talk(greeted.stream, peer, watcher).await;
-        }
-    }
-
-    /// Speaks HTTP.
-    async fn talk(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        stream: S,
         peer: Peer,
         watcher: Watcher,
-    ) {
+        open: Open,
+    ) -> impl Future<Output = ()> + Send + use<S> {
         let io = TokioIo::new(Opening::new(stream, self.header_timeout));
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             router.clone().oneshot(request.map(Body::new))
         });
-        let connection = self.protocol.serve_connection_with_upgrades(io, service);
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "a connection ended early");
-        }
+        let connection = self.protocol.serve_connection_with_upgrades(io, service).into_owned();
+        watcher.watch(connection).map(move |ended| {
+            if let Err(error) = ended {
+                tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "a connection ended early");
+            }
+            drop(open);
+        })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!("wharfinger_connections_open").decrement(1.0);
     }
 }
 
@@ -155,17 +160,14 @@ fn protocol(options: &Options) -> auto::Builder<TokioExecutor> {
 }
 
 /// Waits for a slot before a connection is taken, so that what is too much waits in the kernel.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, impl Drop + use<>)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Open)> {
+    let _slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, address)) => {
             metrics::gauge!("wharfinger_connections_open").increment(1.0);
             // Small answers must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
-            Some((stream, address, slot))
+            Some((stream, address, Open { _slot }))
         }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
