@@ -63,10 +63,21 @@ async fn what_cannot_be_used_keeps_the_old_and_is_told_once() {
     assert!(log.take().contains("http.tls.key: "), "the next fault is another");
     assert_eq!(shown(&stand.connect().await), old);
 
+    // P11: neither a key nor what stands in its place is quoted.
+    std::fs::write(stand.files.path("tls.key"), "hunter2").unwrap();
+    stand.tls.look();
+    let said = log.take();
+    assert!(said.contains("holds no private key") && !said.contains("hunter2"), "{said}");
+
     stand.files.write_key();
     stand.tls.look();
     stand.tls.look();
     let said = log.take();
+    let secret = stand.files.pair.key.serialize_pem();
+    assert!(
+        !secret.lines().filter(|line| !line.starts_with("--")).any(|line| said.contains(line)),
+        "P11: {said}"
+    );
     assert_eq!(said.matches("read the certificate again").count(), 1, "{said}");
     assert_eq!(shown(&stand.connect().await), stand.files.pair.der());
 }
