@@ -20,6 +20,7 @@ use crate::backend::error::OpenError;
 use crate::backend::object::probe::Conditions;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::tls::{Tls, TlsError};
 use crate::http::{App, listener};
 use crate::repository::{Repositories, Stores};
 use crate::store;
@@ -39,6 +40,7 @@ pub struct Server {
     address: SocketAddr,
     app: App,
     router: Router,
+    tls: Option<Arc<Tls>>,
     repositories: Repositories,
     stores: Stores,
     keep: Arc<keep::InStore>,
@@ -101,6 +103,9 @@ pub enum StartError {
     /// The rules of access cannot be used.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] BuildError),
@@ -151,13 +156,14 @@ impl Server {
             None => Router::new(),
         };
         let router = app.router(pages);
+        let tls = config.http.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
         let bound = listener::bind(&config.http).await;
         let (listener, address) = bound.map_err(|source| {
             let address = format!("{}:{}", config.http.address, config.http.port);
             StartError::Listen { address, source }
         })?;
         let source = None;
-        Ok(Self { listener, address, app, router, repositories, stores, keep, config, source, metrics })
+        Ok(Self { listener, address, app, router, tls, repositories, stores, keep, config, source, metrics })
     }
 
     /// Reads the configuration again from where it came, when it has changed and at SIGHUP.
@@ -171,6 +177,11 @@ impl Server {
         self.address
     }
 
+    /// Returns the scheme of the urls under which it answers.
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Serves until `stop` is done, then drains; returns whether all requests ended in time.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let mut background = background::start(&self.stores, &self.repositories, &self.config);
@@ -181,12 +192,16 @@ impl Server {
             let (app, keep, config) = (self.app.clone(), self.keep, self.config.clone());
             background.spawn(Reloads { source, app, keep, clock: Clock::system(), config }.watch());
         }
+        if let Some(tls) = &self.tls {
+            background.spawn(Arc::clone(tls).keep_current());
+        }
         let app = self.app;
         let stop = async move {
             stop.await;
             app.drain();
         };
-        let drained = listener::serve(self.listener, self.router, &self.config.http, stop).await;
+        let drained =
+            listener::serve_with(self.listener, self.router, &self.config.http, self.tls, stop).await;
         background.shutdown().await;
         // What has arrived of blobs is made durable, so that the next process goes on from it.
         self.repositories.close(CLOSE_PATIENCE).await;

@@ -112,6 +112,7 @@ pub fn start_metrics() -> Option<PrometheusHandle> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).ok()?;
     describe();
+    describe_tls();
     Some(handle)
 }
 
@@ -181,6 +182,22 @@ fn describe() {
     counter!(
         "wharfinger_stale_serves_total",
         "Cached tags served without a check, since the upstream did not answer"
+    );
+}
+
+fn describe_tls() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge};
+    counter!(
+        "wharfinger_tls_handshakes_total",
+        "TLS handshakes, by outcome: done, failed, timeout, plain, left"
+    );
+    counter!(
+        "wharfinger_tls_reload_failures_total",
+        "Changes of the files of http.tls that left what could not be used, so that the old stays"
+    );
+    gauge!(
+        "wharfinger_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate that clients are shown expires"
     );
 }
 

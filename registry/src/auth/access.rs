@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::oci::RepositoryName;
 use crate::telemetry::WithCauses;
 
+use super::certificate::Certificates;
 use super::challenge::{Challenge, Need};
 use super::credentials::{Authorization, BearerToken, Credentials};
 use super::error::{AccessError, LoginError, Refusal};
@@ -26,6 +27,7 @@ use super::verification::{Bcrypt, Check};
 pub struct Access {
     policy: Policy,
     logins: Option<Logins>,
+    certificates: Option<Certificates>,
     issuer: Option<Issuer>,
     challenge: Challenge,
 }
@@ -59,7 +61,8 @@ impl Access {
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = Logins::new(options, check)?;
         let challenge = Challenge::new(&options.realm)?;
-        Ok(Self { policy, logins, issuer: None, challenge })
+        let certificates = options.certificates.clone().map(Certificates::new);
+        Ok(Self { policy, logins, certificates, issuer: None, challenge })
     }
 
     /// Tells who sent a request with that value of the `Authorization` header.
@@ -86,6 +89,12 @@ impl Access {
             }
             (Authorization::Bearer(_), None) => Err(LoginError::UnsupportedScheme),
         }
+    }
+
+    /// Returns how client certificates name accounts, if they do. A name of theirs is an account without a
+    /// further proof: the listener has verified the certificate.
+    pub const fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// Grants a right to a repository, which need not exist.

@@ -18,6 +18,7 @@
 //! | `sha_crypt` | the hashes of `crypt(3)` over SHA-2 |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
+//! | `certificate` | whom a client certificate names |
 //! | `policy` | what each identity may do to each repository |
 //! | `grant` | the proof of a right, which every repository method takes |
 //! | `options` | what this layer can be told |
@@ -26,6 +27,7 @@
 mod access;
 mod account_file;
 mod apr1;
+mod certificate;
 pub mod challenge;
 mod credentials;
 mod error;
@@ -42,6 +44,7 @@ mod token;
 mod verification;
 
 pub use access::{Access, Asking, Grants};
+pub use certificate::{CertificateError, Certificates};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
 pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::certificate::{Attribute, PATTERN_BYTES_MAX as URI_PATTERN_BYTES_MAX, UriPattern};
+
 /// Settings of the access layer, resolved from `http.auth`, `http.accessControl` and `http.realm`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -24,6 +26,23 @@ pub struct Options {
     /// Who may do what (`http.accessControl`); none means that accounts may do everything, and
     /// that without accounts everybody may.
     pub access: Option<AccessControl>,
+    /// How client certificates name accounts (`http.auth.mtls`); none means that they do not.
+    pub certificates: Option<CertificateOptions>,
+}
+
+/// The section `http.auth.mtls`, which has its defaults where client certificates are verified and it is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateOptions {
+    /// Where the name stands; the first that gives one decides (`identityAttributes`).
+    pub attributes: Vec<Attribute>,
+    /// Which part of a URI is the name; all of it without a pattern (`uriSanPattern`).
+    pub uri_pattern: Option<UriPattern>,
+    /// Which of the URIs is looked at, from zero (`uriSanIndex`).
+    pub uri_index: usize,
+    /// Which of the DNS names (`dnsSanIndex`).
+    pub dns_index: usize,
+    /// Which of the mail addresses (`emailSanIndex`).
+    pub email_index: usize,
 }
 
 /// The section `http.auth.token`.
@@ -104,7 +123,7 @@ pub enum Action {
 impl Options {
     /// Says whether there is a way to log in.
     pub const fn knows_accounts(&self) -> bool {
-        self.htpasswd.is_some()
+        self.htpasswd.is_some() || self.certificates.is_some()
     }
 }
 
@@ -119,6 +138,19 @@ impl Default for Options {
             verifications_max: 2,
             token: TokenOptions::default(),
             access: None,
+            certificates: None,
+        }
+    }
+}
+
+impl Default for CertificateOptions {
+    fn default() -> Self {
+        Self {
+            attributes: vec![Attribute::CommonName],
+            uri_pattern: None,
+            uri_index: 0,
+            dns_index: 0,
+            email_index: 0,
         }
     }
 }

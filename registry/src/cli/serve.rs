@@ -78,7 +78,7 @@ async fn listen(config: Config, source: Option<Source>) -> Result<(), Failure> {
     if let Some(source) = source {
         server = server.reloading(source);
     }
-    println!("listening on http://{}", server.address());
+    println!("listening on {}://{}", server.scheme(), server.address());
     let _ = std::io::stdout().flush();
     let stop = async {
         tokio::select! {

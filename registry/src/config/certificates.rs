@@ -1,5 +1,5 @@
 //! Whether files of certificates and keys are what they should be: with one that is not, no client of an
-//! upstream can be made. What they hold is never quoted.
+//! upstream can be made, and no TLS be spoken. What they hold is never quoted.
 
 use std::io;
 use std::path::Path;

@@ -188,7 +188,7 @@ impl<'run> Check<'run> {
         };
         let hint = match (kind, raw) {
             (
-                Kind::Text | Kind::Word | Kind::Path | Kind::UpstreamName,
+                Kind::Text | Kind::Word | Kind::Path | Kind::UpstreamName | Kind::Choice(_),
                 Raw::Integer(_) | Raw::Number(_) | Raw::Bool(_),
             ) => "; put it in quotes",
             (Kind::Duration(..), Raw::Integer(_)) => "; give it a unit",

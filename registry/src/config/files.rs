@@ -13,6 +13,7 @@ use super::error::{Fault, Faults};
 use super::options::Config;
 use super::reach;
 use super::resolve::stores::{self, Place};
+use crate::http::options::TlsOptions;
 use crate::store;
 use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
 
@@ -26,6 +27,9 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
     if config.auth.htpasswd.as_ref().is_some_and(|path| !path.is_file()) {
         warnings
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
+    }
+    if let Some(tls) = &config.http.tls {
+        listener(tls, faults, warnings);
     }
     faults.extend(stores::faults(&places(config)));
     let hosts = accounts(config, warnings);
@@ -42,6 +46,27 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         (source, _) => *source != CredentialSource::Nobody,
     };
     warnings.extend(reach::warnings(config, &has_account));
+}
+
+/// Checks the files of `http.tls`. Where a secret is made before each start, they may be absent until then.
+fn listener(tls: &TlsOptions, faults: &mut Vec<Fault>, warnings: &mut Vec<Fault>) {
+    let mut is_there = |key: &str, path: &Path| {
+        let exists = path.exists();
+        if !exists {
+            let gone = "there is no such file yet, and without it the server does not start";
+            warnings.push(Fault::new(key, gone));
+        }
+        exists
+    };
+    let has_certificate = is_there("http.tls.cert", &tls.certificate);
+    if is_there("http.tls.key", &tls.key) && has_certificate {
+        let fault = certificates::identity(&tls.certificate, &tls.key);
+        faults.extend(fault.map(|fault| Fault::new("http.tls", fault)));
+    }
+    if let Some(path) = tls.client_authorities.as_ref().filter(|path| is_there("http.tls.cacert", path)) {
+        let fault = certificates::authorities(path);
+        faults.extend(fault.map(|fault| Fault::new("http.tls.cacert", fault)));
+    }
 }
 
 /// Returns the hosts of the file of accounts, if there is one that can be read.

@@ -9,6 +9,7 @@ use super::checked::Checked;
 use super::origin::Origin;
 use super::raw::Raw;
 use super::{duration, size};
+use crate::auth::options::{URI_PATTERN_BYTES_MAX, UriPattern};
 use crate::store::options::Window;
 use crate::upstream::options::pattern::{self, PATTERN_BYTES_MAX};
 
@@ -65,6 +66,8 @@ pub(super) enum Kind {
     Glob,
     /// A regular expression over tags.
     Regex,
+    /// A regular expression over URIs whose first group is a name.
+    UriPattern,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A path of this server, outside its API.
@@ -125,6 +128,9 @@ impl Kind {
             Self::Origin => "http(s)://host[:port]".to_owned(),
             Self::Url => "http(s)://host[:port]/path, without an account or a fragment".to_owned(),
             Self::Regex => format!("a regular expression over tags of at most {PATTERN_BYTES_MAX} bytes"),
+            Self::UriPattern => {
+                format!("a regular expression with a group ( ) of at most {URI_PATTERN_BYTES_MAX} bytes")
+            }
             Self::Glob => format!("a glob over repository names of at most {GLOB_BYTES_MAX} bytes"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Endpoint => {
@@ -177,7 +183,7 @@ impl Kind {
             Self::Address => "IP address",
             Self::Origin | Self::Url => "url",
             Self::Glob => "glob",
-            Self::Regex => "regular expression",
+            Self::Regex | Self::UriPattern => "regular expression",
             Self::Choice(words) => return words.join(", "),
             Self::Endpoint => "path of a url",
             Self::UpstreamName | Self::Helper => "name",
@@ -212,6 +218,7 @@ impl Kind {
             Self::Url => owned(is_url(text)),
             Self::Glob => owned(glob_fault(text).is_none()),
             Self::Regex => owned(pattern::compile(text).is_ok()),
+            Self::UriPattern => owned(UriPattern::parse(text).is_ok()),
             Self::Choice(words) => words
                 .iter()
                 .find(|word| word.eq_ignore_ascii_case(text))
@@ -249,6 +256,7 @@ impl Kind {
         match self {
             Self::Glob => glob_fault(text),
             Self::Regex => pattern::compile(text).err().map(|error| error.to_string()),
+            Self::UriPattern => UriPattern::parse(text).err().map(|error| error.to_string()),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::peer::Peer;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
 use super::{App, auth, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
@@ -45,8 +46,7 @@ pub(super) async fn dispatch(
         }
         return auth::token(app, &access, route.verb, &parts.headers, &query, body).await;
     }
-    let authorization = one(&parts.headers, &AUTHORIZATION)?;
-    let identity = access.identify(authorization.map(HeaderValue::as_bytes)).await?;
+    let identity = identify(&access, &parts.headers, parts.extensions.get()).await?;
     let (version, headers) = (parts.version, parts.headers);
     let call = Call { app, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
@@ -68,6 +68,22 @@ pub(super) async fn dispatch(
         (Target::Upload(name, id), Verb::Delete) => uploads::cancel(&call, &name, &id).await,
         (Target::Upload(name, id), _) => uploads::status(&call, &name, &id).await,
     }
+}
+
+/// Tells who asks: by what the request says, and where it says nothing, by the certificate of its connection.
+pub(super) async fn identify(
+    access: &Access,
+    headers: &HeaderMap,
+    peer: Option<&Peer>,
+) -> Result<Identity, Error> {
+    let authorization = one(headers, &AUTHORIZATION)?;
+    if authorization.is_none()
+        && let Some((peer, certificates)) = peer.zip(access.certificates())
+        && let Some(account) = peer.account(certificates)
+    {
+        return Ok(Identity::of(account));
+    }
+    Ok(access.identify(authorization.map(HeaderValue::as_bytes)).await?)
 }
 
 /// Returns the value of a header about who asks, which may stand once.

@@ -484,5 +484,13 @@ pub(super) fn render(error: &Error, challenge: Option<&str>) -> (StatusCode, Hea
     (error.status(), map, serde_json::to_vec(&error.body()).unwrap_or_default())
 }
 
+/// What a client is told, before there is any request, that speaks HTTP on a port that speaks TLS.
+pub(super) const SPEAKS_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    Content-Type: text/plain\r\n\
+    Content-Length: 40\r\n\
+    Connection: close\r\n\
+    \r\n\
+    this port speaks TLS: ask with https://\n";
+
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::{self, Next};
-use http::header::{AUTHORIZATION, HeaderMap};
-use http::{HeaderValue, Request, Response};
+use http::header::HeaderMap;
+use http::{Request, Response};
 
 use super::error::{self, Error};
 use super::origin::Asked;
+use super::peer::Peer;
 use super::{App, dispatch};
 
 /// Lets only those see the pages who may read the metrics.
@@ -18,7 +19,7 @@ pub(super) fn metrics(app: &App, pages: Router) -> Router {
 
 async fn guarded(State(app): State<App>, request: Request<Body>, next: Next) -> Response<Body> {
     let asked = Asked::of(&request, None, None);
-    match admit(&app, request.headers().clone()).await {
+    match admit(&app, request.headers().clone(), request.extensions().get().cloned()).await {
         Ok(()) => next.run(request).await,
         Err(error) => {
             let challenge = asked.challenge(&app, &error);
@@ -31,9 +32,8 @@ async fn guarded(State(app): State<App>, request: Request<Body>, next: Next) -> 
     }
 }
 
-async fn admit(app: &App, headers: HeaderMap) -> Result<(), Error> {
+async fn admit(app: &App, headers: HeaderMap, peer: Option<Peer>) -> Result<(), Error> {
     let access = app.access();
-    let authorization = dispatch::one(&headers, &AUTHORIZATION)?;
-    let identity = access.identify(authorization.map(HeaderValue::as_bytes)).await?;
+    let identity = dispatch::identify(&access, &headers, peer.as_ref()).await?;
     Ok(access.metrics(&identity)?)
 }

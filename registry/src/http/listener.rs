@@ -1,28 +1,30 @@
-//! Connections: HTTP/1.1 and clear-text HTTP/2, limits, idle timeouts, draining.
+//! Connections: HTTP/1.1 and HTTP/2, with TLS and without, limits, draining.
 //!
 //! Timeouts are on standing still, not on the whole: a large layer over a slow line is fine, a
-//! client that takes nothing is not.
+//! client that takes nothing is not (`idle`).
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::Sleep;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
+use super::idle::{Idle, Opening};
 use super::options::Options;
+use super::peer::{Channel, Peer};
+use super::tls::{Greeted, Tls};
 use crate::telemetry::WithCauses;
 
 /// How long to wait before accepting again when the system has no descriptors left.
@@ -30,7 +32,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
 
-/// Serves connections until `stop` is done, then lets requests under way end, for as long as the
+/// What connections share.
+struct Service {
+    protocol: auto::Builder<TokioExecutor>,
+    router: Router,
+    header_timeout: Duration,
+    write_idle_timeout: Duration,
+}
+
+/// What an open connection takes.
+struct Open {
+    _slot: OwnedSemaphorePermit,
+}
+
+/// Serves connections without TLS until `stop` is done, then lets requests under way end, for as long as the
 /// options say.
 ///
 /// Returns whether all ended in time.
@@ -40,9 +55,28 @@ pub async fn serve(
     options: &Options,
     stop: impl Future<Output = ()>,
 ) -> bool {
-    let builder = Arc::new(protocol(options));
+    serve_with(listener, router, options, None, stop).await
+}
+
+/// Serves connections as [`serve`] does, and with TLS if there is any.
+///
+/// A handshake under way when `stop` is done is broken off: no request has come with it.
+pub async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    options: &Options,
+    tls: Option<Arc<Tls>>,
+    stop: impl Future<Output = ()>,
+) -> bool {
+    let service = Arc::new(Service {
+        protocol: protocol(options),
+        router,
+        header_timeout: options.header_timeout,
+        write_idle_timeout: options.write_idle_timeout,
+    });
     let slots = Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
+    let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -50,24 +84,66 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let Some((stream, slot)) = accepted else { continue };
-        let io = TokioIo::new(Idle::new(stream, options));
-        let router = router.clone();
-        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
-            router.clone().oneshot(request.map(Body::new))
-        });
-        let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
-        let watched = graceful.watch(connection);
+        let Some((stream, address, open)) = accepted else { continue };
+        let watcher = graceful.watcher();
+        let Some(tls) = &tls else {
+            let stream = Idle::new(stream, service.write_idle_timeout);
+            tokio::spawn(service.talk(stream, Peer::new(address, Channel::Plain), watcher, open));
+            continue;
+        };
+        let (service, tls, mut stopped) = (Arc::clone(&service), Arc::clone(tls), stopped.clone());
         tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(error = %WithCauses(error.as_ref()), "a connection ended early");
+            let greeted = tokio::select! {
+                biased;
+                _ = stopped.changed() => None,
+                greeted = tls.greet(stream, service.write_idle_timeout) => greeted,
+            };
+            if let Some(Greeted { stream, certificate }) = greeted {
+                // A task of its own: what a handshake takes is not kept for as long as the connection lasts.
+                tokio::spawn(service.talk(
+                    stream,
+                    Peer::new(address, Channel::Tls(certificate)),
+                    watcher,
+                    open,
+                ));
             }
-            metrics::gauge!("wharfinger_connections_open").decrement(1.0);
-            drop(slot);
         });
     }
-    drop(listener);
+    drop((listener, stopping));
     tokio::time::timeout(options.drain_timeout, graceful.shutdown()).await.is_ok()
+}
+
+impl Service {
+    /// Speaks HTTP until the client has gone.
+    ///
+    /// It is made of combinators, since an async block would hold the connection twice, and there are many.
+    fn talk<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+        &self,
+        stream: S,
+        peer: Peer,
+        watcher: Watcher,
+        open: Open,
+    ) -> impl Future<Output = ()> + Send + use<S> {
+        let io = TokioIo::new(Opening::new(stream, self.header_timeout));
+        let router = self.router.clone();
+        let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = self.protocol.serve_connection_with_upgrades(io, service).into_owned();
+        watcher.watch(connection).map(move |ended| {
+            if let Err(error) = ended {
+                tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "a connection ended early");
+            }
+            drop(open);
+        })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!("wharfinger_connections_open").decrement(1.0);
+    }
 }
 
 fn protocol(options: &Options) -> auto::Builder<TokioExecutor> {
@@ -90,14 +166,14 @@ fn protocol(options: &Options) -> auto::Builder<TokioExecutor> {
 }
 
 /// Waits for a slot before a connection is taken, so that what is too much waits in the kernel.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, impl Drop + use<>)> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Open)> {
+    let _slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _peer)) => {
+        Ok((stream, address)) => {
             metrics::gauge!("wharfinger_connections_open").increment(1.0);
             // Small answers must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
-            Some((stream, slot))
+            Some((stream, address, Open { _slot }))
         }
         Err(error) => {
             tracing::warn!(error = %WithCauses(&error), "a connection could not be accepted");
@@ -114,103 +190,4 @@ pub async fn bind(options: &Options) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind((options.address.as_str(), options.port)).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
-}
-
-/// What an HTTP/2 connection begins with; until it is there, or something else, nobody knows the
-/// version, and so no timeout of a version runs.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// A connection whose writes fail when they stand still for too long, and its reads while they
-/// have not told the version of HTTP: clients that say nothing would hold their slots for ever.
-struct Idle {
-    stream: TcpStream,
-    limit: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
-    opening: Option<Opening>,
-}
-
-/// A connection whose version of HTTP is not known.
-struct Opening {
-    /// How much of the preface has come.
-    matched: usize,
-    end: Pin<Box<Sleep>>,
-}
-
-impl Opening {
-    /// Takes in what was read, and says whether it is still open which version it is.
-    fn goes_on(&mut self, read: &[u8]) -> bool {
-        let expected = &PREFACE[self.matched..];
-        self.matched += read.len();
-        read.len() < expected.len() && expected.starts_with(read)
-    }
-}
-
-impl Idle {
-    fn new(stream: TcpStream, options: &Options) -> Self {
-        let end = Box::pin(tokio::time::sleep(options.header_timeout));
-        let opening = Some(Opening { matched: 0, end });
-        Self { stream, limit: options.write_idle_timeout, waiting: None, opening }
-    }
-
-    fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() || self.limit.is_zero() {
-            self.waiting = None;
-            return written;
-        }
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        match waiting.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncRead for Idle {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let begin = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let Some(opening) = &mut this.opening else { return read };
-        match read {
-            Poll::Pending => opening.end.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
-            Poll::Ready(Ok(())) if opening.goes_on(&buf.filled()[begin..]) => read,
-            Poll::Ready(_) => {
-                this.opening = None;
-                read
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Idle {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

@@ -17,7 +17,11 @@
 //! | `guard` | pages beside the API that only some may read |
 //! | `health` | `/livez`, `/readyz`, `/startupz` |
 //! | `app` | what requests share, and the axum router |
-//! | `listener` | connections: protocols, limits, idle timeouts, draining |
+//! | `listener` | connections: protocols, limits, draining |
+//! | `idle` | connections that stand still |
+//! | `tls` | handshakes, and certificates that are read again when their files change |
+//! | `peer` | who is at the other end of a connection |
+//! | `watched` | files that are looked at for changes |
 
 mod access_log;
 mod app;
@@ -31,16 +35,20 @@ pub mod error;
 mod guard;
 mod headers;
 mod health;
+mod idle;
 pub mod listener;
 mod manifests;
 pub mod options;
 mod origin;
+pub mod peer;
 pub mod query;
 mod ranges;
 mod ratelimit;
 mod referrers;
 pub mod route;
 mod tags;
+pub mod tls;
 mod uploads;
+pub mod watched;
 
 pub use app::App;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::route::Verb;
@@ -47,6 +48,35 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// Requests that the server takes in a second; more are answered 429 (`http.ratelimit`).
     pub rates: Rates,
+    /// The TLS that is spoken; none for HTTP without it (`http.tls`).
+    pub tls: Option<TlsOptions>,
+}
+
+/// The section `http.tls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The certificate that clients are shown, in PEM form, and behind it those of its authorities
+    /// (`http.tls.cert`).
+    pub certificate: PathBuf,
+    /// Its key, in PEM form (`http.tls.key`).
+    pub key: PathBuf,
+    /// The authorities of client certificates, in PEM form; without them clients are asked for none
+    /// (`http.tls.cacert`).
+    pub client_authorities: Option<PathBuf>,
+    /// The oldest version that is spoken (`http.tls.minVersion`).
+    pub version_min: TlsVersion,
+    /// How long a handshake may take (`http.tls.handshakeTimeout`).
+    pub handshake_timeout: Duration,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    V1_2,
+    /// RFC 8446.
+    V1_3,
 }
 
 /// Requests a second of the whole server. A request counts for each rate that is for its method.
@@ -77,6 +107,19 @@ impl Default for Options {
             write_idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             rates: Rates::default(),
+            tls: None,
+        }
+    }
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self {
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            client_authorities: None,
+            version_min: TlsVersion::V1_2,
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -7,6 +7,7 @@ use http::{Method, Request};
 
 use super::App;
 use super::error::Error;
+use super::peer::Peer;
 use super::query::Query;
 use super::route::{Route, Target};
 use crate::auth::challenge::Need;
@@ -44,7 +45,7 @@ impl Asked {
         Self {
             host: request.headers().get(HOST).cloned(),
             authority: request.uri().authority().cloned(),
-            is_encrypted: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
+            is_encrypted: request.extensions().get::<Peer>().is_some_and(Peer::is_encrypted),
             method: request.method().clone(),
             repository: repository.map(str::to_owned),
             from: from(request, route),

@@ -33,7 +33,6 @@ fn all_faults_are_reported_together() {
     http.auth.htpasswd.path: is missing
     http.auth.failDelay: "1d" is not a number of seconds or a duration such as "300ms", up to 1h
     http.auth.htpaswd: unknown key; the nearest known key is http.auth.htpasswd
-    http.tls: not supported yet: http.tls
     http.tls: "on" is not a section
     http.accessControl."**": unknown key; globs stand below http.accessControl.repositories
     http.accessControl.repositories["team/["]: is not a glob over repository names of at most 1024 bytes: unclosed character class; missing ']'
@@ -86,12 +85,10 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     storage.storageDriver.objectacl: is refused: set the bucket's policy instead; `redirectBlobURL` needs no public objects
     storage.maxRepos: not supported yet: storage.maxRepos
     http.allowOrigin: not supported yet: http.allowOrigin
-    http.tls: not supported yet: http.tls
     http.auth.ldap: not supported yet: http.auth.ldap
     http.auth.bearer: not supported yet: http.auth.bearer
     http.auth.openid: not supported yet: http.auth.openid
     http.auth.apikey: not supported yet: http.auth.apikey
-    http.auth.mtls: not supported yet: http.auth.mtls
     http.auth.sessionDriver: not supported yet: http.auth.sessionDriver
     http.auth.secureSession: not supported yet: http.auth.secureSession
     http.accessControl.repositories["**"].policies[0].conditions: not supported yet: http.accessControl.repositories["**"].policies[0].conditions

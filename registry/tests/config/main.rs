@@ -11,6 +11,7 @@ mod generated;
 mod options;
 mod schema;
 mod start;
+mod tls;
 
 use std::path::PathBuf;
 

@@ -38,7 +38,7 @@ fn every_option_has_a_key() {
     all_differ!(http::options::Options, http, usual.http, {
         address, port, external_url, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
         tags_per_push_max, ranges_max, page_items_max, referrers_page_bytes_max, header_timeout,
-        read_idle_timeout, write_idle_timeout, drain_timeout, rates,
+        read_idle_timeout, write_idle_timeout, drain_timeout, rates, tls,
     });
     all_differ!(http::options::Rates, rates, usual.http.rates, { all, methods });
     all_differ!(store::options::Options, store, usual.store, {
@@ -47,6 +47,7 @@ fn every_option_has_a_key() {
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
         realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, access,
+        certificates,
     });
     all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });
     let plain = upstream::options::Options::default();
@@ -82,6 +83,21 @@ fn every_option_has_a_key() {
     all_differ!(auth::options::AccessControl, access, nobody, { repositories, admin, groups, metrics });
     let rule = auth::options::Rule::default();
     all_differ!(auth::options::Rule, admin, rule, { users, groups, actions });
+}
+
+#[test]
+fn every_option_of_tls_has_a_key() {
+    let config = parsed(&fixture("everything.yaml")).expect("the file has no fault").config;
+    let tls = &config.http.tls.expect("the file has TLS");
+    let usual = http::options::TlsOptions::default();
+    all_differ!(http::options::TlsOptions, tls, usual, {
+        certificate, key, client_authorities, version_min, handshake_timeout,
+    });
+    let names = &config.auth.certificates.expect("the file has authorities of client certificates");
+    let usual = auth::options::CertificateOptions::default();
+    all_differ!(auth::options::CertificateOptions, names, usual, {
+        attributes, uri_pattern, uri_index, dns_index, email_index,
+    });
 }
 
 #[test]

@@ -112,6 +112,6 @@ fn keys_are_described_with_their_defaults_and_classes() {
     let storage = &schema["properties"]["storage"]["properties"];
     assert_eq!(storage["dedupe"]["deprecated"], json!(true));
     assert_eq!(storage["uploadExpiry"]["default"], json!("24h"));
-    let tls = schema["properties"]["http"]["properties"]["tls"]["description"].as_str();
-    assert!(tls.is_some_and(|text| text.contains("Not supported yet")), "{tls:?}");
+    let origin = schema["properties"]["http"]["properties"]["allowOrigin"]["description"].as_str();
+    assert!(origin.is_some_and(|text| text.contains("Not supported yet")), "{origin:?}");
 }

@@ -115,7 +115,8 @@ async fn containerd_pulls_what_only_accounts_may_read() {
     let digest = local.several_layers("1", 5).await;
     let reference = format!("{}/team/app:1", server.authority());
     let remote = format!("docker://{reference}");
-    let copy = ["--insecure-policy", "copy", "--all", "--dest-tls-verify=false", "--dest-creds", "admin:admin"];
+    let copy =
+        ["--insecure-policy", "copy", "--all", "--dest-tls-verify=false", "--dest-creds", "admin:admin"];
     Command::new("skopeo").args(copy).args([&local.reference("1"), &remote]).run().await;
 
     let pull = ["images", "pull", "--all-platforms", "--plain-http"];

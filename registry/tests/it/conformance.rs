@@ -1,5 +1,6 @@
 //! Goal: this registry passes its own suite, and nothing is skipped that it could run. Method: the
-//! suite against the real listener, once open to everybody, once with accounts, once over a bucket.
+//! suite against the real listener, once open to everybody, once with accounts, once over a bucket, once
+//! behind TLS.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,10 +13,12 @@ use wharfinger::backend::object::bucket::Bucket;
 use wharfinger::backend::object::memory::MemoryBucket;
 use wharfinger::http::listener;
 use wharfinger::http::options::Options;
+use wharfinger::http::tls::Tls;
 use wharfinger::store;
 use wharfinger::store::options::Writers;
 
 use crate::support::Registry;
+use crate::tls::authority::Files;
 
 /// Serves a registry until the test ends.
 async fn serve(registry: Registry) -> SocketAddr {
@@ -23,7 +26,10 @@ async fn serve(registry: Registry) -> SocketAddr {
     let client = registry.open().await;
     let (socket, address) = listener::bind(&options).await.unwrap();
     let router = client.0.router(axum::Router::new());
-    tokio::spawn(async move { listener::serve(socket, router, &options, std::future::pending()).await });
+    let tls = options.tls.as_ref().map(|tls| Arc::new(Tls::open(tls).unwrap()));
+    tokio::spawn(async move {
+        listener::serve_with(socket, router, &options, tls, std::future::pending()).await;
+    });
     address
 }
 
@@ -56,6 +62,22 @@ async fn a_registry_over_a_bucket_conforms() {
     assert_green(
         &report,
         &["control", "--heavy", "credentials", "account", "an origin", "HTTP/2", "announces no minimum"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_behind_tls_conforms() {
+    let files = Files::new();
+    let http = Options { tls: Some(files.options()), ..Options::default() };
+    let address = serve(Registry { http, ..Registry::default() }).await;
+    let authority = files.path("authority.crt");
+    std::fs::write(&authority, files.authority.pem()).unwrap();
+    let mut options = conformance::Options::new(format!("https://{address}"));
+    options.trust = conformance::wire::Trust { ca: Some(authority) };
+    let report = conformance::run(options).await.unwrap();
+    assert_green(
+        &report,
+        &["control", "--heavy", "credentials", "account", "an origin", "announces no minimum"],
     );
 }
 

@@ -11,6 +11,7 @@
 //! | `program` | the program itself, with files that were damaged behind its back |
 //! | `conformance` | the suite against this registry |
 //! | `scale` | many names: what a page costs, and walks through all of them |
+//! | `tls` | TLS of the listener, with certificates made here |
 //! | `transfer` | import and export, with what others have on a disk |
 
 #![cfg(test)]
@@ -27,4 +28,5 @@ mod proxy;
 mod scale;
 mod store;
 mod support;
+mod tls;
 mod transfer;

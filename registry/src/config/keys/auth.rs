@@ -8,6 +8,9 @@ use crate::config::kind::{Kind, Names};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The places of a name in a certificate, each with its short name.
+const IDENTITY_ATTRIBUTES: &[&str] =
+    &["CommonName", "CN", "Subject", "DN", "Email", "rfc822name", "URI", "URL", "DNSName", "DNS"];
 
 pub(super) const KEYS: &[Key] = &[
     honoured("http.auth.htpasswd", Kind::Section, "", "Accounts in a file."),
@@ -112,17 +115,27 @@ pub(super) const KEYS: &[Key] = &[
     text("http.auth.sessionDriver.url", "redis: its url."),
     text("http.auth.sessionDriver.keyprefix", "redis: the prefix of its keys."),
     switch("http.auth.secureSession", "Whether cookies are sent by TLS alone."),
-    section("http.auth.mtls", "Identities from client certificates."),
-    pending(
-        "http.auth.mtls.identityAttributes",
-        Kind::List(&Kind::Choice(&["CommonName", "Subject", "Email", "URI", "DNSName"])),
+    honoured(
+        "http.auth.mtls",
+        Kind::Section,
         "",
-        "Where in the certificate the name stands, in order.",
+        "Accounts from client certificates of `http.tls.cacert`: a request without an `Authorization` header is by whom the certificate of its connection names.",
     ),
-    text("http.auth.mtls.uriSanPattern", "The part of a URI that is the name."),
-    pending("http.auth.mtls.uriSanIndex", ANY_COUNT, "", "Which URI it is."),
-    pending("http.auth.mtls.dnsSanIndex", ANY_COUNT, "", "Which DNS name it is."),
-    pending("http.auth.mtls.emailSanIndex", ANY_COUNT, "", "Which address it is."),
+    honoured(
+        "http.auth.mtls.identityAttributes",
+        Kind::List(&Kind::Choice(IDENTITY_ATTRIBUTES)),
+        "",
+        "Where in the certificate the name stands, in order: the first that gives one decides; the common name without this key.",
+    ),
+    honoured(
+        "http.auth.mtls.uriSanPattern",
+        Kind::UriPattern,
+        "",
+        "A regular expression whose first group is the name in a URI; all of the URI without it.",
+    ),
+    honoured("http.auth.mtls.uriSanIndex", ANY_COUNT, "0", "Which of the URIs it is, from 0."),
+    honoured("http.auth.mtls.dnsSanIndex", ANY_COUNT, "0", "Which of the DNS names it is, from 0."),
+    honoured("http.auth.mtls.emailSanIndex", ANY_COUNT, "0", "Which of the mail addresses it is, from 0."),
     honoured(
         "http.auth.token",
         Kind::Section,

@@ -168,8 +168,37 @@ pub(super) const KEYS: &[Key] = &[
         "The url under which clients reach this server, for where they get tokens; without it, they are sent to where they came.",
     ),
     pending("http.allowOrigin", Kind::Text, "", "The origin that browsers may call from."),
-    pending("http.tls", Kind::Section, "", "TLS of the listener."),
-    pending("http.tls.cert", Kind::Path, "", "The certificate."),
-    pending("http.tls.key", Kind::Path, "", "Its key."),
-    pending("http.tls.cacert", Kind::Path, "", "The authority of client certificates."),
+    honoured(
+        "http.tls",
+        Kind::Section,
+        "",
+        "TLS of the listener; the files are read again when they change.",
+    ),
+    honoured(
+        "http.tls.cert",
+        Kind::Path,
+        "",
+        "The certificate in PEM form, the server's own first and those of its authorities behind it.",
+    )
+    .required(),
+    honoured("http.tls.key", Kind::Path, "", "Its key in PEM form, not encrypted.").required(),
+    honoured(
+        "http.tls.cacert",
+        Kind::Path,
+        "",
+        "The authorities of client certificates in PEM form: a client may show one, and one that it shows must be of theirs.",
+    ),
+    honoured(
+        "http.tls.minVersion",
+        Kind::Choice(&["1.2", "1.3"]),
+        "1.2",
+        "The oldest version of TLS that is spoken, in quotes.",
+    ),
+    honoured(
+        "http.tls.handshakeTimeout",
+        Kind::Duration(MILLISECOND, HOUR),
+        "10s",
+        "How long a handshake may take.",
+    )
+    .limit("the connection is closed"),
 ];

@@ -1,7 +1,9 @@
 //! The sections `http.auth` and `http.accessControl`.
 
 use super::Resolved;
-use crate::auth::options::{AccessControl, Action, MetricsPolicy, RepositoryPolicy, Rule};
+use crate::auth::options::{
+    AccessControl, Action, Attribute, CertificateOptions, MetricsPolicy, RepositoryPolicy, Rule, UriPattern,
+};
 use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
 
@@ -21,12 +23,21 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     token.read("expiry", &mut options.token.life);
     token.read("refreshExpiry", &mut options.token.refresh_life);
     token.read("keyRotation", &mut options.token.rotation);
+    let is_certified = http.at("tls").at("cacert").is_written();
+    options.certificates = is_certified.then(|| certificates(section.at("mtls")));
+    if section.at("mtls").is_written() && !is_certified {
+        resolved.faults.push(Fault::new(
+            "http.auth.mtls",
+            "needs http.tls.cacert: without authorities no client certificate is asked for",
+        ));
+    }
     let access = http.at("accessControl");
     if !access.is_written() {
         return;
     }
     let access = access_control(access);
-    if !section.at("htpasswd").is_written() && grants_to_accounts(&access) {
+    let has_accounts = section.at("htpasswd").is_written() || is_certified;
+    if !has_accounts && grants_to_accounts(&access) {
         resolved.warnings.push(Fault::new(
             "http.accessControl",
             "there are no accounts (http.auth.htpasswd), so only an anonymousPolicy grants anything",
@@ -34,6 +45,19 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     }
     unknown_groups(http.at("accessControl"), &access, &mut resolved.warnings);
     resolved.config.auth.access = Some(access);
+}
+
+fn certificates(section: View<'_>) -> CertificateOptions {
+    let mut options = CertificateOptions::default();
+    let attributes = section.at("identityAttributes").list();
+    if !attributes.is_empty() {
+        options.attributes = attributes;
+    }
+    options.uri_pattern = section.at("uriSanPattern").get();
+    section.read("uriSanIndex", &mut options.uri_index);
+    section.read("dnsSanIndex", &mut options.dns_index);
+    section.read("emailSanIndex", &mut options.email_index);
+    options
 }
 
 fn access_control(section: View<'_>) -> AccessControl {
@@ -98,6 +122,18 @@ fn unknown_groups(section: View<'_>, access: &AccessControl, warnings: &mut Vec<
         }
     }
     check("http.accessControl.adminPolicy", section.at("adminPolicy"));
+}
+
+impl FromChecked for Attribute {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        Self::parse(&String::from_checked(checked)?)
+    }
+}
+
+impl FromChecked for UriPattern {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        Self::parse(&String::from_checked(checked)?).ok()
+    }
 }
 
 impl FromChecked for Action {

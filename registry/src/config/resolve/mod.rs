@@ -31,6 +31,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(file: View<'_>) -> Resolved {
     let mut resolved = Resolved::default();
     server::http(file.at("http"), &mut resolved.config.http);
+    server::tls(file.at("http").at("tls"), &mut resolved.config.http);
     server::rates(file.at("http").at("ratelimit"), &mut resolved);
     server::store(file, &mut resolved);
     retention::warn(file.at("storage"), "storage", &mut resolved.warnings);
@@ -102,8 +103,9 @@ mod tests {
         }
     }
 
-    /// Keys of which a section needs one: without it, its section is a fault.
-    const ALTERNATIVES: [&str; 5] = [
+    /// Keys of which a section needs one: without it, its section is a fault, or another that rests on it.
+    const ALTERNATIVES: [&str; 6] = [
+        "http.tls.cacert",
         "storage.storageDriver.bucket",
         "storage.storageDriver.container",
         "storage.storageDriver.accountname",
@@ -180,6 +182,10 @@ mod tests {
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",
             "http.auth.htpasswd.path",
+            "http.auth.mtls.uriSanPattern",
+            "http.tls.cert",
+            "http.tls.key",
+            "http.tls.cacert",
             "extensions.sync.credentialsFile",
             "extensions.sync.registries[].credentialHelper",
             "extensions.sync.registries[].oauth2CredentialHelper.tokenURL",

@@ -8,7 +8,7 @@ use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
 use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
 use crate::extensions::options::ScrubOptions;
-use crate::http::options::Verb;
+use crate::http::options::{TlsOptions, TlsVersion, Verb};
 use crate::store::options::{BucketPlace, Place, Writers};
 use crate::{http, store};
 
@@ -30,6 +30,17 @@ pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     limits.read("maxReferrersPageBytes", &mut options.referrers_page_bytes_max);
     limits.read("headerTimeout", &mut options.header_timeout);
     limits.read("drainTimeout", &mut options.drain_timeout);
+}
+
+/// Sets what `http.tls` says.
+pub(super) fn tls(section: View<'_>, options: &mut http::options::Options) {
+    // A section without one of them is a fault already.
+    let Some((certificate, key)) = section.at("cert").get().zip(section.at("key").get()) else { return };
+    let mut tls = TlsOptions { certificate, key, ..TlsOptions::default() };
+    tls.client_authorities = section.at("cacert").get();
+    section.read("minVersion", &mut tls.version_min);
+    section.read("handshakeTimeout", &mut tls.handshake_timeout);
+    options.tls = Some(tls);
 }
 
 /// Sets what `http.ratelimit` says.
@@ -188,6 +199,16 @@ pub(super) fn log(section: View<'_>, options: &mut LogOptions) {
 impl FromChecked for Verb {
     fn from_checked(checked: &Checked) -> Option<Self> {
         Self::parse(&String::from_checked(checked)?.parse().ok()?)
+    }
+}
+
+impl FromChecked for TlsVersion {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        match String::from_checked(checked)?.as_str() {
+            "1.2" => Some(Self::V1_2),
+            "1.3" => Some(Self::V1_3),
+            _ => None,
+        }
     }
 }
 

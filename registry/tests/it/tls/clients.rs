@@ -1,0 +1,172 @@
+//! Goal: a client certificate is an account, one that cannot be verified is nobody, and none is no fault.
+//! Method: clients with certificates of the right authority, of another, out of date and without a name.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use rustls::AlertDescription;
+use wharfinger::auth;
+use wharfinger::auth::options::{
+    AccessControl, Action, Attribute, CertificateOptions, RepositoryPolicy, Rule,
+};
+use wharfinger::http::options::{Options, TlsOptions};
+use wharfinger::http::peer::Peer;
+
+use super::authority::{Authority, Files, Pair};
+use super::stand::{Stand, ask, connect, head, rest, sends_on, trusting};
+use crate::support::{Registry, sha256};
+
+/// A registry where anybody may read `open/**`, accounts may read and push everything, and only alice deletes.
+async fn stand(clients: &Authority, certificates: CertificateOptions, accounts: Option<&str>) -> Stand {
+    let files = Files::new();
+    let client_authorities = Some(files.write_client_authority(clients));
+    let tls = Some(TlsOptions { client_authorities, ..files.options() });
+    let open = RepositoryPolicy { anonymous_policy: vec![Action::Read], ..RepositoryPolicy::default() };
+    let all = RepositoryPolicy {
+        default_policy: vec![Action::Read, Action::Create],
+        ..RepositoryPolicy::default()
+    };
+    let admin = Rule { users: vec!["alice".to_owned()], actions: vec![Action::Delete], ..Rule::default() };
+    let repositories = vec![("open/**".to_owned(), open), ("**".to_owned(), all)];
+    let access = Some(AccessControl { repositories, admin, ..AccessControl::default() });
+    let htpasswd = accounts.map(|text| {
+        std::fs::write(files.path("htpasswd"), text).unwrap();
+        files.path("htpasswd")
+    });
+    let auth = auth::options::Options {
+        htpasswd,
+        certificates: Some(certificates),
+        access,
+        ..auth::options::Options::default()
+    };
+    let http = Options { tls, ..Options::default() };
+    Stand::with(files, Registry { http, auth, ..Registry::default() }).await
+}
+
+/// Pushes a blob, and returns the status; none where no connection came about.
+async fn push(stand: &Stand, identity: Option<&Pair>, login: Option<(&str, &str)>) -> Option<u16> {
+    let client = stand.http(identity).build().unwrap();
+    let url = stand.url(&format!("/v2/team/app/blobs/uploads/?digest={}", sha256(b"x")));
+    let mut request = client.post(url).body("x");
+    if let Some((user, password)) = login {
+        request = request.basic_auth(user, Some(password));
+    }
+    request.send().await.ok().map(|answer| answer.status().as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_the_authority_is_an_account() {
+    let (clients, strangers) = (Authority::new(), Authority::new());
+    let stand = stand(&clients, CertificateOptions::default(), None).await;
+    let (alice, bob) = (clients.client("alice", 2099), clients.client("bob", 2099));
+    assert_eq!(push(&stand, None, None).await, Some(401), "without one nobody is somebody");
+    assert_eq!(push(&stand, Some(&bob), None).await, Some(201));
+    let delete = async |pair| {
+        let url = stand.url(&format!("/v2/team/app/blobs/{}", sha256(b"x")));
+        let client = stand.http(Some(pair)).build().unwrap();
+        client.delete(url).send().await.unwrap().status()
+    };
+    assert_eq!(delete(&bob).await, StatusCode::FORBIDDEN, "who is told apart");
+    assert_eq!(delete(&alice).await, StatusCode::ACCEPTED);
+    for (refused, why) in [
+        (strangers.client("alice", 2099), "of an unknown authority"),
+        (clients.client("alice", 2001), "out of date"),
+    ] {
+        assert_eq!(push(&stand, Some(&refused), None).await, None, "{why}");
+    }
+    let nameless = clients.workload("spiffe://example.org/ci");
+    assert_eq!(push(&stand, Some(&nameless), None).await, Some(401), "no name is nobody");
+    let control = clients.client("ali\u{7}ce", 2099);
+    assert_eq!(push(&stand, Some(&control), None).await, Some(401), "and so is one that no account can have");
+}
+
+/// With TLS 1.3 the request is on its way before the certificate is refused, and the client still hears why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_client_hears_why() {
+    let (clients, strangers) = (Authority::new(), Authority::new());
+    let stand = stand(&clients, CertificateOptions::default(), None).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (pair, expect) in [
+            (strangers.client("alice", 2099), AlertDescription::UnknownCA),
+            (clients.client("alice", 2001), AlertDescription::CertificateExpired),
+        ] {
+            let config = Arc::new(trusting(&stand.files.authority, Some(&pair), &[version]));
+            let visit = async || {
+                let mut stream = connect(stand.address, &config).await?;
+                sends_on(&mut stream).await?;
+                head(&mut stream).await
+            };
+            for _ in 0..20 {
+                let error = visit().await.expect_err("the certificate is refused");
+                let alert = error.get_ref().and_then(|error| error.downcast_ref());
+                assert_eq!(alert, Some(&rustls::Error::AlertReceived(expect)), "{version:?}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_goes_before_a_certificate() {
+    let clients = Authority::new();
+    let accounts = format!("carol:{}\n", bcrypt::hash("secret", 4).unwrap());
+    let stand = stand(&clients, CertificateOptions::default(), Some(&accounts)).await;
+    let alice = clients.client("alice", 2099);
+    assert_eq!(push(&stand, Some(&alice), Some(("carol", "guess"))).await, Some(401));
+    assert_eq!(push(&stand, Some(&alice), Some(("carol", "secret"))).await, Some(201));
+    assert_eq!(push(&stand, None, Some(("carol", "secret"))).await, Some(201));
+    let url = stand.url(&format!("/v2/team/app/blobs/{}", sha256(b"x")));
+    let delete = stand.http(Some(&alice)).build().unwrap().delete(url);
+    let as_carol = delete.try_clone().unwrap().basic_auth("carol", Some("secret"));
+    assert_eq!(as_carol.send().await.unwrap().status(), StatusCode::FORBIDDEN, "it is carol who asks");
+    assert_eq!(delete.send().await.unwrap().status(), StatusCode::ACCEPTED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_is_named_by_its_uri() {
+    let clients = Authority::new();
+    let pattern = auth::options::UriPattern::parse("^spiffe://example.org/workload/([^/]+)$").unwrap();
+    let options = CertificateOptions {
+        attributes: vec![Attribute::Uri],
+        uri_pattern: Some(pattern),
+        ..CertificateOptions::default()
+    };
+    let stand = stand(&clients, options, None).await;
+    for (uri, expect) in [
+        ("spiffe://example.org/workload/ci", 201),
+        ("spiffe://example.org/other/ci", 401),
+        ("spiffe://evil/spiffe://example.org/workload/ci", 401),
+    ] {
+        assert_eq!(push(&stand, Some(&clients.workload(uri)), None).await, Some(expect), "{uri}");
+    }
+    let by_name = clients.client("alice", 2099);
+    assert_eq!(push(&stand, Some(&by_name), None).await, Some(401), "a common name is not asked for");
+}
+
+/// Every request of a connection has the same peer: what is known of it is found out once.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_know_their_peer() {
+    let (files, clients) = (Files::new(), Authority::new());
+    let client_authorities = Some(files.write_client_authority(&clients));
+    let tls = Some(TlsOptions { client_authorities, ..files.options() });
+    let router = Router::new().fallback(|request: Request<Body>| async move {
+        let peer: &Peer = request.extensions().get().unwrap();
+        let certificate = peer.certificate().map_or("none".to_owned(), |certificate| sha256(certificate));
+        format!("{} {certificate}\n", peer.address())
+    });
+    let client = Registry::default().open().await;
+    let options = Options { port: 0, tls, ..Options::default() };
+    let stand = Stand::of(files, client, router, &options).await;
+    let alice = clients.client("alice", 2099);
+    for (identity, expect) in [(None, "none".to_owned()), (Some(&alice), sha256(&alice.der()))] {
+        let config = Arc::new(trusting(&stand.files.authority, identity, rustls::ALL_VERSIONS));
+        let mut stream = connect(stand.address, &config).await.unwrap();
+        let address = stream.get_ref().0.local_addr().unwrap();
+        ask(&mut stream, "/", "").await.unwrap();
+        ask(&mut stream, "/", "connection: close\r\n").await.unwrap();
+        head(&mut stream).await.unwrap();
+        let said = String::from_utf8(rest(&mut stream).await).unwrap();
+        assert_eq!(said.matches(&format!("{address} {expect}\n")).count(), 2, "{said}");
+    }
+}
