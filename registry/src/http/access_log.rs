@@ -3,6 +3,7 @@
 //! The line is written when the response's body has ended, so that it can say how much was sent
 //! and whether it was cut. It never has a query string or a header: they may carry secrets (P11).
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,17 +18,21 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use tracing::Level;
 
+use super::client::{Client, client};
 use super::dispatch::dispatch;
 use super::error::{self, Error};
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, X_REQUEST_ID};
 use super::origin::Asked;
+use super::peer::Peer;
 use super::{App, headers, route};
 
 /// Answers a request and observes it.
 pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body> {
     let routed = route::parse(request.method(), request.uri().path());
-    let mut line = Line::begin(&request, routed.as_ref().ok());
-    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref());
+    let peer = request.extensions().get().map(|peer: &Peer| peer.address().ip());
+    let client = client(peer, request.headers(), &app.0.options.trusted_proxies);
+    let mut line = Line::begin(&request, routed.as_ref().ok(), &client);
+    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref(), &client);
     let is_head = request.method() == Method::HEAD;
     let is_api = route::is_api(request.uri().path());
     let answered = AssertUnwindSafe(dispatch(app, routed, request)).catch_unwind().await;
@@ -71,6 +76,7 @@ fn headless(body: Body) -> Body {
 /// One request, until its line is written.
 struct Line {
     id: String,
+    client: Option<IpAddr>,
     method: Method,
     path: String,
     route: &'static str,
@@ -92,11 +98,12 @@ fn next_id() -> String {
 }
 
 impl Line {
-    fn begin(request: &Request<Body>, route: Option<&route::Route>) -> Self {
+    fn begin(request: &Request<Body>, route: Option<&route::Route>, client: &Client) -> Self {
         let target = route.map(|route| &route.target);
         metrics::gauge!("wharfinger_http_requests_in_flight").increment(1.0);
         Self {
             id: next_id(),
+            client: client.address,
             method: request.method().clone(),
             // What is no route is a stranger's text of any length.
             path: request.uri().path().chars().take(300).collect(),
@@ -124,6 +131,7 @@ impl Drop for Line {
         metrics::counter!("wharfinger_http_response_bytes_total", "route" => self.route).increment(self.sent);
         tracing::info!(
             request.id = %self.id,
+            client.address = self.client.map(tracing::field::display),
             http.method = %self.method,
             http.path = %self.path,
             http.status = status,

@@ -23,6 +23,7 @@ use tokio::time::Sleep;
 use tower::ServiceExt;
 
 use super::options::Options;
+use super::peer::Peer;
 
 /// How long to wait before accepting again when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -49,10 +50,11 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let Some((stream, slot)) = accepted else { continue };
+        let Some((stream, address, slot)) = accepted else { continue };
         let io = TokioIo::new(Idle::new(stream, options));
-        let router = router.clone();
-        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let (router, peer) = (router.clone(), Peer::new(address));
+        let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             router.clone().oneshot(request.map(Body::new))
         });
         let connection = builder.serve_connection_with_upgrades(io, service).into_owned();
@@ -89,14 +91,17 @@ fn protocol(options: &Options) -> auto::Builder<TokioExecutor> {
 }
 
 /// Waits for a slot before a connection is taken, so that what is too much waits in the kernel.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, impl Drop + use<>)> {
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, impl Drop + use<>)> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _peer)) => {
+        Ok((stream, address)) => {
             metrics::gauge!("wharfinger_connections_open").increment(1.0);
             // Small answers must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
-            Some((stream, slot))
+            Some((stream, address, slot))
         }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");

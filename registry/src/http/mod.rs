@@ -10,6 +10,7 @@
 //! | `body` | request and response bodies |
 //! | `headers` | header names and values |
 //! | `error` | every failure's code, status, headers and log level |
+//! | `peer`, `client`, `network` | who is at the other end, and whom trusted proxies say it stands for |
 //! | `ratelimit` | how many requests a second are answered at all |
 //! | `access_log` | one line and some metrics per request |
 //! | `health` | `/livez`, `/readyz`, `/startupz` |
@@ -23,14 +24,17 @@ mod base;
 mod blobs;
 mod body;
 mod catalog;
+mod client;
 mod dispatch;
 pub mod error;
 mod headers;
 mod health;
 pub mod listener;
 mod manifests;
+mod network;
 pub mod options;
 mod origin;
+pub mod peer;
 pub mod query;
 mod ranges;
 mod ratelimit;

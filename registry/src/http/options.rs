@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub use super::network::Network;
 pub use super::route::Verb;
 
 /// Settings of the HTTP layer, resolved from the section `http` of the configuration.
@@ -19,6 +20,8 @@ pub struct Options {
     /// Where clients reach the server, scheme and authority; without it they are told what they used
     /// (`http.externalUrl`).
     pub external_url: Option<String>,
+    /// Proxies that are believed when they say whom a request is from (`http.trustedProxies`).
+    pub trusted_proxies: Vec<Network>,
     /// The largest manifest accepted; a larger one is answered 413 (`http.limits.maxManifestBytes`).
     pub manifest_bytes_max: u64,
     /// The largest blob accepted, 0 for no limit; a larger one is answered 413 (`http.limits.maxBlobBytes`).
@@ -64,6 +67,7 @@ impl Default for Options {
             address: "127.0.0.1".to_owned(),
             port: 5000,
             external_url: None,
+            trusted_proxies: Vec::new(),
             manifest_bytes_max: 4 * 1024 * 1024,
             blob_bytes_max: 0,
             header_bytes_max: 64 * 1024,

@@ -6,6 +6,7 @@ use http::uri::Authority;
 use http::{Method, Request};
 
 use super::App;
+use super::client::Client;
 use super::error::Error;
 use super::route::{Route, Target};
 use crate::auth::challenge::Need;
@@ -31,7 +32,12 @@ enum Kind {
 
 impl Asked {
     /// Notes what a challenge would name.
-    pub(super) fn of<B>(request: &Request<B>, route: Option<&Route>, repository: Option<&str>) -> Self {
+    pub(super) fn of<B>(
+        request: &Request<B>,
+        route: Option<&Route>,
+        repository: Option<&str>,
+        client: &Client,
+    ) -> Self {
         let kind = match route.map(|route| &route.target) {
             Some(Target::Catalog) => Kind::Catalog,
             Some(Target::Upload(..)) => Kind::Upload,
@@ -39,8 +45,9 @@ impl Asked {
         };
         Self {
             host: request.headers().get(HOST).cloned(),
-            authority: request.uri().authority().cloned(),
-            is_encrypted: request.uri().scheme() == Some(&http::uri::Scheme::HTTPS),
+            authority: client.authority.clone().or_else(|| request.uri().authority().cloned()),
+            is_encrypted: client.scheme.as_ref().or(request.uri().scheme())
+                == Some(&http::uri::Scheme::HTTPS),
             method: request.method().clone(),
             repository: repository.map(str::to_owned),
             kind,

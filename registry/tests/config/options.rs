@@ -36,7 +36,7 @@ fn every_option_has_a_key() {
     assert!(parsed(r#"{"extensions": {"scrub": {}}}"#).expect("it has no fault").config.scrub.enable);
     all_differ!(LogOptions, log, usual.log, { level, format });
     all_differ!(http::options::Options, http, usual.http, {
-        address, port, external_url, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
+        address, port, external_url, trusted_proxies, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
         tags_per_push_max, ranges_max, page_items_max, referrers_page_bytes_max, header_timeout,
         read_idle_timeout, write_idle_timeout, drain_timeout, rates,
     });

@@ -167,6 +167,12 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "The url under which clients reach this server, for where they get tokens; without it, they are sent to where they came.",
     ),
+    honoured(
+        "http.trustedProxies",
+        Kind::List(&Kind::Network),
+        "",
+        "Networks of proxies that are believed when they say whom a request is from (`Forwarded`, `X-Forwarded-For`) and how it was asked for (`X-Forwarded-Proto`, `X-Forwarded-Host`); ours, and by default nobody is.",
+    ),
     pending("http.allowOrigin", Kind::Text, "", "The origin that browsers may call from."),
     pending("http.tls", Kind::Section, "", "TLS of the listener."),
     pending("http.tls.cert", Kind::Path, "", "The certificate."),

@@ -31,6 +31,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(file: View<'_>) -> Resolved {
     let mut resolved = Resolved::default();
     server::http(file.at("http"), &mut resolved.config.http);
+    server::trusted(&mut resolved);
     server::rates(file.at("http").at("ratelimit"), &mut resolved);
     server::store(file, &mut resolved);
     retention::warn(file.at("storage"), "storage", &mut resolved.warnings);
@@ -176,6 +177,7 @@ mod tests {
             "storage.retention.policies[].keepUntagged.pushedWithin",
             "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
             "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
+            "http.externalUrl",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",

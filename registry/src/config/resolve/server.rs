@@ -8,7 +8,7 @@ use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
 use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
 use crate::extensions::options::ScrubOptions;
-use crate::http::options::Verb;
+use crate::http::options::{Network, Verb};
 use crate::store::options::{BucketPlace, Place, Writers};
 use crate::{http, store};
 
@@ -17,6 +17,7 @@ pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     section.read("address", &mut options.address);
     section.read("port", &mut options.port);
     options.external_url = section.at("externalUrl").get();
+    options.trusted_proxies = section.at("trustedProxies").list();
     section.read("readTimeout", &mut options.read_idle_timeout);
     section.read("writeTimeout", &mut options.write_idle_timeout);
     let limits = section.at("limits");
@@ -30,6 +31,16 @@ pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     limits.read("maxReferrersPageBytes", &mut options.referrers_page_bytes_max);
     limits.read("headerTimeout", &mut options.header_timeout);
     limits.read("drainTimeout", &mut options.drain_timeout);
+}
+
+/// Warns of proxies that are anybody.
+pub(super) fn trusted(resolved: &mut Resolved) {
+    for (index, network) in resolved.config.http.trusted_proxies.iter().enumerate() {
+        if network.is_everything() {
+            let message = "is every address: each client is believed whatever address it says it has";
+            resolved.warnings.push(Fault::new(format!("http.trustedProxies[{index}]"), message));
+        }
+    }
 }
 
 /// Sets what `http.ratelimit` says.
@@ -183,6 +194,12 @@ pub(super) fn scrub(section: View<'_>, options: &mut ScrubOptions) {
 pub(super) fn log(section: View<'_>, options: &mut LogOptions) {
     section.read("level", &mut options.level);
     section.read("format", &mut options.format);
+}
+
+impl FromChecked for Network {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        Self::parse(&String::from_checked(checked)?)
+    }
 }
 
 impl FromChecked for Verb {
