@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::auth::{Access, AccessError};
 use crate::backend::error::OpenError;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::http::{App, listener};
 use crate::repository::{Repositories, Stores};
 use crate::store;
+use crate::telemetry::audit::Audit;
 use crate::upstream::reqwest_transport::BuildError;
 use crate::upstream::route::ContentError;
 use crate::{backend, extensions, telemetry};
@@ -38,6 +40,7 @@ pub struct Server {
     stores: Stores,
     config: Config,
     metrics: Option<PrometheusHandle>,
+    audit: Option<(Audit, JoinHandle<()>)>,
 }
 
 /// Why a server cannot start.
@@ -94,6 +97,9 @@ pub enum StartError {
     /// The rules of access cannot be used.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The audit log cannot be opened.
+    #[error("the audit log, log.audit, cannot be opened")]
+    Audit(#[source] std::io::Error),
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] BuildError),
@@ -136,8 +142,11 @@ impl Server {
         let clock = Clock::system();
         let (stores, repositories) = Box::pin(stores::open(&config, &clock)).await?;
         let keep = Arc::new(keep::InStore(stores.main().clone()));
-        let access = Access::open(&config.auth, keep, clock).await?;
-        let app = App::new(repositories.clone(), access, config.http.clone());
+        let access = Access::open(&config.auth, keep, clock.clone()).await?;
+        let audit = config.log.audit.as_ref().map(|target| Audit::start(target, clock)).transpose();
+        let audit = audit.map_err(StartError::Audit)?;
+        let taker = audit.as_ref().map(|(audit, _)| audit.clone());
+        let app = App::audited(repositories.clone(), access, config.http.clone(), taker);
         let metrics = config.metrics.enable.then(telemetry::start_metrics).flatten();
         let pages = match &metrics {
             Some(handle) => extensions::metrics::router(&config.metrics.path, handle.clone()),
@@ -149,7 +158,7 @@ impl Server {
             let address = format!("{}:{}", config.http.address, config.http.port);
             StartError::Listen { address, source }
         })?;
-        Ok(Self { listener, address, app, router, repositories, stores, config, metrics })
+        Ok(Self { listener, address, app, router, repositories, stores, config, metrics, audit })
     }
 
     /// Returns the address that was bound.
@@ -163,6 +172,9 @@ impl Server {
         if let Some(handle) = self.metrics {
             background.spawn(background::upkeep(handle));
         }
+        if let Some((audit, _)) = &self.audit {
+            background.spawn(background::renew_on_hangup(audit.clone()));
+        }
         let app = self.app;
         let stop = async move {
             stop.await;
@@ -172,9 +184,13 @@ impl Server {
         background.shutdown().await;
         // What has arrived of blobs is made durable, so that the next process goes on from it.
         self.repositories.close(CLOSE_PATIENCE).await;
+        if let Some((audit, writing)) = self.audit {
+            audit.end().await;
+            let _ = tokio::time::timeout(CLOSE_PATIENCE, writing).await;
+        }
         drained
     }
 }
 
-/// How long fetches may take at the end to make durable what has arrived.
+/// How long it may take at the end to make durable what has arrived, and to write the rest of the audit log.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,14 +1,22 @@
 //! Logs and metrics: the one place that decides their form.
 //!
-//! Logs go to stderr: human on a terminal, JSON elsewhere, unless the configuration says. Fields
+//! Logs go to stderr, or where the configuration says: human on a terminal, JSON elsewhere. Fields
 //! have fixed dotted names (`docs/lexicon.md`). Metrics are Prometheus series named `wharfinger_…`,
 //! with labels of our own words only, so that no client can make up a series.
 
-use std::io::IsTerminal;
+pub mod appender;
+pub mod audit;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use appender::Appender;
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,28 +28,97 @@ pub enum Form {
 }
 
 impl Form {
+    /// Returns the form that suits where lines go.
+    pub fn of(target: &Target) -> Self {
+        if target.is_terminal() { Self::Human } else { Self::Json }
+    }
+
     /// Returns the form that suits where stderr goes.
     pub fn of_stderr() -> Self {
         if std::io::stderr().is_terminal() { Self::Human } else { Self::Json }
     }
 }
 
-/// Starts logging for the whole process; a second call changes nothing.
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The process's standard error.
+    Stderr,
+    /// Its standard output.
+    Stdout,
+    /// A file, which others may rotate.
+    File(PathBuf),
+}
+
+impl Target {
+    fn is_terminal(&self) -> bool {
+        match self {
+            Self::Stderr => io::stderr().is_terminal(),
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::File(_) => false,
+        }
+    }
+}
+
+/// A log file, which is looked for at its path every so often.
+struct LogFile {
+    file: Appender,
+    looked: Instant,
+}
+
+/// How often that is.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.looked.elapsed() >= LOOK_INTERVAL {
+            self.looked = Instant::now();
+            // It cannot be logged that the log cannot be opened; the old file goes on.
+            let _ = self.file.renew();
+        }
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        self.file.append(&[text]).map_err(|lost| lost.source)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts logging to stderr for the whole process; a second call changes nothing.
 ///
 /// `level` is one of `trace`, `debug`, `info`, `warn` and `error`; anything else is `info`.
 pub fn start_logging(level: &str, form: Form) {
+    start(&Target::Stderr, level, form, BoxMakeWriter::new(io::stderr));
+}
+
+/// The same, to elsewhere.
+///
+/// *Errors:* those of the system, when the file cannot be opened.
+pub fn start_logging_to(target: &Target, level: &str, form: Form) -> io::Result<()> {
+    let writer = match target {
+        Target::Stderr => BoxMakeWriter::new(io::stderr),
+        Target::Stdout => BoxMakeWriter::new(io::stdout),
+        Target::File(path) => {
+            let file = LogFile { file: Appender::open(path.clone())?, looked: Instant::now() };
+            BoxMakeWriter::new(Mutex::new(file))
+        }
+    };
+    start(target, level, form, writer);
+    Ok(())
+}
+
+fn start(target: &Target, level: &str, form: Form, writer: BoxMakeWriter) {
     let level: tracing::level_filters::LevelFilter =
         level.parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
     // The HTTP libraries log bodies and headers below info, and headers carry secrets (P11).
     let filter = EnvFilter::default().add_directive(tracing::level_filters::LevelFilter::WARN.into());
     let ours = format!("wharfinger={level}").parse();
     let filter = ours.map_or_else(|_| EnvFilter::new("info"), |directive| filter.add_directive(directive));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(BoxMakeWriter::new(std::io::stderr))
-        .with_target(false);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let _ = match form {
-        Form::Human => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        Form::Human => builder.with_ansi(target.is_terminal()).try_init(),
         Form::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
 }
@@ -59,7 +136,21 @@ pub fn start_metrics() -> Option<PrometheusHandle> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).ok()?;
     describe();
+    describe_clients();
     Some(handle)
+}
+
+/// What is refused to clients, and what is recorded of them.
+fn describe_clients() {
+    use metrics::describe_counter as counter;
+    counter!(
+        "wharfinger_connections_refused_total",
+        "Connections that were closed, since their client had too many"
+    );
+    counter!("wharfinger_http_requests_limited_total", "Requests answered 429, by whose limit it was");
+    counter!("wharfinger_logins_failed_total", "Logins with a wrong user or password");
+    counter!("wharfinger_logins_held_total", "Logins that were not looked at, since too many had failed");
+    counter!("wharfinger_audit_lines_lost_total", "Lines of the audit log that could not be written");
 }
 
 fn describe() {

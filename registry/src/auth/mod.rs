@@ -11,6 +11,8 @@
 //! | `identity` | who somebody is |
 //! | `scope` | what a token or a key restricts its bearer to |
 //! | `logins` | users and passwords: who is asked, in which order |
+//! | `backoff` | who has to wait after failed logins |
+//! | `source` | what tells clients apart, for limits |
 //! | `token` | tokens of our own issuing, and the keys that sign them |
 //! | `keep` | where the layer keeps its keys |
 //! | `htpasswd` | the format of an htpasswd file |
@@ -25,6 +27,7 @@
 mod access;
 mod account_file;
 mod apr1;
+mod backoff;
 pub mod challenge;
 mod credentials;
 mod error;
@@ -36,6 +39,7 @@ mod logins;
 pub mod options;
 mod policy;
 pub mod scope;
+mod source;
 mod token;
 mod verification;
 
@@ -45,4 +49,5 @@ pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal,
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
 pub use identity::{Account, Identity};
 pub use policy::{Accounts, Decision, Policy, Reason};
+pub use source::Source;
 pub use token::Issued;

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -18,6 +19,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use tracing::Level;
 
+use super::asker::Asker;
+use super::audit::Trail;
 use super::client::{Client, client};
 use super::dispatch::dispatch;
 use super::error::{self, Error};
@@ -31,12 +34,22 @@ pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body
     let routed = route::parse(request.method(), request.uri().path());
     let peer = request.extensions().get().map(|peer: &Peer| peer.address().ip());
     let client = client(peer, request.headers(), &app.0.options.trusted_proxies);
-    let mut line = Line::begin(&request, routed.as_ref().ok(), &client);
-    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref(), &client);
+    let asker = Arc::new(Asker::new(client));
+    let mut line = Line::begin(&request, routed.as_ref().ok(), &asker.client);
+    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref(), &asker.client);
+    let begin = |audit| Trail::begin(audit, &asker, &line.id, &request, routed.as_ref().ok());
+    let trail = app.0.audit.as_ref().map(begin);
     let is_head = request.method() == Method::HEAD;
     let is_api = route::is_api(request.uri().path());
-    let answered = AssertUnwindSafe(dispatch(app, routed, request)).catch_unwind().await;
-    let mut response = match answered.unwrap_or(Err(Error::Panic)) {
+    let answered = AssertUnwindSafe(dispatch(app, &asker, routed, request)).catch_unwind().await;
+    let answered = answered.unwrap_or(Err(Error::Panic));
+    if let Some(trail) = trail {
+        let failure = answered.as_ref().err();
+        let status = answered.as_ref().map_or_else(Error::status, Response::status);
+        let headers = answered.as_ref().ok().map(Response::headers);
+        trail.end(status, failure, headers).await;
+    }
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
             log_failure(&error, &line);

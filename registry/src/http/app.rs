@@ -9,10 +9,11 @@ use http::{Request, Response};
 use tokio::time::Instant;
 
 use super::options::Options;
-use super::ratelimit::RateLimit;
+use super::ratelimit::Limits;
 use super::{access_log, health};
 use crate::auth::Access;
 use crate::repository::Repositories;
+use crate::telemetry::audit::Audit;
 
 /// What requests share. Clones share it.
 #[derive(Debug, Clone)]
@@ -24,17 +25,28 @@ pub(super) struct Shared {
     /// Replaced as a whole when the configuration is read again.
     access: RwLock<Arc<Access>>,
     pub(super) options: Options,
-    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) limits: Limits,
+    pub(super) audit: Option<Audit>,
     draining: AtomicBool,
 }
 
 impl App {
-    /// Makes the application.
+    /// Makes the application, without an audit log.
     pub fn new(repositories: Repositories, access: Access, options: Options) -> Self {
-        let rate_limit = RateLimit::new(&options.rates, Instant::now());
+        Self::audited(repositories, access, options, None)
+    }
+
+    /// Makes the application.
+    pub fn audited(
+        repositories: Repositories,
+        access: Access,
+        options: Options,
+        audit: Option<Audit>,
+    ) -> Self {
+        let limits = Limits::new(&options, Instant::now());
         let draining = AtomicBool::new(false);
         let access = RwLock::new(Arc::new(access));
-        Self(Arc::new(Shared { repositories, access, options, rate_limit, draining }))
+        Self(Arc::new(Shared { repositories, access, options, limits, audit, draining }))
     }
 
     /// Says from now on that no new requests are wanted: `/readyz` fails.

@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 
+use super::asker::Asker;
 use super::error::Error;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
@@ -28,13 +29,13 @@ pub(super) struct Call<'a> {
 /// Answers a request, or says why not.
 pub(super) async fn dispatch(
     app: &App,
+    asker: &Asker,
     routed: Result<Route, RouteError>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
     // Before anything is looked at: what is too much must cost next to nothing.
-    if let Some(limit) = &app.0.rate_limit {
-        limit.take(request.method(), Instant::now()).map_err(|wait| Error::RateLimited { wait })?;
-    }
+    let taken = app.0.limits.take(asker.source(), request.method(), Instant::now());
+    taken.map_err(|wait| Error::RateLimited { wait })?;
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
@@ -43,10 +44,12 @@ pub(super) async fn dispatch(
         if !access.issues_tokens() {
             return Err(RouteError::Path.into());
         }
-        return auth::token(app, &access, route.verb, &parts.headers, &query, body).await;
+        return auth::token(app, &access, asker, route.verb, &parts.headers, &query, body).await;
     }
     let authorization = one(&parts.headers, &AUTHORIZATION)?;
-    let identity = access.identify(authorization.map(HeaderValue::as_bytes)).await?;
+    let identified = access.identify_from(asker.source(), authorization.map(HeaderValue::as_bytes)).await;
+    let identity = identified.inspect_err(|_| asker.claims(authorization))?;
+    asker.is(&identity, authorization);
     let (version, headers) = (parts.version, parts.headers);
     let call = Call { app, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {

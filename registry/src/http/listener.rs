@@ -18,10 +18,11 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tower::ServiceExt;
 
+use super::connections::{Connections, Counted};
 use super::options::Options;
 use super::peer::Peer;
 
@@ -42,13 +43,14 @@ pub async fn serve(
 ) -> bool {
     let builder = Arc::new(protocol(options));
     let slots = Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let clients = Connections::new(options);
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &slots, &clients) => accepted,
         };
         let Some((stream, address, slot)) = accepted else { continue };
         let io = TokioIo::new(Idle::new(stream, options));
@@ -94,14 +96,19 @@ fn protocol(options: &Options) -> auto::Builder<TokioExecutor> {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, impl Drop + use<>)> {
+    clients: &Connections,
+) -> Option<(TcpStream, SocketAddr, (OwnedSemaphorePermit, Counted))> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, address)) => {
+            let Some(counted) = clients.enter(address.ip()) else {
+                metrics::counter!("wharfinger_connections_refused_total").increment(1);
+                return None;
+            };
             metrics::gauge!("wharfinger_connections_open").increment(1.0);
             // Small answers must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
-            Some((stream, address, slot))
+            Some((stream, address, (slot, counted)))
         }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");

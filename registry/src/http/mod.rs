@@ -11,7 +11,8 @@
 //! | `headers` | header names and values |
 //! | `error` | every failure's code, status, headers and log level |
 //! | `peer`, `client`, `network` | who is at the other end, and whom trusted proxies say it stands for |
-//! | `ratelimit` | how many requests a second are answered at all |
+//! | `asker`, `audit` | what is known of who asks, and what of it is recorded |
+//! | `ratelimit`, `connections` | how many requests a second are answered at all, and how many connections a client has |
 //! | `access_log` | one line and some metrics per request |
 //! | `health` | `/livez`, `/readyz`, `/startupz` |
 //! | `app` | what requests share, and the axum router |
@@ -19,12 +20,15 @@
 
 mod access_log;
 mod app;
+mod asker;
+mod audit;
 mod auth;
 mod base;
 mod blobs;
 mod body;
 mod catalog;
 mod client;
+mod connections;
 mod dispatch;
 pub mod error;
 mod headers;

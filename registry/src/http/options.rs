@@ -30,6 +30,11 @@ pub struct Options {
     pub header_bytes_max: usize,
     /// Connections open at once; further ones wait in the kernel's backlog (`http.limits.maxConnections`).
     pub connections_max: usize,
+    /// Connections of one client, 0 for no limit; more are closed (`http.limits.maxConnectionsPerClient`).
+    pub connections_per_client_max: usize,
+    /// Requests that the server takes in a second from all clients; more are answered 429
+    /// (`http.limits.maxRequestsPerSecond`).
+    pub requests_per_second_max: Option<NonZeroU32>,
     /// Tags that one manifest push may set; more are answered 414 (`http.limits.maxTagsPerPush`).
     pub tags_per_push_max: usize,
     /// Ranges served of one request; more are answered by the whole blob (`http.limits.maxRanges`).
@@ -48,11 +53,11 @@ pub struct Options {
     pub write_idle_timeout: Duration,
     /// How long SIGTERM waits for requests under way (`http.limits.drainTimeout`).
     pub drain_timeout: Duration,
-    /// Requests that the server takes in a second; more are answered 429 (`http.ratelimit`).
+    /// Requests that it takes in a second from one client; more are answered 429 (`http.ratelimit`).
     pub rates: Rates,
 }
 
-/// Requests a second of the whole server. A request counts for each rate that is for its method.
+/// Requests a second of one client. A request counts for each rate that is for its method.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Of all methods together; absent for no limit (`http.ratelimit.rate`).
@@ -72,6 +77,8 @@ impl Default for Options {
             blob_bytes_max: 0,
             header_bytes_max: 64 * 1024,
             connections_max: 16_384,
+            connections_per_client_max: 0,
+            requests_per_second_max: None,
             tags_per_push_max: 100,
             ranges_max: 16,
             page_items_max: 10_000,

@@ -57,7 +57,9 @@ impl Asked {
     /// Returns the challenge that goes with a failure; `None` where it is none of who asks.
     pub(super) fn challenge(&self, app: &App, error: &Error) -> Option<String> {
         let error = match error {
-            Error::Login(LoginError::Overloaded | LoginError::Unavailable) => return None,
+            Error::Login(LoginError::Overloaded | LoginError::Held { .. } | LoginError::Unavailable) => {
+                return None;
+            }
             Error::Login(LoginError::Token(_)) => Some("invalid_token"),
             Error::Refused { refusal: Refusal::InsufficientScope } => Some("insufficient_scope"),
             Error::Login(_) | Error::Refused { refusal: Refusal::Unauthenticated } => None,

@@ -178,6 +178,8 @@ mod tests {
             "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
             "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
             "http.externalUrl",
+            "http.auth.token.keyFile",
+            "log.audit",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",

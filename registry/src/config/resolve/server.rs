@@ -10,6 +10,7 @@ use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
 use crate::extensions::options::ScrubOptions;
 use crate::http::options::{Network, Verb};
 use crate::store::options::{BucketPlace, Place, Writers};
+use crate::telemetry::Target;
 use crate::{http, store};
 
 /// Sets what `http` says of the wire.
@@ -25,6 +26,8 @@ pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     limits.read("maxBlobBytes", &mut options.blob_bytes_max);
     limits.read("maxHeaderBytes", &mut options.header_bytes_max);
     limits.read("maxConnections", &mut options.connections_max);
+    limits.read("maxConnectionsPerClient", &mut options.connections_per_client_max);
+    options.requests_per_second_max = limits.at("maxRequestsPerSecond").get();
     limits.read("maxTagsPerPush", &mut options.tags_per_push_max);
     limits.read("maxRanges", &mut options.ranges_max);
     limits.read("maxPageItems", &mut options.page_items_max);
@@ -194,6 +197,9 @@ pub(super) fn scrub(section: View<'_>, options: &mut ScrubOptions) {
 pub(super) fn log(section: View<'_>, options: &mut LogOptions) {
     section.read("level", &mut options.level);
     section.read("format", &mut options.format);
+    section.read("output", &mut options.output);
+    let audit = section.at("audit").get::<String>().filter(|text| !text.is_empty());
+    options.audit = audit.and_then(|_| section.at("audit").get());
 }
 
 impl FromChecked for Network {
@@ -233,6 +239,16 @@ impl FromChecked for store::options::Missing {
             "accept" => Some(Self::Accept),
             _ => None,
         }
+    }
+}
+
+impl FromChecked for Target {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        String::from_checked(checked).map(|text| match text.as_str() {
+            "stderr" => Self::Stderr,
+            "stdout" => Self::Stdout,
+            path => Self::File(path.into()),
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `audit` | the audit log, and how it is rotated |
 //! | `scrub` | `wharfinger scrub`, and the server's own |
 
+mod audit;
 mod scrub;
