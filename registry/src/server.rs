@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::auth::keep::Keep;
 use crate::auth::{Access, AccessError};
@@ -24,6 +25,7 @@ use crate::http::tls::{Tls, TlsError};
 use crate::http::{App, listener};
 use crate::repository::{Repositories, Stores};
 use crate::store;
+use crate::telemetry::audit::Audit;
 use crate::upstream::reqwest_transport::BuildError;
 use crate::upstream::route::ContentError;
 use crate::{backend, extensions, telemetry};
@@ -47,6 +49,7 @@ pub struct Server {
     config: Config,
     source: Option<Source>,
     metrics: Option<PrometheusHandle>,
+    audit: Option<(Audit, JoinHandle<()>)>,
 }
 
 /// Why a server cannot start.
@@ -106,6 +109,9 @@ pub enum StartError {
     /// TLS cannot be spoken.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The audit log cannot be opened.
+    #[error("the audit log, log.audit, cannot be opened")]
+    Audit(#[source] std::io::Error),
     /// An upstream cannot be used.
     #[error(transparent)]
     Upstream(#[from] BuildError),
@@ -148,8 +154,11 @@ impl Server {
         let clock = Clock::system();
         let (stores, repositories) = Box::pin(stores::open(&config, &clock)).await?;
         let keep = Arc::new(keep::InStore(stores.main().clone()));
-        let access = Access::open(&config.auth, Arc::clone(&keep) as Arc<dyn Keep>, clock).await?;
-        let app = App::new(repositories.clone(), access, config.http.clone());
+        let access = Access::open(&config.auth, Arc::clone(&keep) as Arc<dyn Keep>, clock.clone()).await?;
+        let audit = config.log.audit.as_ref().map(|target| Audit::start(target, clock)).transpose();
+        let audit = audit.map_err(StartError::Audit)?;
+        let taker = audit.as_ref().map(|(audit, _)| audit.clone());
+        let app = App::audited(repositories.clone(), access, config.http.clone(), taker);
         let metrics = config.metrics.enable.then(telemetry::start_metrics).flatten();
         let pages = match &metrics {
             Some(handle) => extensions::metrics::router(&config.metrics.path, handle.clone()),
@@ -163,7 +172,20 @@ impl Server {
             StartError::Listen { address, source }
         })?;
         let source = None;
-        Ok(Self { listener, address, app, router, tls, repositories, stores, keep, config, source, metrics })
+        Ok(Self {
+            listener,
+            address,
+            app,
+            router,
+            tls,
+            repositories,
+            stores,
+            keep,
+            config,
+            source,
+            metrics,
+            audit,
+        })
     }
 
     /// Reads the configuration again from where it came, when it has changed and at SIGHUP.
@@ -195,6 +217,9 @@ impl Server {
         if let Some(tls) = &self.tls {
             background.spawn(Arc::clone(tls).keep_current());
         }
+        if let Some((audit, _)) = &self.audit {
+            background.spawn(background::renew_on_hangup(audit.clone()));
+        }
         let app = self.app;
         let stop = async move {
             stop.await;
@@ -205,9 +230,13 @@ impl Server {
         background.shutdown().await;
         // What has arrived of blobs is made durable, so that the next process goes on from it.
         self.repositories.close(CLOSE_PATIENCE).await;
+        if let Some((audit, writing)) = self.audit {
+            audit.end().await;
+            let _ = tokio::time::timeout(CLOSE_PATIENCE, writing).await;
+        }
         drained
     }
 }
 
-/// How long fetches may take at the end to make durable what has arrived.
+/// How long it may take at the end to make durable what has arrived, and to write the rest of the audit log.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);

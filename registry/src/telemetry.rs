@@ -1,19 +1,26 @@
 //! Logs and metrics: the one place that decides their form.
 //!
-//! Logs go to stderr: human on a terminal, JSON elsewhere, unless the configuration says. Fields
+//! Logs go to stderr, or where the configuration says: human on a terminal, JSON elsewhere. Fields
 //! have fixed dotted names (`docs/lexicon.md`). Metrics are Prometheus series named `wharfinger_…`,
 //! with labels of our own words only, so that no client can make up a series.
 
+pub mod appender;
+pub mod audit;
+
 use std::error::Error;
 use std::fmt;
-use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use appender::Appender;
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +32,89 @@ pub enum Form {
 }
 
 impl Form {
+    /// Returns the form that suits where lines go.
+    pub fn of(target: &Target) -> Self {
+        if target.is_terminal() { Self::Human } else { Self::Json }
+    }
+
     /// Returns the form that suits where stderr goes.
     pub fn of_stderr() -> Self {
         if std::io::stderr().is_terminal() { Self::Human } else { Self::Json }
     }
 }
 
-/// Starts logging for the whole process; a second call changes nothing.
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The process's standard error.
+    Stderr,
+    /// Its standard output.
+    Stdout,
+    /// A file, which others may rotate.
+    File(PathBuf),
+}
+
+impl Target {
+    fn is_terminal(&self) -> bool {
+        match self {
+            Self::Stderr => io::stderr().is_terminal(),
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::File(_) => false,
+        }
+    }
+}
+
+/// A log file, which is looked for at its path every so often.
+struct LogFile {
+    file: Appender,
+    looked: Instant,
+}
+
+/// How often that is.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.looked.elapsed() >= LOOK_INTERVAL {
+            self.looked = Instant::now();
+            // It cannot be logged that the log cannot be opened; the old file goes on.
+            let _ = self.file.renew();
+        }
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        self.file.append(&[text]).map_err(|lost| lost.source)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts logging to stderr for the whole process; a second call changes nothing.
 ///
 /// `level` is one of `trace`, `debug`, `info`, `warn` and `error`; anything else is `info`.
 pub fn start_logging(level: &str, form: Form) {
-    let (dispatch, set) = lines(form, filter(level), BoxMakeWriter::new(std::io::stderr));
+    start(&Target::Stderr, level, form, BoxMakeWriter::new(io::stderr));
+}
+
+/// The same, to elsewhere.
+///
+/// *Errors:* those of the system, when the file cannot be opened.
+pub fn start_logging_to(target: &Target, level: &str, form: Form) -> io::Result<()> {
+    let writer = match target {
+        Target::Stderr => BoxMakeWriter::new(io::stderr),
+        Target::Stdout => BoxMakeWriter::new(io::stdout),
+        Target::File(path) => {
+            let file = LogFile { file: Appender::open(path.clone())?, looked: Instant::now() };
+            BoxMakeWriter::new(Mutex::new(file))
+        }
+    };
+    start(target, level, form, writer);
+    Ok(())
+}
+
+fn start(target: &Target, level: &str, form: Form, writer: BoxMakeWriter) {
+    let (dispatch, set) = lines(form, target.is_terminal(), filter(level), writer);
     if dispatch.try_init().is_ok() {
         let _ = SET_FILTER.set(set);
     }
@@ -63,11 +142,11 @@ fn filter(level: &str) -> EnvFilter {
 }
 
 /// Writes what happens, a line each; and returns what replaces the filter.
-fn lines(form: Form, filter: EnvFilter, to: BoxMakeWriter) -> (Dispatch, SetFilter) {
+fn lines(form: Form, colours: bool, filter: EnvFilter, to: BoxMakeWriter) -> (Dispatch, SetFilter) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(to).with_target(false);
     match form {
         Form::Human => {
-            let builder = builder.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+            let builder = builder.with_ansi(colours).with_filter_reloading();
             let handle = builder.reload_handle();
             (builder.finish().into(), Box::new(move |filter| drop(handle.reload(filter))))
         }
@@ -113,7 +192,21 @@ pub fn start_metrics() -> Option<PrometheusHandle> {
     metrics::set_global_recorder(recorder).ok()?;
     describe();
     describe_tls();
+    describe_clients();
     Some(handle)
+}
+
+/// What is refused to clients, and what is recorded of them.
+fn describe_clients() {
+    use metrics::describe_counter as counter;
+    counter!(
+        "wharfinger_connections_refused_total",
+        "Connections that were closed, since their client had too many"
+    );
+    counter!("wharfinger_http_requests_limited_total", "Requests answered 429, by whose limit it was");
+    counter!("wharfinger_logins_failed_total", "Logins with a wrong user or password");
+    counter!("wharfinger_logins_held_total", "Logins that were not looked at, since too many had failed");
+    counter!("wharfinger_audit_lines_lost_total", "Lines of the audit log that could not be written");
 }
 
 fn describe() {
@@ -244,7 +337,7 @@ mod tests {
             let written = Written::default();
             let writer = written.clone();
             let to = BoxMakeWriter::new(move || writer.clone());
-            let (dispatch, _) = lines(form, EnvFilter::new("warn"), to);
+            let (dispatch, _) = lines(form, false, EnvFilter::new("warn"), to);
             let error = Outermost { source: Middle { source: io::Error::other("disk on fire") } };
             tracing::dispatcher::with_default(&dispatch, || {
                 tracing::warn!(error = %WithCauses(&error), "something could not be done");

@@ -3,11 +3,15 @@
 //! It decides between *log in first* and *no*; which status that is, is HTTP's to say.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
 use crate::telemetry::WithCauses;
 
+use super::backoff::Backoff;
 use super::certificate::Certificates;
 use super::challenge::{Challenge, Need};
 use super::credentials::{Authorization, BearerToken, Credentials};
@@ -19,6 +23,7 @@ use super::logins::Logins;
 use super::options::{Action, Options};
 use super::policy::{Accounts, Decision, Policy};
 use super::scope::Resource;
+use super::source::Source;
 use super::token::{Issued, Issuer};
 use super::verification::{Bcrypt, Check};
 
@@ -28,6 +33,8 @@ pub struct Access {
     policy: Policy,
     logins: Option<Logins>,
     certificates: Option<Certificates>,
+    backoff: Option<Backoff>,
+    fail_delay: Duration,
     issuer: Option<Issuer>,
     challenge: Challenge,
 }
@@ -61,11 +68,20 @@ impl Access {
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = Logins::new(options, check)?;
         let challenge = Challenge::new(&options.realm)?;
+        let backoff = Backoff::new(options.failures_max, options.failure_window);
         let certificates = options.certificates.clone().map(Certificates::new);
-        Ok(Self { policy, logins, certificates, issuer: None, challenge })
+        let fail_delay = options.fail_delay;
+        Ok(Self { policy, logins, certificates, backoff, fail_delay, issuer: None, challenge })
     }
 
-    /// Tells who sent a request with that value of the `Authorization` header.
+    /// Tells who sent a request with that value of the `Authorization` header, from where nobody knows.
+    ///
+    /// *Errors:* as of [`identify_from`](Self::identify_from).
+    pub async fn identify(&self, authorization: Option<&[u8]>) -> Result<Identity, LoginError> {
+        self.identify_from(Source::UNKNOWN, authorization).await
+    }
+
+    /// Tells who sent a request with that value of the `Authorization` header from there.
     ///
     /// Without the header it is somebody anonymous; so it is with an empty user and an empty
     /// password, which some clients send when they have none, and with any header at all when no
@@ -74,16 +90,22 @@ impl Access {
     /// *Errors:* [`LoginError::Refused`], after the fail delay, for a wrong user or password;
     /// [`LoginError::Token`] for a token that is not taken;
     /// [`LoginError::Malformed`] and [`LoginError::UnsupportedScheme`] for a header that cannot be
-    /// read; [`LoginError::Overloaded`] when too many logins wait.
+    /// read; [`LoginError::Held`] when too many have failed; [`LoginError::Overloaded`] when too many logins wait.
     ///
     /// *Cancellation:* leaves at most a verification and a look at the file, which end by themselves.
-    pub async fn identify(&self, authorization: Option<&[u8]>) -> Result<Identity, LoginError> {
+    pub async fn identify_from(
+        &self,
+        from: Source,
+        authorization: Option<&[u8]>,
+    ) -> Result<Identity, LoginError> {
         let (Some(logins), Some(value)) = (&self.logins, authorization) else {
             return Ok(Identity::ANONYMOUS);
         };
         match (Authorization::parse(value)?, &self.issuer) {
             (Authorization::Basic(credentials), _) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
-            (Authorization::Basic(credentials), _) => logins.verify(credentials).await.map(Identity::of),
+            (Authorization::Basic(credentials), _) => {
+                self.log_in(logins, from, credentials).await.map(Identity::of)
+            }
             (Authorization::Bearer(token), Some(issuer)) => {
                 issuer.verify(&token).await.map_err(LoginError::Token)
             }
@@ -95,6 +117,38 @@ impl Access {
     /// further proof: the listener has verified the certificate.
     pub const fn certificates(&self) -> Option<&Certificates> {
         self.certificates.as_ref()
+    }
+
+    /// Verifies a user and a password, if too many have not failed before.
+    ///
+    /// A failure counts before it is held back: who leaves meanwhile has failed all the same.
+    async fn log_in(
+        &self,
+        logins: &Logins,
+        from: Source,
+        credentials: Credentials,
+    ) -> Result<Account, LoginError> {
+        let admitted = self.backoff.as_ref().map(|backoff| {
+            let attempt = backoff.admit(from, &credentials, Instant::now()).map_err(|wait| {
+                metrics::counter!("wharfinger_logins_held_total").increment(1);
+                LoginError::Held { wait }
+            });
+            attempt.map(|attempt| (backoff, attempt))
+        });
+        let admitted = admitted.transpose()?;
+        let verdict = logins.verify(credentials).await;
+        if let Some((backoff, attempt)) = &admitted {
+            match &verdict {
+                Ok(_) => backoff.succeeded(attempt, Instant::now()),
+                Err(LoginError::Refused) => backoff.failed(attempt, Instant::now()),
+                Err(_) => {}
+            }
+        }
+        if verdict == Err(LoginError::Refused) {
+            metrics::counter!("wharfinger_logins_failed_total").increment(1);
+            tokio::time::sleep(self.fail_delay).await;
+        }
+        verdict
     }
 
     /// Grants a right to a repository, which need not exist.
@@ -178,7 +232,9 @@ impl Access {
         };
         let (account, offline) = match asking {
             Asking::Anonymous => (None, false),
-            Asking::Password { credentials, offline } => (Some(logins.verify(credentials).await?), offline),
+            Asking::Password { from, credentials, offline } => {
+                (Some(self.log_in(logins, from, credentials).await?), offline)
+            }
             Asking::Refresh(token) => {
                 let renewal = issuer.verify_refresh(&token).await.map_err(LoginError::Token)?;
                 (Some(logins.renew(&renewal).await?), false)
@@ -240,6 +296,8 @@ pub enum Asking {
     Anonymous,
     /// Somebody with a password.
     Password {
+        /// Where he is.
+        from: Source,
         /// What he claims.
         credentials: Credentials,
         /// Whether he wants a refresh token too.

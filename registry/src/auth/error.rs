@@ -4,6 +4,7 @@
 //! one by mistake.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::credentials::AUTHORIZATION_BYTES_MAX;
 use super::keep::KeepError;
@@ -56,6 +57,12 @@ pub enum LoginError {
     /// What keeps accounts or keys cannot be reached, and nothing else knows; a retry may help.
     #[error("accounts cannot be looked up now")]
     Unavailable,
+    /// Too many logins have failed before this one, which was not looked at; a retry after the wait may help.
+    #[error("too many logins have failed; try again later")]
+    Held {
+        /// How long until one is looked at again.
+        wait: Duration,
+    },
     /// Too many passwords wait to be verified, or this one waited too long; a retry may help.
     #[error("too many logins wait to be verified")]
     Overloaded,

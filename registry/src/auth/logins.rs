@@ -1,7 +1,6 @@
 //! Users and passwords: which of the places that know accounts is asked, and in which order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -21,7 +20,6 @@ use super::verification::{Check, Limits, Verifier};
 pub(super) struct Logins {
     file: Arc<AccountFile>,
     verifier: Verifier,
-    fail_delay: Duration,
 }
 
 impl Logins {
@@ -39,19 +37,18 @@ impl Logins {
             remembered_for: options.cache_ttl,
         };
         let file = Arc::new(AccountFile::open(path));
-        Ok(Some(Self { file, verifier: Verifier::new(check, &limits), fail_delay: options.fail_delay }))
+        Ok(Some(Self { file, verifier: Verifier::new(check, &limits) }))
     }
 
     /// Tells whose credentials they are.
     ///
-    /// *Errors:* [`LoginError::Refused`], after the fail delay; [`LoginError::Overloaded`].
+    /// *Errors:* [`LoginError::Refused`]; [`LoginError::Overloaded`].
     pub(super) async fn verify(&self, credentials: Credentials) -> Result<Account, LoginError> {
         let user = credentials.user().to_owned();
         let edition = self.file.current(Instant::now()).await;
         if self.verifier.verify(&edition, credentials).await? {
             return Ok(Account::new(user, Vec::new()));
         }
-        tokio::time::sleep(self.fail_delay).await;
         Err(LoginError::Refused)
     }
 

@@ -11,6 +11,8 @@
 //! | `identity` | who somebody is |
 //! | `scope` | what a token or a key restricts its bearer to |
 //! | `logins` | users and passwords: who is asked, in which order |
+//! | `backoff` | who has to wait after failed logins |
+//! | `source` | what tells clients apart, for limits |
 //! | `token` | tokens of our own issuing, and the keys that sign them |
 //! | `keep` | where the layer keeps its keys |
 //! | `htpasswd` | the format of an htpasswd file |
@@ -27,6 +29,7 @@
 mod access;
 mod account_file;
 mod apr1;
+mod backoff;
 mod certificate;
 pub mod challenge;
 mod credentials;
@@ -40,6 +43,7 @@ pub mod options;
 mod policy;
 pub mod scope;
 mod sha_crypt;
+mod source;
 mod token;
 mod verification;
 
@@ -50,4 +54,5 @@ pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal,
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
 pub use identity::{Account, Identity};
 pub use policy::{Accounts, Decision, Policy, Reason};
+pub use source::Source;
 pub use token::Issued;

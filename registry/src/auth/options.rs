@@ -15,6 +15,10 @@ pub struct Options {
     pub htpasswd: Option<PathBuf>,
     /// How long a failed login is held back (`http.auth.failDelay`).
     pub fail_delay: Duration,
+    /// Failed logins after which the next has to wait; 0 holds nobody (`http.auth.maxFailures`).
+    pub failures_max: u32,
+    /// How long failures are counted together; zero holds nobody (`http.auth.failureWindow`).
+    pub failure_window: Duration,
     /// How long a verified password is remembered (`http.auth.cacheTtl`).
     pub cache_ttl: Duration,
     /// Verified passwords remembered at once (`http.auth.cacheEntries`).
@@ -133,6 +137,8 @@ impl Default for Options {
             realm: "wharfinger".to_owned(),
             htpasswd: None,
             fail_delay: Duration::ZERO,
+            failures_max: 10,
+            failure_window: Duration::from_secs(60),
             cache_ttl: Duration::from_secs(60),
             cache_entries_max: 1_024,
             verifications_max: 2,

@@ -75,8 +75,8 @@ type Flight = Shared<Pin<Box<dyn Future<Output = Option<bool>> + Send>>>;
 /// however late it comes. Comparing it needs no constant time: without the key nobody can steer it.
 type Proof = [u8; 32];
 
-/// The key of all proofs, which never leaves the process.
-struct ProofKey([u8; 32]);
+/// A key of proofs, which never leaves the process.
+pub(super) struct ProofKey([u8; 32]);
 
 impl Verifier {
     /// Makes a verifier with the [`Check`] given.
@@ -216,7 +216,7 @@ impl Check for Bcrypt {
 }
 
 impl ProofKey {
-    fn random() -> Self {
+    pub(super) fn random() -> Self {
         let mut key = [0; 32];
         // Each of the two has 122 bits from the system's generator.
         key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
@@ -226,11 +226,20 @@ impl ProofKey {
 
     /// Hashes with the key in front, which is as good as HMAC while no proof is ever shown to
     /// anybody; the lengths keep `ab`, `c` and `a`, `bc` apart.
-    fn proof(&self, edition: u64, credentials: &Credentials) -> Proof {
+    pub(super) fn proof(&self, edition: u64, credentials: &Credentials) -> Proof {
+        self.hash(edition, &[credentials.user().as_bytes(), credentials.password().reveal()])
+    }
+
+    /// Hashes a user alone.
+    pub(super) fn user(&self, credentials: &Credentials) -> Proof {
+        self.hash(0, &[credentials.user().as_bytes()])
+    }
+
+    fn hash(&self, edition: u64, fields: &[&[u8]]) -> Proof {
         let mut hasher = Sha256::new();
         hasher.update(self.0);
         hasher.update(edition.to_be_bytes());
-        for field in [credentials.user().as_bytes(), credentials.password().reveal()] {
+        for field in fields {
             hasher.update(u64::try_from(field.len()).expect("a length fits into 64 bits").to_be_bytes());
             hasher.update(field);
         }

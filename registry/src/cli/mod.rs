@@ -79,6 +79,8 @@ enum Failure {
     Stdout(#[source] std::io::Error),
     #[error("the store failed")]
     Store(#[source] wharfinger::store::Error),
+    #[error("the file of the log, log.output, cannot be opened")]
+    Log(#[source] std::io::Error),
     #[error("the runtime could not be started")]
     Runtime(#[source] std::io::Error),
     #[error("requests did not end in time and were cut off")]

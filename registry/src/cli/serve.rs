@@ -59,11 +59,11 @@ pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
     adjust(&mut config);
     let source = file.map(|file| Source { file, adjust: Arc::new(adjust) });
     let form = match config.log.format {
-        LogFormat::Auto => Form::of_stderr(),
+        LogFormat::Auto => Form::of(&config.log.output),
         LogFormat::Human => Form::Human,
         LogFormat::Json => Form::Json,
     };
-    telemetry::start_logging(&config.log.level, form);
+    telemetry::start_logging_to(&config.log.output, &config.log.level, form).map_err(Failure::Log)?;
     for warning in warnings {
         tracing::warn!(config.path = %warning.path, "{}", warning.message);
     }

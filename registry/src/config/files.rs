@@ -15,6 +15,7 @@ use super::reach;
 use super::resolve::stores::{self, Place};
 use crate::http::options::TlsOptions;
 use crate::store;
+use crate::telemetry::Target;
 use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
 
 /// How much of a file of accounts is read, in bytes: what the server reads of it.
@@ -30,6 +31,14 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
     }
     if let Some(tls) = &config.http.tls {
         listener(tls, faults, warnings);
+    }
+    let folders = [("log.output", Some(&config.log.output)), ("log.audit", config.log.audit.as_ref())];
+    for (key, target) in folders {
+        let Some(Target::File(path)) = target else { continue };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            faults.push(Fault::new(key, "its folder is not there; create it, or name another place"));
+        }
     }
     faults.extend(stores::faults(&places(config)));
     let hosts = accounts(config, warnings);

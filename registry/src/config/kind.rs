@@ -10,6 +10,7 @@ use super::origin::Origin;
 use super::raw::Raw;
 use super::{duration, size};
 use crate::auth::options::{URI_PATTERN_BYTES_MAX, UriPattern};
+use crate::http::options::Network;
 use crate::store::options::Window;
 use crate::upstream::options::pattern::{self, PATTERN_BYTES_MAX};
 
@@ -58,6 +59,8 @@ pub(super) enum Kind {
     Port,
     /// An IP address.
     Address,
+    /// A network of IP addresses.
+    Network,
     /// Scheme, host and port of another registry.
     Origin,
     /// A url over HTTP, with a path.
@@ -125,6 +128,10 @@ impl Kind {
             Self::Percent => "a share such as \"5%\", from 0% to 100%".to_owned(),
             Self::Port => "a port from 0 to 65535".to_owned(),
             Self::Address => "an IP address".to_owned(),
+            Self::Network => {
+                "a network such as \"10.0.0.0/8\" without a bit behind its prefix, or one IP address"
+                    .to_owned()
+            }
             Self::Origin => "http(s)://host[:port]".to_owned(),
             Self::Url => "http(s)://host[:port]/path, without an account or a fragment".to_owned(),
             Self::Regex => format!("a regular expression over tags of at most {PATTERN_BYTES_MAX} bytes"),
@@ -181,6 +188,7 @@ impl Kind {
             Self::Percent => "share",
             Self::Port => "port",
             Self::Address => "IP address",
+            Self::Network => "IP network",
             Self::Origin | Self::Url => "url",
             Self::Glob => "glob",
             Self::Regex | Self::UriPattern => "regular expression",
@@ -214,6 +222,7 @@ impl Kind {
                 None => duration::parse(text).filter(|value| value <= most).map(Checked::Duration),
             },
             Self::Address => text.parse::<IpAddr>().ok().map(|address| Checked::Text(address.to_string())),
+            Self::Network => Network::parse(text).map(|network| Checked::Text(network.to_string())),
             Self::Origin => Origin::parse(text).map(|origin| Checked::Text(origin.url())),
             Self::Url => owned(is_url(text)),
             Self::Glob => owned(glob_fault(text).is_none()),

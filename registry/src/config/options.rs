@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::telemetry::Target;
 use crate::{auth, extensions, http, repository, store, upstream};
 
 /// Everything that the server is told, resolved.
@@ -45,6 +46,10 @@ pub struct LogOptions {
     pub level: String,
     /// The form of a line (`log.format`).
     pub format: LogFormat,
+    /// Where lines go (`log.output`).
+    pub output: Target,
+    /// Where changes are recorded, if they are (`log.audit`).
+    pub audit: Option<Target>,
 }
 
 /// The form of a log line.
@@ -67,6 +72,6 @@ impl Default for MetricsOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Auto }
+        Self { level: "info".to_owned(), format: LogFormat::Auto, output: Target::Stderr, audit: None }
     }
 }

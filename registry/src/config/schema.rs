@@ -99,9 +99,13 @@ fn single_schema(kind: &Kind) -> Map<String, Value> {
         Kind::Hours => text("^[0-2][0-9]:[0-5][0-9] *- *[0-2][0-9]:[0-5][0-9]$"),
         Kind::UpstreamName => text("^[A-Za-z0-9:-][A-Za-z0-9._:-]*$"),
         Kind::Quotable => text(r#"^[ !#-\[\]-~]*$"#),
-        Kind::Word | Kind::Path | Kind::Address | Kind::Glob | Kind::Regex | Kind::UriPattern => {
-            object(json!({ "type": "string", "minLength": 1 }))
-        }
+        Kind::Word
+        | Kind::Path
+        | Kind::Address
+        | Kind::Network
+        | Kind::Glob
+        | Kind::Regex
+        | Kind::UriPattern => object(json!({ "type": "string", "minLength": 1 })),
         _ => object(json!({ "type": "string" })),
     }
 }

@@ -3,8 +3,10 @@
 //! The line is written when the response's body has ended, so that it can say how much was sent
 //! and whether it was cut. It never has a query string or a header: they may carry secrets (P11).
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -17,22 +19,38 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use tracing::Level;
 
+use super::asker::Asker;
+use super::audit::Trail;
+use super::client::{Client, client};
 use super::dispatch::dispatch;
 use super::error::{self, Error};
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, X_REQUEST_ID};
 use super::origin::Asked;
+use super::peer::Peer;
 use super::{App, headers, route};
 use crate::telemetry::WithCauses;
 
 /// Answers a request and observes it.
 pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body> {
     let routed = route::parse(request.method(), request.uri().path());
-    let mut line = Line::begin(&request, routed.as_ref().ok());
-    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref());
+    let peer = request.extensions().get().map(|peer: &Peer| peer.address().ip());
+    let client = client(peer, request.headers(), &app.0.options.trusted_proxies);
+    let asker = Arc::new(Asker::new(client));
+    let mut line = Line::begin(&request, routed.as_ref().ok(), &asker.client);
+    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref(), &asker.client);
+    let begin = |audit| Trail::begin(audit, &asker, &line.id, &request, routed.as_ref().ok());
+    let trail = app.0.audit.as_ref().map(begin);
     let is_head = request.method() == Method::HEAD;
     let is_api = route::is_api(request.uri().path());
-    let answered = AssertUnwindSafe(dispatch(app, routed, request)).catch_unwind().await;
-    let mut response = match answered.unwrap_or(Err(Error::Panic)) {
+    let answered = AssertUnwindSafe(dispatch(app, &asker, routed, request)).catch_unwind().await;
+    let answered = answered.unwrap_or(Err(Error::Panic));
+    if let Some(trail) = trail {
+        let failure = answered.as_ref().err();
+        let status = answered.as_ref().map_or_else(Error::status, Response::status);
+        let headers = answered.as_ref().ok().map(Response::headers);
+        trail.end(status, failure, headers).await;
+    }
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
             log_failure(&error, &line);
@@ -72,6 +90,7 @@ fn headless(body: Body) -> Body {
 /// One request, until its line is written.
 struct Line {
     id: String,
+    client: Option<IpAddr>,
     method: Method,
     path: String,
     route: &'static str,
@@ -93,11 +112,12 @@ fn next_id() -> String {
 }
 
 impl Line {
-    fn begin(request: &Request<Body>, route: Option<&route::Route>) -> Self {
+    fn begin(request: &Request<Body>, route: Option<&route::Route>, client: &Client) -> Self {
         let target = route.map(|route| &route.target);
         metrics::gauge!("wharfinger_http_requests_in_flight").increment(1.0);
         Self {
             id: next_id(),
+            client: client.address,
             method: request.method().clone(),
             // What is no route is a stranger's text of any length.
             path: request.uri().path().chars().take(300).collect(),
@@ -125,6 +145,7 @@ impl Drop for Line {
         metrics::counter!("wharfinger_http_response_bytes_total", "route" => self.route).increment(self.sent);
         tracing::info!(
             request.id = %self.id,
+            client.address = self.client.map(tracing::field::display),
             http.method = %self.method,
             http.path = %self.path,
             http.status = status,

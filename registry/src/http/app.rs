@@ -9,10 +9,11 @@ use http::{Request, Response};
 use tokio::time::Instant;
 
 use super::options::{Options, Rates};
-use super::ratelimit::RateLimit;
+use super::ratelimit::Limits;
 use super::{access_log, guard, health};
 use crate::auth::Access;
 use crate::repository::Repositories;
+use crate::telemetry::audit::Audit;
 
 /// What requests share. Clones share it.
 #[derive(Debug, Clone)]
@@ -24,17 +25,28 @@ pub(super) struct Shared {
     /// Replaced as a whole when the configuration is read again.
     access: RwLock<Arc<Access>>,
     pub(super) options: Options,
-    rate_limit: RwLock<Option<Arc<RateLimit>>>,
+    limits: RwLock<Arc<Limits>>,
+    pub(super) audit: Option<Audit>,
     draining: AtomicBool,
 }
 
 impl App {
-    /// Makes the application.
+    /// Makes the application, without an audit log.
     pub fn new(repositories: Repositories, access: Access, options: Options) -> Self {
-        let rate_limit = RwLock::new(RateLimit::new(&options.rates, Instant::now()).map(Arc::new));
+        Self::audited(repositories, access, options, None)
+    }
+
+    /// Makes the application.
+    pub fn audited(
+        repositories: Repositories,
+        access: Access,
+        options: Options,
+        audit: Option<Audit>,
+    ) -> Self {
+        let limits = RwLock::new(Arc::new(Limits::new(&options, Instant::now())));
         let draining = AtomicBool::new(false);
         let access = RwLock::new(Arc::new(access));
-        Self(Arc::new(Shared { repositories, access, options, rate_limit, draining }))
+        Self(Arc::new(Shared { repositories, access, options, limits, audit, draining }))
     }
 
     /// Says from now on that no new requests are wanted: `/readyz` fails.
@@ -42,15 +54,16 @@ impl App {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the limits of requests a second, where there are any.
-    pub(super) fn rate_limit(&self) -> Option<Arc<RateLimit>> {
-        self.0.rate_limit.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the limits of requests a second.
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.0.limits.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Limits requests a second from now on otherwise; each limit begins full.
+    /// Limits the requests a second of each client from now on otherwise; each limit begins full.
     pub fn replace_rates(&self, rates: &Rates) {
-        let limit = RateLimit::new(rates, Instant::now()).map(Arc::new);
-        *self.0.rate_limit.write().unwrap_or_else(PoisonError::into_inner) = limit;
+        let options = Options { rates: rates.clone(), ..self.0.options.clone() };
+        let limits = Arc::new(Limits::new(&options, Instant::now()));
+        *self.0.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// Returns who may do what, as it is configured now.

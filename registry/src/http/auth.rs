@@ -9,6 +9,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use http::{HeaderValue, Response};
 use serde_json::json;
 
+use super::asker::Asker;
 use super::error::Error;
 use super::query::Query;
 use super::route::Verb;
@@ -23,6 +24,7 @@ const FORM_BYTES_MAX: u64 = 64 * 1024;
 pub(super) async fn token(
     app: &App,
     access: &Access,
+    asker: &Asker,
     verb: Verb,
     headers: &HeaderMap,
     query: &Query<'_>,
@@ -30,27 +32,34 @@ pub(super) async fn token(
 ) -> Result<Response<Body>, Error> {
     let grants = if verb == Verb::Post {
         let form = body::manifest(body, app.0.options.read_idle_timeout, FORM_BYTES_MAX).await;
-        of_form(access, &form?).await?
+        of_form(access, asker, &form?).await?
     } else {
-        of_query(access, headers, query).await?
+        of_query(access, asker, headers, query).await?
     };
     Ok(answer(&grants))
 }
 
-async fn of_query(access: &Access, headers: &HeaderMap, query: &Query<'_>) -> Result<Grants, Error> {
+async fn of_query(
+    access: &Access,
+    asker: &Asker,
+    headers: &HeaderMap,
+    query: &Query<'_>,
+) -> Result<Grants, Error> {
     let authorization = dispatch::one(headers, &AUTHORIZATION)?;
+    asker.claims(authorization);
+    let from = asker.source();
     let offline = query.one("offline_token")? == Some("true");
     let asking = match authorization.map(|value| Authorization::parse(value.as_bytes())).transpose() {
         Ok(None) => Asking::Anonymous,
         Ok(Some(Authorization::Basic(credentials))) if credentials.is_empty() => Asking::Anonymous,
-        Ok(Some(Authorization::Basic(credentials))) => Asking::Password { credentials, offline },
+        Ok(Some(Authorization::Basic(credentials))) => Asking::Password { from, credentials, offline },
         Ok(Some(Authorization::Bearer(_))) => return Err(LoginError::UnsupportedScheme.into()),
         Err(error) => return Err(LoginError::from(error).into()),
     };
     Ok(access.issue(asking, resources(query)).await?)
 }
 
-async fn of_form(access: &Access, form: &Bytes) -> Result<Grants, Error> {
+async fn of_form(access: &Access, asker: &Asker, form: &Bytes) -> Result<Grants, Error> {
     let text = str::from_utf8(form).map_err(|_| Error::Query(super::query::QueryError::Encoding))?;
     // Forms have a plus for a space; one that is meant is encoded.
     let text = text.replace('+', " ");
@@ -59,8 +68,9 @@ async fn of_form(access: &Access, form: &Bytes) -> Result<Grants, Error> {
         Some("password") => {
             let (user, password) = (form.one("username")?.unwrap_or(""), form.one("password")?.unwrap_or(""));
             let credentials = Credentials::of_form(user, password).map_err(LoginError::from)?;
+            asker.claims_user(user);
             let offline = form.one("access_type")? == Some("offline");
-            Asking::Password { credentials, offline }
+            Asking::Password { from: asker.source(), credentials, offline }
         }
         Some("refresh_token") => {
             let text = form.one("refresh_token")?.unwrap_or("");

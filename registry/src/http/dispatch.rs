@@ -7,6 +7,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 
+use super::asker::Asker;
 use super::error::Error;
 use super::peer::Peer;
 use super::query::Query;
@@ -29,13 +30,13 @@ pub(super) struct Call<'a> {
 /// Answers a request, or says why not.
 pub(super) async fn dispatch(
     app: &App,
+    asker: &Asker,
     routed: Result<Route, RouteError>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
     // Before anything is looked at: what is too much must cost next to nothing.
-    if let Some(limit) = app.rate_limit() {
-        limit.take(request.method(), Instant::now()).map_err(|wait| Error::RateLimited { wait })?;
-    }
+    let taken = app.limits().take(asker.source(), request.method(), Instant::now());
+    taken.map_err(|wait| Error::RateLimited { wait })?;
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
@@ -44,9 +45,9 @@ pub(super) async fn dispatch(
         if !access.issues_tokens() {
             return Err(RouteError::Path.into());
         }
-        return auth::token(app, &access, route.verb, &parts.headers, &query, body).await;
+        return auth::token(app, &access, asker, route.verb, &parts.headers, &query, body).await;
     }
-    let identity = identify(&access, &parts.headers, parts.extensions.get()).await?;
+    let identity = identify(&access, asker, &parts.headers, parts.extensions.get()).await?;
     let (version, headers) = (parts.version, parts.headers);
     let call = Call { app, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
@@ -73,6 +74,7 @@ pub(super) async fn dispatch(
 /// Tells who asks: by what the request says, and where it says nothing, by the certificate of its connection.
 pub(super) async fn identify(
     access: &Access,
+    asker: &Asker,
     headers: &HeaderMap,
     peer: Option<&Peer>,
 ) -> Result<Identity, Error> {
@@ -81,9 +83,14 @@ pub(super) async fn identify(
         && let Some((peer, certificates)) = peer.zip(access.certificates())
         && let Some(account) = peer.account(certificates)
     {
-        return Ok(Identity::of(account));
+        let identity = Identity::of(account);
+        asker.is(&identity, None);
+        return Ok(identity);
     }
-    Ok(access.identify(authorization.map(HeaderValue::as_bytes)).await?)
+    let identified = access.identify_from(asker.source(), authorization.map(HeaderValue::as_bytes)).await;
+    let identity = identified.inspect_err(|_| asker.claims(authorization))?;
+    asker.is(&identity, authorization);
+    Ok(identity)
 }
 
 /// Returns the value of a header about who asks, which may stand once.

@@ -20,8 +20,8 @@ use crate::repository::{self, BackendError, StoreError, UpstreamError};
 /// Why a request is not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server takes no more requests a second.
-    #[error("the server takes no more requests a second; try again later")]
+    /// The client, or all of them, may send no more requests a second.
+    #[error("there are too many requests a second; try again later")]
     RateLimited {
         /// How long until it takes one more.
         wait: Duration,
@@ -165,7 +165,7 @@ impl Error {
             | Self::Range { .. } => ErrorCode::SizeInvalid,
             Self::ContentRange => ErrorCode::BlobUploadInvalid,
             Self::Login(error) => match error {
-                LoginError::Overloaded => ErrorCode::TooManyRequests,
+                LoginError::Overloaded | LoginError::Held { .. } => ErrorCode::TooManyRequests,
                 LoginError::Unavailable => ErrorCode::Unknown,
                 LoginError::Refused
                 | LoginError::Malformed(_)
@@ -206,7 +206,9 @@ impl Error {
             Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Precondition => StatusCode::PRECONDITION_FAILED,
-            Self::RateLimited { .. } | Self::Login(LoginError::Overloaded) => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::Login(LoginError::Overloaded | LoginError::Held { .. }) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Login(LoginError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Login(_)
             | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
@@ -229,7 +231,9 @@ impl Error {
         match self {
             Self::Route(RouteError::Method { allowed }) => set(ALLOW, &Verb::list(allowed)),
             Self::Range { size } => set(CONTENT_RANGE, &format!("bytes */{size}")),
-            Self::RateLimited { wait } => set(RETRY_AFTER, &whole_seconds(*wait).to_string()),
+            Self::RateLimited { wait } | Self::Login(LoginError::Held { wait }) => {
+                set(RETRY_AFTER, &whole_seconds(*wait).to_string());
+            }
             Self::Login(LoginError::Overloaded | LoginError::Unavailable) => set(RETRY_AFTER, "1"),
             Self::Login(_)
             | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {

@@ -7,6 +7,8 @@ use axum::middleware::{self, Next};
 use http::header::HeaderMap;
 use http::{Request, Response};
 
+use super::asker::Asker;
+use super::client::client;
 use super::error::{self, Error};
 use super::origin::Asked;
 use super::peer::Peer;
@@ -18,8 +20,11 @@ pub(super) fn metrics(app: &App, pages: Router) -> Router {
 }
 
 async fn guarded(State(app): State<App>, request: Request<Body>, next: Next) -> Response<Body> {
-    let asked = Asked::of(&request, None, None);
-    match admit(&app, request.headers().clone(), request.extensions().get().cloned()).await {
+    let peer: Option<Peer> = request.extensions().get().cloned();
+    let address = peer.as_ref().map(|peer| peer.address().ip());
+    let asker = Asker::new(client(address, request.headers(), &app.0.options.trusted_proxies));
+    let asked = Asked::of(&request, None, None, &asker.client);
+    match admit(&app, &asker, request.headers().clone(), peer).await {
         Ok(()) => next.run(request).await,
         Err(error) => {
             let challenge = asked.challenge(&app, &error);
@@ -32,8 +37,8 @@ async fn guarded(State(app): State<App>, request: Request<Body>, next: Next) -> 
     }
 }
 
-async fn admit(app: &App, headers: HeaderMap, peer: Option<Peer>) -> Result<(), Error> {
+async fn admit(app: &App, asker: &Asker, headers: HeaderMap, peer: Option<Peer>) -> Result<(), Error> {
     let access = app.access();
-    let identity = dispatch::identify(&access, &headers, peer.as_ref()).await?;
+    let identity = dispatch::identify(&access, asker, &headers, peer.as_ref()).await?;
     Ok(access.metrics(&identity)?)
 }

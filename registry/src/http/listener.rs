@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
+use super::connections::{Connections, Counted};
 use super::idle::{Idle, Opening};
 use super::options::Options;
 use super::peer::{Channel, Peer};
@@ -43,6 +44,7 @@ struct Service {
 /// What an open connection takes.
 struct Open {
     _slot: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 /// Serves connections without TLS until `stop` is done, then lets requests under way end, for as long as the
@@ -75,6 +77,7 @@ pub async fn serve_with(
         write_idle_timeout: options.write_idle_timeout,
     });
     let slots = Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let clients = Connections::new(options);
     let graceful = GracefulShutdown::new();
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
@@ -82,7 +85,7 @@ pub async fn serve_with(
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &slots, &clients) => accepted,
         };
         let Some((stream, address, open)) = accepted else { continue };
         let watcher = graceful.watcher();
@@ -166,14 +169,22 @@ fn protocol(options: &Options) -> auto::Builder<TokioExecutor> {
 }
 
 /// Waits for a slot before a connection is taken, so that what is too much waits in the kernel.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, Open)> {
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+    clients: &Connections,
+) -> Option<(TcpStream, SocketAddr, Open)> {
     let _slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, address)) => {
+            let Some(_counted) = clients.enter(address.ip()) else {
+                metrics::counter!("wharfinger_connections_refused_total").increment(1);
+                return None;
+            };
             metrics::gauge!("wharfinger_connections_open").increment(1.0);
             // Small answers must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
-            Some((stream, address, Open { _slot }))
+            Some((stream, address, Open { _slot, _counted }))
         }
         Err(error) => {
             tracing::warn!(error = %WithCauses(&error), "a connection could not be accepted");

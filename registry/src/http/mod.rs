@@ -10,7 +10,9 @@
 //! | `body` | request and response bodies |
 //! | `headers` | header names and values |
 //! | `error` | every failure's code, status, headers and log level |
-//! | `ratelimit` | how many requests a second are answered at all |
+//! | `peer`, `client`, `network` | who is at the other end, and whom trusted proxies say it stands for |
+//! | `asker`, `audit` | what is known of who asks, and what of it is recorded |
+//! | `ratelimit`, `connections` | how many requests a second are answered at all, and how many connections a client has |
 //! | `access_log` | one line and some metrics per request |
 //! | `auth` | the endpoint of tokens |
 //! | `origin` | where clients reach this registry, and what a challenge names |
@@ -25,11 +27,15 @@
 
 mod access_log;
 mod app;
+mod asker;
+mod audit;
 mod auth;
 mod base;
 mod blobs;
 mod body;
 mod catalog;
+mod client;
+mod connections;
 mod dispatch;
 pub mod error;
 mod guard;
@@ -38,6 +44,7 @@ mod health;
 mod idle;
 pub mod listener;
 mod manifests;
+mod network;
 pub mod options;
 mod origin;
 pub mod peer;

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::network::Network;
 pub use super::route::Verb;
 
 /// Settings of the HTTP layer, resolved from the section `http` of the configuration.
@@ -20,6 +21,8 @@ pub struct Options {
     /// Where clients reach the server, scheme and authority; without it they are told what they used
     /// (`http.externalUrl`).
     pub external_url: Option<String>,
+    /// Proxies that are believed when they say whom a request is from (`http.trustedProxies`).
+    pub trusted_proxies: Vec<Network>,
     /// The largest manifest accepted; a larger one is answered 413 (`http.limits.maxManifestBytes`).
     pub manifest_bytes_max: u64,
     /// The largest blob accepted, 0 for no limit; a larger one is answered 413 (`http.limits.maxBlobBytes`).
@@ -28,6 +31,11 @@ pub struct Options {
     pub header_bytes_max: usize,
     /// Connections open at once; further ones wait in the kernel's backlog (`http.limits.maxConnections`).
     pub connections_max: usize,
+    /// Connections of one client, 0 for no limit; more are closed (`http.limits.maxConnectionsPerClient`).
+    pub connections_per_client_max: usize,
+    /// Requests that the server takes in a second from all clients; more are answered 429
+    /// (`http.limits.maxRequestsPerSecond`).
+    pub requests_per_second_max: Option<NonZeroU32>,
     /// Tags that one manifest push may set; more are answered 414 (`http.limits.maxTagsPerPush`).
     pub tags_per_push_max: usize,
     /// Ranges served of one request; more are answered by the whole blob (`http.limits.maxRanges`).
@@ -46,7 +54,7 @@ pub struct Options {
     pub write_idle_timeout: Duration,
     /// How long SIGTERM waits for requests under way (`http.limits.drainTimeout`).
     pub drain_timeout: Duration,
-    /// Requests that the server takes in a second; more are answered 429 (`http.ratelimit`).
+    /// Requests that it takes in a second from one client; more are answered 429 (`http.ratelimit`).
     pub rates: Rates,
     /// The TLS that is spoken; none for HTTP without it (`http.tls`).
     pub tls: Option<TlsOptions>,
@@ -79,7 +87,7 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Requests a second of the whole server. A request counts for each rate that is for its method.
+/// Requests a second of one client. A request counts for each rate that is for its method.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rates {
     /// Of all methods together; absent for no limit (`http.ratelimit.rate`).
@@ -94,10 +102,13 @@ impl Default for Options {
             address: "127.0.0.1".to_owned(),
             port: 5000,
             external_url: None,
+            trusted_proxies: Vec::new(),
             manifest_bytes_max: 4 * 1024 * 1024,
             blob_bytes_max: 0,
             header_bytes_max: 64 * 1024,
             connections_max: 16_384,
+            connections_per_client_max: 0,
+            requests_per_second_max: None,
             tags_per_push_max: 100,
             ranges_max: 16,
             page_items_max: 10_000,

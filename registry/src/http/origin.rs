@@ -6,6 +6,7 @@ use http::uri::Authority;
 use http::{Method, Request};
 
 use super::App;
+use super::client::Client;
 use super::error::Error;
 use super::peer::Peer;
 use super::query::Query;
@@ -36,7 +37,12 @@ enum Kind {
 
 impl Asked {
     /// Notes what a challenge would name.
-    pub(super) fn of<B>(request: &Request<B>, route: Option<&Route>, repository: Option<&str>) -> Self {
+    pub(super) fn of<B>(
+        request: &Request<B>,
+        route: Option<&Route>,
+        repository: Option<&str>,
+        client: &Client,
+    ) -> Self {
         let kind = match route.map(|route| &route.target) {
             Some(Target::Catalog) => Kind::Catalog,
             Some(Target::Upload(..)) => Kind::Upload,
@@ -44,8 +50,11 @@ impl Asked {
         };
         Self {
             host: request.headers().get(HOST).cloned(),
-            authority: request.uri().authority().cloned(),
-            is_encrypted: request.extensions().get::<Peer>().is_some_and(Peer::is_encrypted),
+            authority: client.authority.clone().or_else(|| request.uri().authority().cloned()),
+            is_encrypted: match &client.scheme {
+                Some(scheme) => *scheme == http::uri::Scheme::HTTPS,
+                None => request.extensions().get::<Peer>().is_some_and(Peer::is_encrypted),
+            },
             method: request.method().clone(),
             repository: repository.map(str::to_owned),
             from: from(request, route),
@@ -56,7 +65,9 @@ impl Asked {
     /// Returns the challenge that goes with a failure; `None` where it is none of who asks.
     pub(super) fn challenge(&self, app: &App, error: &Error) -> Option<String> {
         let error = match error {
-            Error::Login(LoginError::Overloaded | LoginError::Unavailable) => return None,
+            Error::Login(LoginError::Overloaded | LoginError::Held { .. } | LoginError::Unavailable) => {
+                return None;
+            }
             Error::Login(LoginError::Token(_)) => Some("invalid_token"),
             Error::Refused { refusal: Refusal::InsufficientScope } => Some("insufficient_scope"),
             Error::Login(_) | Error::Refused { refusal: Refusal::Unauthenticated } => None,

@@ -35,6 +35,11 @@ pub enum QueryError {
 pub const PAIRS_MAX: usize = 1024;
 
 impl<'a> Query<'a> {
+    /// Returns the query that says nothing.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Parses a query string, which is what follows the question mark.
     ///
     /// *Errors:* [`QueryError::Encoding`], [`QueryError::TooMany`].

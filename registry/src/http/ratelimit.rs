@@ -1,21 +1,85 @@
-//! How many requests a second are answered at all: a limit of the whole server, and of single
-//! methods.
+//! How many requests a second are answered at all: of each client, of its single methods, and of the
+//! whole server.
 //!
-//! It asks nobody and reads nothing, so that a refusal costs less than any answer. It knows no
-//! client: fairness among them is not its matter.
+//! It asks nobody and reads nothing, so that a refusal costs less than any answer.
 //!
 //! *Spec:* `spec.md#error-codes` (TOOMANYREQUESTS).
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use tokio::time::Instant;
 
-use super::options::{Rates, Verb};
+use super::options::{Options, Rates, Verb};
+use crate::auth::Source;
 
-/// The limits of a server.
+/// Clients whose rates are kept at once; the one that has been silent for longest begins anew beyond it.
+const CLIENTS_MAX: u64 = 65_536;
+/// How long those of a silent client are: after a second they are as new ones.
+const CLIENT_LIFE: Duration = Duration::from_secs(60);
+
+/// The limits of the server and of its clients.
+#[derive(Debug)]
+pub(super) struct Limits {
+    server: Option<RateLimit>,
+    clients: Option<Clients>,
+}
+
+/// Rates that each client has for itself.
+#[derive(Debug)]
+struct Clients {
+    rates: Rates,
+    start: Instant,
+    limits: Cache<Source, Arc<RateLimit>>,
+}
+
+impl Limits {
+    /// Makes the limits, full.
+    pub(super) fn new(options: &Options, start: Instant) -> Self {
+        let rates = Rates { all: options.requests_per_second_max, ..Rates::default() };
+        let limits = Cache::builder().max_capacity(CLIENTS_MAX).eviction_policy(EvictionPolicy::lru());
+        let limits = limits.time_to_idle(CLIENT_LIFE).build();
+        let is_limited = options.rates != Rates::default();
+        let clients = is_limited.then(|| Clients { rates: options.rates.clone(), start, limits });
+        Self { server: RateLimit::new(&rates, start), clients }
+    }
+
+    /// Takes a request of a method from a client.
+    ///
+    /// What the client's own limit refuses does not count for the server, nor the other way round.
+    ///
+    /// *Errors:* how long the limit that refuses it will go on to.
+    pub(super) fn take(&self, from: Source, method: &Method, now: Instant) -> Result<(), Duration> {
+        let refused = |limit| metrics::counter!("wharfinger_http_requests_limited_total", "limit" => limit);
+        if let Some(server) = &self.server {
+            server.look(now).inspect_err(|_| refused("server").increment(1))?;
+        }
+        if let Some(clients) = &self.clients {
+            clients.take(from, method, now).inspect_err(|_| refused("client").increment(1))?;
+        }
+        match &self.server {
+            Some(server) => server.take(method, now).inspect_err(|_| refused("server").increment(1)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Clients {
+    fn take(&self, from: Source, method: &Method, now: Instant) -> Result<(), Duration> {
+        let made = || RateLimit::new(&self.rates, self.start).map(Arc::new);
+        match self.limits.optionally_get_with(from, made) {
+            Some(limit) => limit.take(method, now),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The limits of one, and of its methods.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     /// From where the buckets count.
@@ -31,6 +95,12 @@ impl RateLimit {
         let all = rates.all.map(Bucket::new);
         let methods: Box<_> = rates.methods.iter().map(|(verb, rate)| (*verb, Bucket::new(*rate))).collect();
         (all.is_some() || !methods.is_empty()).then_some(Self { start, all, methods })
+    }
+
+    /// Says whether the common limit has a request left, and takes none.
+    fn look(&self, now: Instant) -> Result<(), Duration> {
+        let now = now.saturating_duration_since(self.start);
+        self.all.as_ref().map_or(Ok(()), |all| all.look(now))
     }
 
     /// Takes a request of a method.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
@@ -11,6 +12,7 @@ use crate::extensions::scrub::keep_scrubbed;
 use crate::repository::{Repositories, Stores};
 use crate::store::Store;
 use crate::telemetry::WithCauses;
+use crate::telemetry::audit::Audit;
 
 /// Starts it.
 pub(super) fn start(stores: &Stores, repositories: &Repositories, config: &Config) -> JoinSet<()> {
@@ -72,6 +74,15 @@ async fn expire_uploads(store: Store) {
                 );
             }
         }
+    }
+}
+
+/// Opens the audit log anew at each SIGHUP, as those who rotate logs ask for it.
+pub(super) async fn renew_on_hangup(audit: Audit) {
+    // Without it, the log is opened anew with its next line.
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        audit.renew().await;
     }
 }
 

@@ -56,7 +56,7 @@ extensions:
       - { urls: ["https://d"], name: "${env:" }
 "#;
     let faults = parse(text, &env).expect_err("the file has faults");
-    assert_eq!(faults.faults.len(), 17, "{faults}");
+    assert_eq!(faults.faults.len(), 16, "{faults}");
     assert!(!format!("{faults:?}{faults}{}", lines(&faults.warnings)).contains("hunter2"), "{faults}");
 }
 

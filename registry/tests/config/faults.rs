@@ -54,8 +54,7 @@ fn all_faults_are_reported_together() {
     http.ratelimit.methods[2].rate: is missing
     log.level: "loud" is not one of trace, debug, info, warn, error
     log.format: the environment variable UNSET_FORMAT is not set, or is not UTF-8
-    log.output: not supported yet: log.output
-    log.output: nothing is not a non-empty string
+    log.output: nothing is not a path
     extensions.metrics.prometheus.path: "/v2/metrics" is not a path such as "/metrics" of letters, digits and . _ - /, not of the API or the probes
     extensions.scrub.interval: "1h" is not a duration such as "300ms" or "1h30m", from 2h to 8760h
     extensions.serch: unknown key; the nearest known key is extensions.search
@@ -92,8 +91,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     http.auth.sessionDriver: not supported yet: http.auth.sessionDriver
     http.auth.secureSession: not supported yet: http.auth.secureSession
     http.accessControl.repositories["**"].policies[0].conditions: not supported yet: http.accessControl.repositories["**"].policies[0].conditions
-    log.output: not supported yet: log.output
-    log.audit: not supported yet: log.audit
     extensions.search.cve: is refused: finding vulnerabilities is a scanner's work; run one such as Trivy or Grype against this registry
     "#);
 }

@@ -34,9 +34,10 @@ fn every_option_has_a_key() {
     let ScrubOptions { enable: false, interval, bytes_per_second } = scrub else { panic!("{scrub:?}") };
     assert_ne!((*interval, *bytes_per_second), (usual.scrub.interval, usual.scrub.bytes_per_second));
     assert!(parsed(r#"{"extensions": {"scrub": {}}}"#).expect("it has no fault").config.scrub.enable);
-    all_differ!(LogOptions, log, usual.log, { level, format });
+    all_differ!(LogOptions, log, usual.log, { level, format, output, audit });
     all_differ!(http::options::Options, http, usual.http, {
-        address, port, external_url, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
+        address, port, external_url, trusted_proxies, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
+        connections_per_client_max, requests_per_second_max,
         tags_per_push_max, ranges_max, page_items_max, referrers_page_bytes_max, header_timeout,
         read_idle_timeout, write_idle_timeout, drain_timeout, rates, tls,
     });
@@ -46,7 +47,7 @@ fn every_option_has_a_key() {
         missing_in_index, verify_on_read, free_min_percent, gc, retention,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
-        realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, access,
+        realm, htpasswd, fail_delay, failures_max, failure_window, cache_ttl, cache_entries_max, verifications_max, token, access,
         certificates,
     });
     all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });

@@ -28,6 +28,19 @@ pub(super) const KEYS: &[Key] = &[
         "How long a failed login is held back, in seconds or as a duration.",
     ),
     honoured(
+        "http.auth.maxFailures",
+        Kind::Integer(0, 1_000_000),
+        "10",
+        "Failed logins of a user from an address, or of different users from it, after which the next has to wait, for a second at first and up to a minute; 0 lets all try at once. Who has logged in from there goes on.",
+    )
+    .limit("further logins are answered 429 with `Retry-After`, without a look at the password"),
+    honoured(
+        "http.auth.failureWindow",
+        Kind::Duration(Duration::ZERO, DAY),
+        "1m",
+        "How long failed logins are counted together; 0 counts none.",
+    ),
+    honoured(
         "http.auth.cacheTtl",
         Kind::Duration(Duration::ZERO, DAY),
         "1m",

@@ -95,6 +95,20 @@ pub(super) const KEYS: &[Key] = &[
     )
     .limit("further ones wait in the kernel's backlog"),
     honoured(
+        "http.limits.maxConnectionsPerClient",
+        Kind::Integer(0, MOST_ITEMS),
+        "0",
+        "Connections of one client, by its address or the /64 of an IPv6 address; 0 is any number, and those of trusted proxies are not counted.",
+    )
+    .limit("further ones are closed"),
+    honoured(
+        "http.limits.maxRequestsPerSecond",
+        Kind::Integer(0, 1_000_000),
+        "0",
+        "Requests a second of all clients together; 0 is any number. A second's worth may come at once, and the probes and the metrics endpoint are not counted.",
+    )
+    .limit("further requests are answered 429 with `Retry-After`"),
+    honoured(
         "http.limits.maxTagsPerPush",
         Kind::Integer(0, 10_000),
         "100",
@@ -135,13 +149,13 @@ pub(super) const KEYS: &[Key] = &[
         "http.ratelimit",
         Kind::Section,
         "",
-        "How many requests the server takes in a second, from all clients together, where zot counts each client by itself; a second's worth may come at once, and the probes and the metrics endpoint are not counted.",
+        "How many requests the server takes in a second from each client, by its address or the /64 of an IPv6 address; a second's worth may come at once, and the probes and the metrics endpoint are not counted. Behind proxies, see `http.trustedProxies`.",
     ),
     honoured(
         "http.ratelimit.rate",
         RATE,
         "",
-        "Requests a second of all methods together; without it they have no common limit.",
+        "Requests a second of a client, of all methods together; without it they have no common limit.",
     )
     .limit("further requests are answered 429 with `Retry-After`"),
     honoured(
@@ -166,6 +180,12 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Url,
         "",
         "The url under which clients reach this server, for where they get tokens; without it, they are sent to where they came.",
+    ),
+    honoured(
+        "http.trustedProxies",
+        Kind::List(&Kind::Network),
+        "",
+        "Networks of proxies that are believed when they say whom a request is from (`Forwarded`, `X-Forwarded-For`) and how it was asked for (`X-Forwarded-Proto`, `X-Forwarded-Host`); ours, and by default nobody is.",
     ),
     pending("http.allowOrigin", Kind::Text, "", "The origin that browsers may call from."),
     honoured(

@@ -1,7 +1,7 @@
 //! The keys at the top, and the sections `log`, `scheduler` and `cluster`.
 
 use super::{ANY_COUNT, TEXTS};
-use crate::config::key::{Key, honoured, inert, pending, refused};
+use crate::config::key::{Key, honoured, inert, refused};
 use crate::config::kind::Kind;
 
 const ONE_BUCKET: &str =
@@ -27,8 +27,18 @@ pub(super) const KEYS: &[Key] = &[
         "auto",
         "The form of a line: for eyes, one JSON object, or the first on a terminal and the second elsewhere.",
     ),
-    pending("log.output", Kind::Word, "stderr", "Where the log goes; zot's default is stdout."),
-    pending("log.audit", Kind::Text, "", "A file that records the requests which change something."),
+    honoured(
+        "log.output",
+        Kind::Path,
+        "stderr",
+        "Where the log goes: `stderr`, `stdout`, or a file, which may be renamed away; zot's default is stdout.",
+    ),
+    honoured(
+        "log.audit",
+        Kind::Text,
+        "",
+        "A file, or `stderr`, that records who changed what, who was refused and who could not log in; without it nothing is recorded.",
+    ),
     inert(
         "scheduler",
         Kind::Section,

@@ -14,6 +14,8 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     let section = http.at("auth");
     options.htpasswd = section.at("htpasswd").at("path").get();
     section.read("failDelay", &mut options.fail_delay);
+    section.read("maxFailures", &mut options.failures_max);
+    section.read("failureWindow", &mut options.failure_window);
     section.read("cacheTtl", &mut options.cache_ttl);
     section.read("cacheEntries", &mut options.cache_entries_max);
     section.read("maxVerifications", &mut options.verifications_max);

@@ -32,6 +32,7 @@ pub(super) fn resolve(file: View<'_>) -> Resolved {
     let mut resolved = Resolved::default();
     server::http(file.at("http"), &mut resolved.config.http);
     server::tls(file.at("http").at("tls"), &mut resolved.config.http);
+    server::trusted(&mut resolved);
     server::rates(file.at("http").at("ratelimit"), &mut resolved);
     server::store(file, &mut resolved);
     retention::warn(file.at("storage"), "storage", &mut resolved.warnings);
@@ -178,6 +179,9 @@ mod tests {
             "storage.retention.policies[].keepUntagged.pushedWithin",
             "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
             "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
+            "http.externalUrl",
+            "http.auth.token.keyFile",
+            "log.audit",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",

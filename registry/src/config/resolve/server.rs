@@ -8,8 +8,9 @@ use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
 use crate::config::options::{LogFormat, LogOptions, MetricsOptions};
 use crate::extensions::options::ScrubOptions;
-use crate::http::options::{TlsOptions, TlsVersion, Verb};
+use crate::http::options::{Network, TlsOptions, TlsVersion, Verb};
 use crate::store::options::{BucketPlace, Place, Writers};
+use crate::telemetry::Target;
 use crate::{http, store};
 
 /// Sets what `http` says of the wire.
@@ -17,6 +18,7 @@ pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     section.read("address", &mut options.address);
     section.read("port", &mut options.port);
     options.external_url = section.at("externalUrl").get();
+    options.trusted_proxies = section.at("trustedProxies").list();
     section.read("readTimeout", &mut options.read_idle_timeout);
     section.read("writeTimeout", &mut options.write_idle_timeout);
     let limits = section.at("limits");
@@ -24,6 +26,8 @@ pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     limits.read("maxBlobBytes", &mut options.blob_bytes_max);
     limits.read("maxHeaderBytes", &mut options.header_bytes_max);
     limits.read("maxConnections", &mut options.connections_max);
+    limits.read("maxConnectionsPerClient", &mut options.connections_per_client_max);
+    options.requests_per_second_max = limits.at("maxRequestsPerSecond").get();
     limits.read("maxTagsPerPush", &mut options.tags_per_push_max);
     limits.read("maxRanges", &mut options.ranges_max);
     limits.read("maxPageItems", &mut options.page_items_max);
@@ -41,6 +45,16 @@ pub(super) fn tls(section: View<'_>, options: &mut http::options::Options) {
     section.read("minVersion", &mut tls.version_min);
     section.read("handshakeTimeout", &mut tls.handshake_timeout);
     options.tls = Some(tls);
+}
+
+/// Warns of proxies that are anybody.
+pub(super) fn trusted(resolved: &mut Resolved) {
+    for (index, network) in resolved.config.http.trusted_proxies.iter().enumerate() {
+        if network.is_everything() {
+            let message = "is every address: each client is believed whatever address it says it has";
+            resolved.warnings.push(Fault::new(format!("http.trustedProxies[{index}]"), message));
+        }
+    }
 }
 
 /// Sets what `http.ratelimit` says.
@@ -194,6 +208,15 @@ pub(super) fn scrub(section: View<'_>, options: &mut ScrubOptions) {
 pub(super) fn log(section: View<'_>, options: &mut LogOptions) {
     section.read("level", &mut options.level);
     section.read("format", &mut options.format);
+    section.read("output", &mut options.output);
+    let audit = section.at("audit").get::<String>().filter(|text| !text.is_empty());
+    options.audit = audit.and_then(|_| section.at("audit").get());
+}
+
+impl FromChecked for Network {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        Self::parse(&String::from_checked(checked)?)
+    }
 }
 
 impl FromChecked for Verb {
@@ -237,6 +260,16 @@ impl FromChecked for store::options::Missing {
             "accept" => Some(Self::Accept),
             _ => None,
         }
+    }
+}
+
+impl FromChecked for Target {
+    fn from_checked(checked: &Checked) -> Option<Self> {
+        String::from_checked(checked).map(|text| match text.as_str() {
+            "stderr" => Self::Stderr,
+            "stdout" => Self::Stdout,
+            path => Self::File(path.into()),
+        })
     }
 }
 

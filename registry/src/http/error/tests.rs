@@ -100,6 +100,7 @@ every! {
     Error::Login(LoginError::UnsupportedScheme) => LoginError::UnsupportedScheme.into(),
     Error::Login(LoginError::Token(_)) => LoginError::Token(TokenError::Expired).into(),
     Error::Login(LoginError::Unavailable) => LoginError::Unavailable.into(),
+    Error::Login(LoginError::Held { .. }) => LoginError::Held { wait: Duration::from_secs(2) }.into(),
     Error::Login(LoginError::Overloaded) => LoginError::Overloaded.into(),
     Error::Refused { refusal: Refusal::Unauthenticated } => Refusal::Unauthenticated.into(),
     Error::Refused { refusal: Refusal::InsufficientScope } => Refusal::InsufficientScope.into(),

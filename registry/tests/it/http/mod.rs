@@ -11,15 +11,21 @@
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
 //! | `auth` | who may do what, and what those who may not can learn |
 //! | `tokens` | how clients get tokens, and what these are worth |
+//! | `audit` | what is recorded of changes, refusals and failed logins |
+//! | `backoff` | who has to wait after failed logins |
+//! | `clients` | how clients are told apart, and what each may take |
 //! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
 
 #![cfg(test)]
 
+mod audit;
 mod auth;
+mod backoff;
 mod base;
 mod blobs;
 mod catalog;
+mod clients;
 mod deletes;
 mod disk_faults;
 mod exchange;

@@ -3,7 +3,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `access` | changing who may do what while it serves, and asking who may |
+//! | `audit` | the audit log, and how it is rotated |
 //! | `scrub` | `wharfinger scrub`, and the server's own |
 
 mod access;
+mod audit;
 mod scrub;

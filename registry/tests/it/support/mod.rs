@@ -27,6 +27,7 @@ use wharfinger::http::options::Options;
 use wharfinger::oci::{Algorithm, Hasher};
 use wharfinger::repository::{Repositories, Stores};
 use wharfinger::store::{self, Store};
+use wharfinger::telemetry::audit::Audit;
 use wharfinger::upstream::Routes;
 
 /// Everything a registry in this process is made of; the defaults are those of `serve --memory`.
@@ -44,6 +45,7 @@ pub(crate) struct Registry {
     pub(crate) routes: Routes,
     pub(crate) repositories: wharfinger::repository::options::Options,
     pub(crate) clock: Clock,
+    pub(crate) audit: Option<Audit>,
 }
 
 impl Default for Registry {
@@ -59,6 +61,7 @@ impl Default for Registry {
             routes: Routes::default(),
             repositories: wharfinger::repository::options::Options::default(),
             clock: Clock::system(),
+            audit: None,
         }
     }
 }
@@ -83,7 +86,7 @@ impl Registry {
         let stores = Stores::new(main, by_component, by_upstream);
         let repositories = Repositories::new(stores, self.routes, self.repositories, self.clock);
         let access = Access::open(&self.auth, Arc::new(InMemory::default()), clock).await.unwrap();
-        let client = Client(App::new(repositories.clone(), access, self.http));
+        let client = Client(App::audited(repositories.clone(), access, self.http, self.audit));
         (client, repositories)
     }
 }
