@@ -12,6 +12,7 @@
 //! | `apr1` | Apache's MD5 hashes |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
+//! | `ldap` | accounts in a directory: bounded, remembered, asked once for all who wait |
 //! | `policy` | what each identity may do to each repository |
 //! | `grant` | the proof of a right, which every repository method takes |
 //! | `options` | what this layer can be told |
@@ -25,6 +26,7 @@ mod error;
 mod grant;
 mod htpasswd;
 mod identity;
+pub mod ldap;
 pub mod options;
 mod policy;
 mod verification;

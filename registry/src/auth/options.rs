@@ -1,5 +1,7 @@
 //! What the access layer can be told.
 
+pub mod ldap;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ pub struct Options {
     pub realm: String,
     /// The htpasswd file (`http.auth.htpasswd.path`); none means that there are no accounts.
     pub htpasswd: Option<PathBuf>,
+    /// The directory (`http.auth.ldap`); none means that only the file has accounts.
+    pub ldap: Option<ldap::LdapOptions>,
     /// How long a failed login is held back (`http.auth.failDelay`).
     pub fail_delay: Duration,
     /// How long a verified password is remembered (`http.auth.cacheTtl`).
@@ -77,6 +81,7 @@ impl Default for Options {
         Self {
             realm: "wharfinger".to_owned(),
             htpasswd: None,
+            ldap: None,
             fail_delay: Duration::ZERO,
             cache_ttl: Duration::from_secs(60),
             cache_entries_max: 1_024,

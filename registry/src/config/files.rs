@@ -13,6 +13,7 @@ use super::error::{Fault, Faults};
 use super::options::Config;
 use super::reach;
 use super::resolve::stores::{self, Place};
+use crate::auth::options::ldap::{AccountSource, BindAccount, Security, Verification};
 use crate::store;
 use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
 
@@ -27,6 +28,7 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         warnings
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
     }
+    directory(config, faults);
     faults.extend(stores::faults(&places(config)));
     let hosts = accounts(config, warnings);
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
@@ -42,6 +44,22 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         (source, _) => *source != CredentialSource::Nobody,
     };
     warnings.extend(reach::warnings(config, &has_account));
+}
+
+/// Checks the files of the directory, which the server reads at its start.
+fn directory(config: &Config, faults: &mut Vec<Fault>) {
+    let Some(ldap) = &config.auth.ldap else { return };
+    if let AccountSource::File(path) = &ldap.account
+        && let Err(error) = BindAccount::read(path)
+    {
+        faults.push(Fault::new("http.auth.ldap.credentialsFile", error.to_string()));
+    }
+    if let (Some(path), Verification::Checked) = (&ldap.ca_file, ldap.verification)
+        && ldap.security != Security::Plain
+        && let Some(fault) = certificates::authorities(path)
+    {
+        faults.push(Fault::new("http.auth.ldap.caCert", fault));
+    }
 }
 
 /// Returns the hosts of the file of accounts, if there is one that can be read.

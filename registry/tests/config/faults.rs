@@ -88,7 +88,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     http.externalUrl: not supported yet: http.externalUrl
     http.allowOrigin: not supported yet: http.allowOrigin
     http.tls: not supported yet: http.tls
-    http.auth.ldap: not supported yet: http.auth.ldap
     http.auth.bearer: not supported yet: http.auth.bearer
     http.auth.openid: not supported yet: http.auth.openid
     http.auth.apikey: not supported yet: http.auth.apikey
