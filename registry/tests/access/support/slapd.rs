@@ -5,11 +5,12 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use wharfinger::auth::options::ldap::{AccountSource, BindAccount, Depth, LdapOptions, Security};
 
 use super::command::Command;
@@ -28,6 +29,9 @@ pub(crate) const READER_PASSWORD: &str = "bookworm";
 
 /// How often a start is tried: a port that was free may be taken when the server comes to it.
 const STARTS_MAX: usize = 5;
+
+/// How long it may take to listen after it said that it starts.
+const LISTEN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Who may search without an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +155,10 @@ impl Slapd {
         command.arg("-f").arg(self.path("slapd.conf")).args(["-h", &urls, "-d", "stats"]);
         let mut daemon = Daemon::start(&format!("slapd-{}", self.starts), &mut command, self.folder.path());
         daemon.wait_for("slapd starting").await?;
+        // It says so a little before it listens.
+        for port in [self.port, self.tls_port] {
+            listening(port).await?;
+        }
         self.daemon = Some(daemon);
         Ok(())
     }
@@ -267,6 +275,19 @@ fn program() -> PathBuf {
         .map(PathBuf::from)
         .find(|path| path.is_file())
         .unwrap_or_else(|| PathBuf::from("slapd"))
+}
+
+/// Waits until somebody listens.
+async fn listening(port: u16) -> Result<(), String> {
+    let deadline = Instant::now() + LISTEN_PATIENCE;
+    while let Err(error) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+        if Instant::now() > deadline {
+            return Err(format!("nobody listens on {port}: {error}"));
+        }
+        // Who begins to listen tells nobody.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 /// Returns a port that nothing listens on now; the server cannot choose one, and must come back on it.
