@@ -23,6 +23,6 @@ pub async fn registry() -> App {
     let store = Store::open(Arc::new(backend), options, Clock::system()).await.expect("memory opens");
     let options = repository::options::Options::default();
     let repositories = Repositories::new(store, Routes::default(), options, Clock::system());
-    let access = Access::new(auth::options::Options::default()).expect("no rules are no mistake");
+    let access = Access::new(&auth::options::Options::default()).expect("no rules are no mistake");
     App::new(repositories, access, Options::default())
 }

@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         file.rewind().expect("the file is open");
         file.write_all(bytes).expect("the file is open");
         let options = Options { htpasswd: Some(file.path().to_owned()), ..Options::default() };
-        let access = Access::new(options).expect("no content of the file is an error");
+        let access = Access::new(&options).expect("no content of the file is an error");
         let name = RepositoryName::parse("app").expect("the text is a name");
         assert!(access.base(&Identity::Anonymous).is_err());
         assert!(access.grant::<Pull>(&Identity::Anonymous, &name).is_err());

@@ -36,6 +36,14 @@ impl Timestamp {
     }
 }
 
+/// Shows it as RFC 3339 has it, in UTC and with milliseconds.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH);
+        humantime::format_rfc3339_millis(moment).fmt(f)
+    }
+}
+
 /// A wall clock: the machine's, or one that a test sets.
 #[derive(Clone, Default)]
 pub struct Clock(Option<Arc<AtomicU64>>);

@@ -1,10 +1,12 @@
 //! The composition root: from a configuration to a server that listens, and its end.
 
 mod background;
+mod keep;
 mod place;
 mod stores;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -133,7 +135,8 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let clock = Clock::system();
         let (stores, repositories) = Box::pin(stores::open(&config, &clock)).await?;
-        let access = Access::new(config.auth.clone())?;
+        let keep = Arc::new(keep::InStore(stores.main().clone()));
+        let access = Access::open(&config.auth, keep, clock).await?;
         let app = App::new(repositories.clone(), access, config.http.clone());
         let metrics = config.metrics.enable.then(telemetry::start_metrics).flatten();
         let pages = match &metrics {

@@ -3,147 +3,256 @@
 //! It decides between *log in first* and *no*; which status that is, is HTTP's to say.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
+use crate::clock::Clock;
 use crate::oci::RepositoryName;
 
-use super::account_file::AccountFile;
-use super::credentials::Credentials;
+use super::challenge::{Challenge, Need};
+use super::credentials::{Authorization, BearerToken, Credentials};
 use super::error::{AccessError, LoginError, Refusal};
 use super::grant::{Grant, Right};
-use super::identity::Identity;
+use super::identity::{Account, Identity};
+use super::keep::{Keep, KeepError};
+use super::logins::Logins;
 use super::options::{Action, Options};
 use super::policy::{Accounts, Decision, Policy};
-use super::verification::{Bcrypt, Check, Limits, Verifier};
+use super::scope::Resource;
+use super::token::{Issued, Issuer};
+use super::verification::{Bcrypt, Check};
 
 /// Who may do what, as configured.
 #[derive(Debug)]
 pub struct Access {
     policy: Policy,
     logins: Option<Logins>,
-}
-
-/// What there is when there are accounts.
-#[derive(Debug)]
-struct Logins {
-    file: Arc<AccountFile>,
-    verifier: Verifier,
-    challenge: String,
-    fail_delay: Duration,
+    issuer: Option<Issuer>,
+    challenge: Challenge,
 }
 
 impl Access {
-    /// Makes the access layer of its options.
+    /// Makes the access layer of its options, but for what needs a place to keep keys: it issues no tokens.
     ///
     /// It reads the htpasswd file, for which it blocks. A file that is absent or unreadable is no
     /// error: it refuses every login, until it is there.
     ///
-    /// *Errors:* every variant of [`AccessError`].
-    pub fn new(options: Options) -> Result<Self, AccessError> {
+    /// *Errors:* every variant of [`AccessError`] but for those of keys.
+    pub fn new(options: &Options) -> Result<Self, AccessError> {
         Self::with_check(options, Bcrypt)
     }
 
-    fn with_check(options: Options, check: impl Check) -> Result<Self, AccessError> {
+    /// Makes the access layer of its options; where there are accounts, it issues tokens unless they say otherwise.
+    ///
+    /// *Errors:* every variant of [`AccessError`].
+    pub async fn open(options: &Options, keep: Arc<dyn Keep>, clock: Clock) -> Result<Self, AccessError> {
+        let mut access = Self::new(options)?;
+        if access.logins.is_some() && options.token.enable {
+            let issuer = Issuer::open(&options.token, &options.realm, keep, clock).await?;
+            access.challenge.issues_tokens();
+            access.issuer = Some(issuer);
+        }
+        Ok(access)
+    }
+
+    fn with_check(options: &Options, check: impl Check) -> Result<Self, AccessError> {
         let accounts = if options.htpasswd.is_some() { Accounts::Configured } else { Accounts::Absent };
         let policy = Policy::new(options.access.as_ref(), accounts)?;
-        let logins = match options.htpasswd {
-            None => None,
-            Some(_) if options.verifications_max == 0 => return Err(AccessError::NoVerifications),
-            Some(path) => {
-                let limits = Limits {
-                    at_once_max: options.verifications_max,
-                    remembered_max: options.cache_entries_max,
-                    remembered_for: options.cache_ttl,
-                };
-                Some(Logins {
-                    challenge: challenge(options.realm)?,
-                    file: Arc::new(AccountFile::open(path)),
-                    verifier: Verifier::new(check, &limits),
-                    fail_delay: options.fail_delay,
-                })
-            }
-        };
-        Ok(Self { policy, logins })
+        let logins = Logins::new(options, check)?;
+        let challenge = Challenge::new(&options.realm)?;
+        Ok(Self { policy, logins, issuer: None, challenge })
     }
 
     /// Tells who sent a request with that value of the `Authorization` header.
     ///
-    /// Without the header it is [`Identity::Anonymous`]; so it is with an empty user and an empty
+    /// Without the header it is somebody anonymous; so it is with an empty user and an empty
     /// password, which some clients send when they have none, and with any header at all when no
     /// accounts are configured: there is nothing to hold it against, and nothing that it could gain.
     ///
     /// *Errors:* [`LoginError::Refused`], after the fail delay, for a wrong user or password;
+    /// [`LoginError::Token`] for a token that is not taken;
     /// [`LoginError::Malformed`] and [`LoginError::UnsupportedScheme`] for a header that cannot be
     /// read; [`LoginError::Overloaded`] when too many logins wait.
     ///
     /// *Cancellation:* leaves at most a verification and a look at the file, which end by themselves.
     pub async fn identify(&self, authorization: Option<&[u8]>) -> Result<Identity, LoginError> {
         let (Some(logins), Some(value)) = (&self.logins, authorization) else {
-            return Ok(Identity::Anonymous);
+            return Ok(Identity::ANONYMOUS);
         };
-        let credentials = Credentials::parse(value)?;
-        if credentials.is_empty() {
-            return Ok(Identity::Anonymous);
+        match (Authorization::parse(value)?, &self.issuer) {
+            (Authorization::Basic(credentials), _) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
+            (Authorization::Basic(credentials), _) => logins.verify(credentials).await.map(Identity::of),
+            (Authorization::Bearer(token), Some(issuer)) => {
+                issuer.verify(&token).await.map_err(LoginError::Token)
+            }
+            (Authorization::Bearer(_), None) => Err(LoginError::UnsupportedScheme),
         }
-        let user = Arc::from(credentials.user());
-        let edition = logins.file.current(Instant::now()).await;
-        if logins.verifier.verify(&edition, credentials).await? {
-            return Ok(Identity::Account(user));
-        }
-        tokio::time::sleep(logins.fail_delay).await;
-        Err(LoginError::Refused)
     }
 
     /// Grants a right to a repository, which need not exist.
     ///
-    /// *Errors:* [`Refusal::Unauthenticated`] to somebody anonymous who could log in, else
+    /// *Errors:* [`Refusal::Unauthenticated`] to somebody anonymous who could log in;
+    /// [`Refusal::InsufficientScope`] to an account whose token was not issued for it; else
     /// [`Refusal::Denied`].
     pub fn grant<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Result<Grant<R>, Refusal> {
-        self.policy.grant(identity, name).ok_or_else(|| self.refusal(identity))
+        self.policy.grant(identity, name).ok_or_else(|| self.refusal::<R>(identity, name))
     }
 
     /// Tells whether somebody may read a repository, so that a list shows no other.
+    ///
+    /// A token that is for the list need not name each repository in it.
     pub fn may_read(&self, identity: &Identity, name: &RepositoryName) -> bool {
         self.policy.decide(identity, name, Action::Read) == Decision::Allowed
     }
 
-    /// Answers for `GET /v2/`, by which clients find out whether to log in.
+    /// Answers for the list of repositories: returns as whom it is to be read.
     ///
-    /// Where accounts and anonymous reading meet, it lets the anonymous in: after a Basic challenge
-    /// here docker refuses every anonymous pull. The price is that docker then never sends its
-    /// password; only a challenge for a token of our own could please both.
+    /// *Errors:* [`Refusal::InsufficientScope`] for a token that is not for it; [`Refusal::Unauthenticated`] to
+    /// somebody anonymous who could log in, where nothing can be read without an account.
+    pub fn catalog(&self, identity: &Identity) -> Result<Identity, Refusal> {
+        let sees_something = identity.account().is_some() || self.policy.anonymous_reads_somewhere();
+        if self.logins.is_some() && !sees_something {
+            return Err(self.policy.refusal(identity));
+        }
+        match identity.scope() {
+            None => Ok(identity.clone()),
+            Some(scope) if scope.names_globs() => Ok(identity.clone()),
+            Some(scope) if scope.covers_catalog() => Ok(identity.unrestricted()),
+            Some(_) => Err(Refusal::InsufficientScope),
+        }
+    }
+
+    /// Answers for the metrics.
     ///
-    /// *Errors:* [`Refusal::Unauthenticated`] to somebody anonymous where nothing can be read
-    /// without an account.
+    /// *Errors:* [`Refusal`], as of a repository.
+    pub fn metrics(&self, identity: &Identity) -> Result<(), Refusal> {
+        match self.policy.metrics(identity) {
+            Decision::Allowed => Ok(()),
+            Decision::Denied => Err(self.policy.refusal(identity)),
+        }
+    }
+
+    /// Answers for `GET /v2/`, by which clients find out how to log in.
+    ///
+    /// Where tokens are issued, everybody has to come with one or with a password: docker takes the challenge from
+    /// here alone, and a token of somebody anonymous costs one request. Where none are and anonymous reading and
+    /// accounts meet, it lets the anonymous in: after a Basic challenge here docker refuses every anonymous pull.
+    /// The price is that docker then never sends its password.
+    ///
+    /// *Errors:* [`Refusal::Unauthenticated`].
     pub fn base(&self, identity: &Identity) -> Result<(), Refusal> {
-        if identity.account().is_some() || self.logins.is_none() || self.policy.anonymous_reads_somewhere() {
+        let is_known = identity.account().is_some() || identity.scope().is_some() || self.logins.is_none();
+        if is_known || (self.issuer.is_none() && self.policy.anonymous_reads_somewhere()) {
             return Ok(());
         }
-        Err(self.refusal(identity))
+        Err(self.policy.refusal(identity))
     }
 
-    /// Returns the challenge that goes with [`Refusal::Unauthenticated`] and with a failed login,
-    /// as the value of a `WWW-Authenticate` header; `None` when there are no accounts.
+    /// Returns the challenge that goes with a refusal or a failed login, as the value of a `WWW-Authenticate`
+    /// header; `None` when there are no accounts.
     ///
-    /// *Spec:* RFC 7617 section 2.
-    pub fn challenge(&self) -> Option<String> {
-        self.logins.as_ref().map(|logins| logins.challenge.clone())
+    /// *Spec:* RFC 7617 section 2; RFC 6750 section 3.
+    pub fn challenge(&self, need: &Need<'_>) -> Option<String> {
+        self.logins.as_ref().map(|_| self.challenge.render(need))
     }
 
-    fn refusal(&self, identity: &Identity) -> Refusal {
+    /// Says whether tokens are issued.
+    pub const fn issues_tokens(&self) -> bool {
+        self.issuer.is_some()
+    }
+
+    /// Issues a token for what is asked, as far as the policy grants it; a part is no error, and nothing is a part.
+    ///
+    /// *Errors:* [`LoginError`] as of [`identify`](Self::identify); [`LoginError::Unavailable`] when no key signs.
+    pub async fn issue(&self, asking: Asking, resources: Vec<Resource>) -> Result<Grants, LoginError> {
+        let (Some(issuer), Some(logins)) = (&self.issuer, &self.logins) else {
+            return Err(LoginError::UnsupportedScheme);
+        };
+        let (account, offline) = match asking {
+            Asking::Anonymous => (None, false),
+            Asking::Password { credentials, offline } => (Some(logins.verify(credentials).await?), offline),
+            Asking::Refresh(token) => {
+                let renewal = issuer.verify_refresh(&token).await.map_err(LoginError::Token)?;
+                (Some(logins.renew(&renewal).await?), false)
+            }
+        };
+        let identity = account.clone().map_or(Identity::ANONYMOUS, Identity::of);
+        let granted = resources.into_iter().filter_map(|it| self.granted(&identity, it)).collect();
+        let groups = self.policy.named_groups(&identity);
+        let token =
+            issuer.issue(account.as_ref(), groups, granted).await.map_err(|error| unavailable(&error))?;
+        let refresh = match &account {
+            Some(account) if offline => self.refresh(issuer, logins, account).await?,
+            _ => None,
+        };
+        Ok(Grants { token, refresh, account })
+    }
+
+    async fn refresh(
+        &self,
+        issuer: &Issuer,
+        logins: &Logins,
+        account: &Account,
+    ) -> Result<Option<BearerToken>, LoginError> {
+        match logins.renewal(account.name()).await {
+            Some(renewal) => {
+                issuer.issue_refresh(&renewal).await.map(Some).map_err(|error| unavailable(&error))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Returns what of a resource the policy lets somebody have now; `None` when that is nothing.
+    fn granted(&self, identity: &Identity, resource: Resource) -> Option<Resource> {
+        if resource.kind == "registry" {
+            return (resource.name == "catalog").then_some(resource);
+        }
+        let name = RepositoryName::parse(&resource.name).ok()?;
+        let may = |action| self.policy.decide(identity, &name, action) == Decision::Allowed;
+        let rights = [("pull", Action::Read), ("push", Action::Create), ("delete", Action::Delete)];
+        let is_asked = |word: &str| resource.actions.iter().any(|it| it == word || it == "*");
+        let words = rights.iter().filter(|(word, action)| is_asked(word) && may(*action));
+        let actions: Vec<String> = words.map(|(word, _)| (*word).to_owned()).collect();
+        (!actions.is_empty()).then_some(Resource { actions, ..resource })
+    }
+
+    fn refusal<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Refusal {
+        let would = || self.policy.grant::<R>(&identity.unrestricted(), name).is_some();
+        if identity.scope().is_some() && would() {
+            return Refusal::InsufficientScope;
+        }
         self.policy.refusal(identity)
     }
 }
 
-/// Quotes the realm as RFC 9110 section 5.6.4 has it.
-fn challenge(realm: String) -> Result<String, AccessError> {
-    if !realm.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return Err(AccessError::Realm { realm });
-    }
-    let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
-    Ok(format!("Basic realm=\"{realm}\""))
+/// Who asks for a token.
+#[derive(Debug)]
+pub enum Asking {
+    /// Somebody who says nothing about himself.
+    Anonymous,
+    /// Somebody with a password.
+    Password {
+        /// What he claims.
+        credentials: Credentials,
+        /// Whether he wants a refresh token too.
+        offline: bool,
+    },
+    /// Somebody with a refresh token.
+    Refresh(BearerToken),
+}
+
+/// What somebody who asked for a token is given.
+#[derive(Debug)]
+pub struct Grants {
+    /// The token.
+    pub token: Issued,
+    /// The refresh token, where one was asked for.
+    pub refresh: Option<BearerToken>,
+    /// Whose they are.
+    pub account: Option<Account>,
+}
+
+fn unavailable(error: &KeepError) -> LoginError {
+    tracing::error!(error = error as &dyn std::error::Error, "no token can be issued");
+    LoginError::Unavailable
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The value of an `Authorization` header.
 //!
-//! Only the Basic scheme, yet. Nothing here prints a password.
+//! The schemes Basic and Bearer. Nothing here prints a password or a token.
 //!
-//! *Spec:* RFC 7617; RFC 9110 section 11.4.
+//! *Spec:* RFC 7617; RFC 6750 section 2.1; RFC 9110 section 11.4.
 
 use std::fmt;
 
@@ -13,13 +13,28 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::error::CredentialsError;
 
 /// The longest value of an `Authorization` header that is looked at, in bytes.
-pub const AUTHORIZATION_BYTES_MAX: usize = 8 * 1024;
+///
+/// Tokens with the groups of a large company have some ten thousand.
+pub const AUTHORIZATION_BYTES_MAX: usize = 16 * 1024;
 
 /// The grammar of a credential (`token68`) allows the padding and asks for none.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// What an `Authorization` header claims.
+#[derive(Debug, Clone)]
+pub enum Authorization {
+    /// A user and a password, or a key in place of one.
+    Basic(Credentials),
+    /// A token.
+    Bearer(BearerToken),
+}
+
+/// A token, as somebody presents it; a secret for as long as it is valid.
+#[derive(Clone)]
+pub struct BearerToken(String);
 
 /// A user and a password, as somebody claims them.
 #[derive(Debug, Clone)]
@@ -34,8 +49,65 @@ pub struct Credentials {
 #[derive(Clone)]
 pub struct Password(Vec<u8>);
 
-impl Credentials {
+impl Authorization {
     /// Parses the value of an `Authorization` header.
+    ///
+    /// *Shape:* the scheme in any case, spaces, and what the scheme says: [`Credentials::parse`] of Basic, the
+    /// characters of `token68` of Bearer.
+    ///
+    /// *Errors:* every variant of [`CredentialsError`].
+    pub fn parse(value: &[u8]) -> Result<Self, CredentialsError> {
+        if value.len() > AUTHORIZATION_BYTES_MAX {
+            return Err(CredentialsError::TooLong { len: value.len() });
+        }
+        let (scheme, token) = split(value);
+        if scheme.eq_ignore_ascii_case(b"bearer") {
+            return BearerToken::parse(token).map(Self::Bearer);
+        }
+        Credentials::parse(value).map(Self::Basic)
+    }
+}
+
+/// Splits off the scheme.
+fn split(value: &[u8]) -> (&[u8], &[u8]) {
+    let value = value.trim_ascii();
+    let scheme_len = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+    let (scheme, token) = value.split_at(scheme_len);
+    (scheme, token.trim_ascii())
+}
+
+impl BearerToken {
+    /// Takes a text for a token.
+    pub(super) const fn of(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Parses a token: at least one character of `token68`.
+    ///
+    /// *Errors:* [`CredentialsError::Token`].
+    pub fn parse(text: &[u8]) -> Result<Self, CredentialsError> {
+        let is_token = |byte: &u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+        };
+        let text =
+            str::from_utf8(text).ok().filter(|text| !text.is_empty() && text.bytes().all(|it| is_token(&it)));
+        text.map(|text| Self(text.to_owned())).ok_or(CredentialsError::Token)
+    }
+
+    /// Returns the text of the token, for whoever verifies it and for the client that it is issued to.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(…)")
+    }
+}
+
+impl Credentials {
+    /// Parses the value of an `Authorization` header whose scheme is Basic.
     ///
     /// *Shape:* `Basic`, in any case, spaces, and the base64 of `<user>:<password>`, with or
     /// without padding. The user holds no colon; the password may.
@@ -45,13 +117,11 @@ impl Credentials {
         if value.len() > AUTHORIZATION_BYTES_MAX {
             return Err(CredentialsError::TooLong { len: value.len() });
         }
-        let value = value.trim_ascii();
-        let scheme_len = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
-        let (scheme, token) = value.split_at(scheme_len);
+        let (scheme, token) = split(value);
         if !scheme.eq_ignore_ascii_case(b"basic") {
             return Err(CredentialsError::UnsupportedScheme);
         }
-        let mut user = BASE64.decode(token.trim_ascii()).map_err(|_| CredentialsError::Base64)?;
+        let mut user = BASE64.decode(token).map_err(|_| CredentialsError::Base64)?;
         let colon = user.iter().position(|byte| *byte == b':').ok_or(CredentialsError::NoColon)?;
         let password = user.split_off(colon + 1);
         user.truncate(colon);
@@ -61,6 +131,16 @@ impl Credentials {
             return Err(CredentialsError::Control);
         }
         Ok(Self { user, password: Password(password) })
+    }
+
+    /// Makes them of a form's fields.
+    ///
+    /// *Errors:* [`CredentialsError::Control`].
+    pub fn of_form(user: &str, password: &str) -> Result<Self, CredentialsError> {
+        if user.chars().any(char::is_control) || password.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(CredentialsError::Control);
+        }
+        Ok(Self { user: user.to_owned(), password: Password(password.as_bytes().to_vec()) })
     }
 
     /// Returns the user.

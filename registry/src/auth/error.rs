@@ -3,7 +3,10 @@
 //! No variant and no message holds anything that a client sent as a secret, or might have sent as
 //! one by mistake.
 
+use std::path::PathBuf;
+
 use super::credentials::AUTHORIZATION_BYTES_MAX;
+use super::keep::KeepError;
 
 /// Why the value of an `Authorization` header gives no credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,13 +17,16 @@ pub enum CredentialsError {
         /// How many it has.
         len: usize,
     },
-    /// The scheme is not Basic. It is not repeated: a client that forgets the scheme sends its
+    /// The scheme is neither Basic nor Bearer. It is not repeated: a client that forgets the scheme sends its
     /// secret in that place.
-    #[error("the Authorization header has a scheme other than Basic")]
+    #[error("the Authorization header has a scheme other than Basic and Bearer")]
     UnsupportedScheme,
     /// What follows the scheme is not base64.
     #[error("the Basic credentials are not base64")]
     Base64,
+    /// What follows the scheme Bearer is not a token.
+    #[error("the Bearer credentials are no token")]
+    Token,
     /// There is no colon between user and password.
     #[error("the Basic credentials have no colon")]
     NoColon,
@@ -44,6 +50,12 @@ pub enum LoginError {
     /// The header's scheme is not one that this registry takes.
     #[error("the scheme of the Authorization header is not supported")]
     UnsupportedScheme,
+    /// The token is none of ours, is not for this, or has expired; a new one may help.
+    #[error("the token is not valid")]
+    Token(#[source] TokenError),
+    /// What keeps accounts or keys cannot be reached, and nothing else knows; a retry may help.
+    #[error("accounts cannot be looked up now")]
+    Unavailable,
     /// Too many passwords wait to be verified, or this one waited too long; a retry may help.
     #[error("too many logins wait to be verified")]
     Overloaded,
@@ -56,8 +68,57 @@ impl From<CredentialsError> for LoginError {
             CredentialsError::TooLong { .. }
             | CredentialsError::Base64
             | CredentialsError::NoColon
+            | CredentialsError::Token
             | CredentialsError::UserNotUtf8
             | CredentialsError::Control => Self::Malformed(error),
+        }
+    }
+}
+
+/// Why a token is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It is not a token of the form that is taken.
+    #[error("it is malformed")]
+    Malformed,
+    /// It names no key, or one that is not known any more.
+    #[error("its key is not known")]
+    KeyUnknown,
+    /// The signature is not the key's, or of an algorithm that the key is not for.
+    #[error("its signature is not right")]
+    Signature,
+    /// It is of another issuer.
+    #[error("its issuer is not trusted")]
+    Issuer,
+    /// It is for another service, or a refresh token.
+    #[error("it is for another audience")]
+    Audience,
+    /// It has expired.
+    #[error("it has expired")]
+    Expired,
+    /// It is not valid yet.
+    #[error("it is not valid yet")]
+    TooEarly,
+    /// It lacks a claim that is needed, or has one that cannot be read.
+    #[error("a claim is missing or is not of its kind")]
+    Claims,
+    /// What it would have to be verified with cannot be had now.
+    #[error("the keys of its issuer cannot be had")]
+    Unavailable,
+}
+
+impl TokenError {
+    /// Tells why the library does not take a token.
+    pub(super) fn of(error: &jsonwebtoken::errors::Error) -> Self {
+        use jsonwebtoken::errors::ErrorKind;
+        match error.kind() {
+            ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => Self::Signature,
+            ErrorKind::InvalidIssuer => Self::Issuer,
+            ErrorKind::InvalidAudience => Self::Audience,
+            ErrorKind::ExpiredSignature => Self::Expired,
+            ErrorKind::ImmatureSignature => Self::TooEarly,
+            ErrorKind::MissingRequiredClaim(_) | ErrorKind::Json(_) => Self::Claims,
+            _ => Self::Malformed,
         }
     }
 }
@@ -68,6 +129,9 @@ pub enum Refusal {
     /// Nobody is logged in, and logging in might help.
     #[error("credentials are needed")]
     Unauthenticated,
+    /// The account would have the right, and its token was not issued for it; another token would help.
+    #[error("the token is not for this")]
+    InsufficientScope,
     /// The rights do not suffice, and logging in again would not change that.
     #[error("access is denied")]
     Denied,
@@ -90,7 +154,7 @@ pub enum PolicyError {
 }
 
 /// Why the access layer cannot be made of its options.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// The realm cannot stand in a challenge, where only printable ASCII may.
     #[error("the realm {realm:?} is not printable ASCII")]
@@ -101,6 +165,17 @@ pub enum AccessError {
     /// No password may be verified at all, so that every login would wait forever.
     #[error("the number of passwords verified at once is zero")]
     NoVerifications,
+    /// The file of the keys that sign tokens cannot be used.
+    #[error("the key file {} cannot be used", .path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
+    /// The keys that sign tokens cannot be kept.
+    #[error("the keys of tokens cannot be kept in the store; http.auth.token.keyFile keeps them in a file")]
+    Keep(#[source] KeepError),
     /// The policy is faulty.
     #[error("the access control is faulty")]
     Policy(#[from] PolicyError),

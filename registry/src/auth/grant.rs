@@ -96,18 +96,18 @@ impl<R: Right> Grant<R> {
         Self { name, holder: Holder::System(reason), policy: None, extent: R::FULL }
     }
 
-    /// Returns the holder's same right to a repository, which may be this one by another name.
+    /// Returns the holder's same right to this repository by another name, which a token need not name.
     pub fn also(&self, name: &RepositoryName) -> Option<Self> {
         match (&self.policy, &self.holder) {
-            (Some(policy), Holder::Client(identity)) => policy.grant(identity, name),
+            (Some(policy), Holder::Client(identity)) => policy.grant(&identity.unrestricted(), name),
             _ => Some(Self { name: name.clone(), ..self.clone() }),
         }
     }
 
-    /// Returns the holder's right to read a repository, which may be this one by another name.
+    /// Returns the holder's right to read this repository by another name, which a token need not name.
     pub fn reading(&self, name: &RepositoryName) -> Option<Grant<Pull>> {
         match (&self.policy, &self.holder) {
-            (Some(policy), Holder::Client(identity)) => policy.grant(identity, name),
+            (Some(policy), Holder::Client(identity)) => policy.grant(&identity.unrestricted(), name),
             (_, holder) => {
                 let (name, holder) = (name.clone(), holder.clone());
                 Some(Grant { name, holder, policy: None, extent: () })
@@ -170,8 +170,10 @@ impl Holder {
     /// An account may be called anything, also `anonymous`, so the kinds are told apart first.
     pub fn key(&self) -> String {
         match self {
-            Self::Client(Identity::Account(user)) => format!("account {user}"),
-            Self::Client(Identity::Anonymous) => "anonymous".to_owned(),
+            Self::Client(identity) => match identity.account() {
+                Some(user) => format!("account {user}"),
+                None => "anonymous".to_owned(),
+            },
             Self::System(reason) => format!("system {reason}"),
         }
     }
@@ -244,6 +246,7 @@ mod tests {
     //! written by hand.
 
     use super::*;
+    use crate::auth::Account;
 
     const ACTIONS: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
 
@@ -266,9 +269,9 @@ mod tests {
 
     #[test]
     fn holders_have_keys_of_their_own() {
-        let account = |name: &str| Holder::Client(Identity::Account(name.into()));
+        let account = |name: &str| Holder::Client(Identity::of(Account::new(name, Vec::new())));
         let holders = [
-            Holder::Client(Identity::Anonymous),
+            Holder::Client(Identity::ANONYMOUS),
             account("anonymous"),
             account("system x"),
             account("account x"),

@@ -162,6 +162,11 @@ impl PasswordHash {
         Self { text, cost }
     }
 
+    /// Returns the hash as it is written, for what must change when it does.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Returns its cost: verifying takes 2 to the power of it rounds.
     pub(super) fn cost(&self) -> u32 {
         self.cost

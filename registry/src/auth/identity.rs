@@ -1,26 +1,105 @@
 //! Who somebody is.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Whoever sent a request, once the credentials have been verified.
+use super::scope::Scope;
+
+/// Whoever sent a request, once the credentials have been verified, and what the credentials are good for.
 ///
 /// Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Identity {
-    /// Somebody who sent no credentials.
-    Anonymous,
-    /// A user who proved to be the one of that name.
-    Account(Arc<str>),
+pub struct Identity {
+    account: Option<Account>,
+    /// What a token or a key restricts its bearer to; it never adds a right.
+    scope: Option<Scope>,
+}
+
+/// A user who proved to be the one of that name, and the groups that the proof came with.
+///
+/// Cheap to clone. Two are equal when their names are: a group more is no other user.
+#[derive(Clone)]
+pub struct Account(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    groups: Vec<String>,
 }
 
 impl Identity {
+    /// Somebody who sent no credentials.
+    pub const ANONYMOUS: Self = Self { account: None, scope: None };
+
+    /// Makes the identity of an account.
+    pub const fn of(account: Account) -> Self {
+        Self { account: Some(account), scope: None }
+    }
+
+    /// Restricts it to a scope, instead of to the one that it had.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope: Some(scope), ..self }
+    }
+
+    /// Returns it as it would be without the restriction of a token or a key.
+    #[must_use]
+    pub fn unrestricted(&self) -> Self {
+        Self { account: self.account.clone(), scope: None }
+    }
+
     /// Returns the name of the account, if there is one.
     pub fn account(&self) -> Option<&str> {
-        match self {
-            Self::Anonymous => None,
-            Self::Account(user) => Some(user),
-        }
+        self.account.as_ref().map(Account::name)
+    }
+
+    /// Returns the groups that the account's proof came with; those of the configuration are beside them.
+    pub fn groups(&self) -> &[String] {
+        self.account.as_ref().map_or(&[], Account::groups)
+    }
+
+    /// Returns what it is restricted to.
+    pub const fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+}
+
+impl Account {
+    /// Makes an account of a name and of the groups that came with its proof.
+    pub fn new(name: impl Into<String>, mut groups: Vec<String>) -> Self {
+        groups.sort_unstable();
+        groups.dedup();
+        Self(Arc::new(Inner { name: name.into(), groups }))
+    }
+
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Returns the groups that came with its proof, in order.
+    pub fn groups(&self) -> &[String] {
+        &self.0.groups
+    }
+}
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Account {}
+
+impl Hash for Account {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.0.name).field("groups", &self.0.groups).finish()
     }
 }
 

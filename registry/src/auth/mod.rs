@@ -7,7 +7,12 @@
 //! |---|---|
 //! | `access` | the façade: identify, grant, challenge |
 //! | `credentials` | the value of an `Authorization` header |
+//! | `challenge` | the value of a `WWW-Authenticate` header |
 //! | `identity` | who somebody is |
+//! | `scope` | what a token or a key restricts its bearer to |
+//! | `logins` | users and passwords: who is asked, in which order |
+//! | `token` | tokens of our own issuing, and the keys that sign them |
+//! | `keep` | where the layer keeps its keys |
 //! | `htpasswd` | the format of an htpasswd file |
 //! | `apr1` | Apache's MD5 hashes |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
@@ -21,19 +26,25 @@
 mod access;
 mod account_file;
 mod apr1;
+pub mod challenge;
 mod credentials;
 mod error;
 mod grant;
 mod htpasswd;
 mod identity;
+pub mod keep;
 pub mod ldap;
+mod logins;
 pub mod options;
 mod policy;
+pub mod scope;
+mod token;
 mod verification;
 
-pub use access::Access;
-pub use credentials::{AUTHORIZATION_BYTES_MAX, Credentials, Password};
-pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal};
+pub use access::{Access, Asking, Grants};
+pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
+pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
-pub use identity::Identity;
-pub use policy::{Accounts, Decision, Policy};
+pub use identity::{Account, Identity};
+pub use policy::{Accounts, Decision, Policy, Reason};
+pub use token::Issued;

@@ -23,9 +23,27 @@ pub struct Options {
     pub cache_entries_max: u64,
     /// Passwords verified at once; more wait (`http.auth.maxVerifications`).
     pub verifications_max: usize,
+    /// Tokens of our own issuing (`http.auth.token`); only where there are accounts.
+    pub token: TokenOptions,
     /// Who may do what (`http.accessControl`); none means that accounts may do everything, and
     /// that without accounts everybody may.
     pub access: Option<AccessControl>,
+}
+
+/// The section `http.auth.token`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOptions {
+    /// Whether tokens are issued, and taken (`http.auth.token.enable`).
+    pub enable: bool,
+    /// The file of the keys that sign them (`http.auth.token.keyFile`); none keeps keys in the store.
+    pub key_file: Option<PathBuf>,
+    /// How long a token is good for (`http.auth.token.expiry`).
+    pub life: Duration,
+    /// How long a refresh token is (`http.auth.token.refreshExpiry`).
+    pub refresh_life: Duration,
+    /// How long a key of the store signs (`http.auth.token.keyRotation`); it verifies until the last token that
+    /// it signed has expired.
+    pub rotation: Duration,
 }
 
 /// The section `http.accessControl`.
@@ -37,6 +55,17 @@ pub struct AccessControl {
     pub admin: Rule,
     /// Named groups and their members.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Who may read the metrics; none means every account.
+    pub metrics: Option<MetricsPolicy>,
+}
+
+/// The section `http.accessControl.metrics`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MetricsPolicy {
+    /// Names of users; none means every account.
+    pub users: Vec<String>,
+    /// What everybody may do, of which only `read` means anything.
+    pub anonymous_policy: Vec<Action>,
 }
 
 /// What one glob grants.
@@ -86,7 +115,21 @@ impl Default for Options {
             cache_ttl: Duration::from_secs(60),
             cache_entries_max: 1_024,
             verifications_max: 2,
+            token: TokenOptions::default(),
             access: None,
+        }
+    }
+}
+
+impl Default for TokenOptions {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            enable: true,
+            key_file: None,
+            life: Duration::from_secs(5 * 60),
+            refresh_life: DAY * 30,
+            rotation: DAY * 30,
         }
     }
 }

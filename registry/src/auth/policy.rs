@@ -11,11 +11,15 @@
 //! takes away the right to pull from a public repository. It opens nothing: the account could
 //! send no credentials instead.
 //!
+//! A group's members are those of the configuration and those whose proof came with it: of a directory, of a
+//! token's claims.
+//!
 //! Globs are zot's: `*`, `?` and `[…]` stay within a component, `{a,b}` are alternatives, `**` as
 //! a whole component is any number of components, also none, so that `team/**` covers `team`.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -25,7 +29,7 @@ use crate::oci::RepositoryName;
 use super::error::{PolicyError, Refusal};
 use super::grant::{Grant, Right};
 use super::identity::Identity;
-use super::options::{AccessControl, Action, RepositoryPolicy, Rule};
+use super::options::{AccessControl, Action, MetricsPolicy, RepositoryPolicy, Rule};
 
 /// Decides who may do what to which repository. Clones share it.
 #[derive(Debug, Clone)]
@@ -51,6 +55,34 @@ pub enum Decision {
     Denied,
 }
 
+/// Which part of the configuration allows something; it is shown as where it stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// There are neither accounts nor access control.
+    Open,
+    /// There are accounts and no access control, and each may do everything.
+    AccountsOnly,
+    /// `adminPolicy`.
+    Admin,
+    /// One of the `policies` of a glob, counted from 0.
+    Policy {
+        /// The glob.
+        glob: &'a str,
+        /// Its place in the list.
+        index: usize,
+    },
+    /// The `defaultPolicy` of a glob.
+    Default {
+        /// The glob.
+        glob: &'a str,
+    },
+    /// The `anonymousPolicy` of a glob.
+    Anonymous {
+        /// The glob.
+        glob: &'a str,
+    },
+}
+
 /// Whether there is a way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accounts {
@@ -66,7 +98,7 @@ enum Regime {
     Open,
     /// Accounts without access control: each may do everything, nobody else anything.
     AccountsOnly,
-    Rules(Rules),
+    Rules(Box<Rules>),
 }
 
 #[derive(Debug)]
@@ -77,19 +109,22 @@ struct Rules {
     /// The one that decides before the ones that it overrules.
     repositories: Vec<Repository>,
     admin: Grantees,
+    metrics: Option<MetricsPolicy>,
 }
 
 #[derive(Debug)]
 struct Repository {
+    glob: String,
     policies: Vec<Grantees>,
     default_policy: Vec<Action>,
     anonymous_policy: Vec<Action>,
 }
 
-/// A [`Rule`] with its groups resolved.
+/// A [`Rule`] with the groups of the configuration resolved.
 #[derive(Debug)]
 struct Grantees {
     users: HashSet<String>,
+    groups: HashSet<String>,
     actions: Vec<Action>,
 }
 
@@ -100,7 +135,7 @@ impl Policy {
     /// they are too large together.
     pub fn new(access: Option<&AccessControl>, accounts: Accounts) -> Result<Self, PolicyError> {
         let regime = match (access, accounts) {
-            (Some(access), _) => Regime::Rules(Rules::new(access)?),
+            (Some(access), _) => Regime::Rules(Box::new(Rules::new(access)?)),
             (None, Accounts::Configured) => Regime::AccountsOnly,
             (None, Accounts::Absent) => Regime::Open,
         };
@@ -109,10 +144,54 @@ impl Policy {
 
     /// Decides whether somebody may do something to a repository, which need not exist.
     pub fn decide(&self, identity: &Identity, name: &RepositoryName, action: Action) -> Decision {
-        let allowed = match self.regime.as_ref() {
-            Regime::Open => true,
-            Regime::AccountsOnly => identity.account().is_some(),
-            Regime::Rules(rules) => rules.allow(identity.account(), name, action),
+        let is_covered = identity.scope().is_none_or(|scope| scope.covers(name, action));
+        let allowed = is_covered && self.explain(identity, name, action).is_some();
+        if allowed { Decision::Allowed } else { Decision::Denied }
+    }
+
+    /// Says what lets somebody do something to a repository, whatever a token restricts; `None` when nothing does.
+    pub fn explain(&self, identity: &Identity, name: &RepositoryName, action: Action) -> Option<Reason<'_>> {
+        match self.regime.as_ref() {
+            Regime::Open => Some(Reason::Open),
+            Regime::AccountsOnly => identity.account().map(|_| Reason::AccountsOnly),
+            Regime::Rules(rules) => rules.explain(identity, name, action),
+        }
+    }
+
+    /// Returns the glob that decides about a repository, alone; `None` when none matches or none is needed.
+    pub fn deciding(&self, name: &RepositoryName) -> Option<&str> {
+        match self.regime.as_ref() {
+            Regime::Open | Regime::AccountsOnly => None,
+            Regime::Rules(rules) => rules.deciding(name).map(|repository| repository.glob.as_str()),
+        }
+    }
+
+    /// Returns those groups of an identity that any rule names, which are all that a token needs to say.
+    pub(super) fn named_groups(&self, identity: &Identity) -> Vec<String> {
+        let Regime::Rules(rules) = self.regime.as_ref() else { return Vec::new() };
+        let policies = rules.repositories.iter().flat_map(|each| &each.policies);
+        let named: HashSet<&str> =
+            policies.chain([&rules.admin]).flat_map(|each| &each.groups).map(String::as_str).collect();
+        identity.groups().iter().filter(|group| named.contains(group.as_str())).cloned().collect()
+    }
+
+    /// Decides whether somebody may read the metrics.
+    ///
+    /// *Shape:* as in zot, any account may unless `metrics.users` names some, and nobody else unless
+    /// `metrics.anonymousPolicy` lets everybody read. Where nobody can log in and nothing is said, everybody may.
+    pub fn metrics(&self, identity: &Identity) -> Decision {
+        let metrics = match self.regime.as_ref() {
+            Regime::Open | Regime::AccountsOnly => None,
+            Regime::Rules(rules) => rules.metrics.as_ref(),
+        };
+        let allowed = match (metrics, self.accounts) {
+            (None, Accounts::Absent) => true,
+            (None, Accounts::Configured) => identity.account().is_some(),
+            (Some(metrics), _) => {
+                let is_named =
+                    |user: &str| metrics.users.is_empty() || metrics.users.iter().any(|it| it == user);
+                metrics.anonymous_policy.contains(&Action::Read) || identity.account().is_some_and(is_named)
+            }
         };
         if allowed { Decision::Allowed } else { Decision::Denied }
     }
@@ -125,9 +204,9 @@ impl Policy {
 
     /// Says how somebody is refused.
     pub(super) fn refusal(&self, identity: &Identity) -> Refusal {
-        match (identity, self.accounts) {
-            (Identity::Anonymous, Accounts::Configured) => Refusal::Unauthenticated,
-            (Identity::Anonymous, Accounts::Absent) | (Identity::Account(_), _) => Refusal::Denied,
+        match (identity.account(), self.accounts) {
+            (None, Accounts::Configured) => Refusal::Unauthenticated,
+            (None, Accounts::Absent) | (Some(_), _) => Refusal::Denied,
         }
     }
 
@@ -159,14 +238,20 @@ impl Rules {
         Ok(Self {
             globs: globs.build().map_err(PolicyError::Globs)?,
             places,
-            repositories: sections.iter().map(|(_, policy)| Repository::new(policy, access)).collect(),
+            repositories: sections
+                .iter()
+                .map(|(glob, policy)| Repository::new(glob, policy, access))
+                .collect(),
             admin: Grantees::new(&access.admin, access),
+            metrics: access.metrics.clone(),
         })
     }
 
-    fn allow(&self, account: Option<&str>, name: &RepositoryName, action: Action) -> bool {
-        account.is_some_and(|user| self.admin.may(user, action))
-            || self.deciding(name).is_some_and(|repository| repository.allow(account, action))
+    fn explain(&self, identity: &Identity, name: &RepositoryName, action: Action) -> Option<Reason<'_>> {
+        if self.admin.may(identity, action) {
+            return Some(Reason::Admin);
+        }
+        self.deciding(name)?.explain(identity, action)
     }
 
     /// Returns the section that decides about a name.
@@ -186,7 +271,7 @@ fn variants(glob: &str) -> impl Iterator<Item = &str> {
     [glob].into_iter().chain((trunk.len() < glob.len()).then_some(trunk))
 }
 
-fn compile(written: &str, variant: &str) -> Result<globset::Glob, PolicyError> {
+pub(super) fn compile(written: &str, variant: &str) -> Result<globset::Glob, PolicyError> {
     GlobBuilder::new(variant)
         .literal_separator(true)
         .backslash_escape(true)
@@ -196,31 +281,61 @@ fn compile(written: &str, variant: &str) -> Result<globset::Glob, PolicyError> {
 }
 
 impl Repository {
-    fn new(policy: &RepositoryPolicy, access: &AccessControl) -> Self {
+    fn new(glob: &str, policy: &RepositoryPolicy, access: &AccessControl) -> Self {
         Self {
+            glob: glob.to_owned(),
             policies: policy.policies.iter().map(|rule| Grantees::new(rule, access)).collect(),
             default_policy: policy.default_policy.clone(),
             anonymous_policy: policy.anonymous_policy.clone(),
         }
     }
 
-    fn allow(&self, account: Option<&str>, action: Action) -> bool {
-        self.anonymous_policy.contains(&action)
-            || account.is_some_and(|user| {
-                self.default_policy.contains(&action)
-                    || self.policies.iter().any(|each| each.may(user, action))
-            })
+    fn explain(&self, identity: &Identity, action: Action) -> Option<Reason<'_>> {
+        let glob = self.glob.as_str();
+        if self.anonymous_policy.contains(&action) {
+            return Some(Reason::Anonymous { glob });
+        }
+        identity.account()?;
+        if self.default_policy.contains(&action) {
+            return Some(Reason::Default { glob });
+        }
+        let index = self.policies.iter().position(|each| each.may(identity, action))?;
+        Some(Reason::Policy { glob, index })
     }
 }
 
 impl Grantees {
     fn new(rule: &Rule, access: &AccessControl) -> Self {
         let members = rule.groups.iter().filter_map(|group| access.groups.get(group)).flatten();
-        Self { users: rule.users.iter().chain(members).cloned().collect(), actions: rule.actions.clone() }
+        Self {
+            users: rule.users.iter().chain(members).cloned().collect(),
+            groups: rule.groups.iter().cloned().collect(),
+            actions: rule.actions.clone(),
+        }
     }
 
-    fn may(&self, user: &str, action: Action) -> bool {
-        self.actions.contains(&action) && self.users.contains(user)
+    fn may(&self, identity: &Identity, action: Action) -> bool {
+        let is_named = |user: &str| {
+            self.users.contains(user) || identity.groups().iter().any(|group| self.groups.contains(group))
+        };
+        self.actions.contains(&action) && identity.account().is_some_and(is_named)
+    }
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open => f.write_str("there are neither accounts nor http.accessControl"),
+            Self::AccountsOnly => f.write_str("there is no http.accessControl, so every account may"),
+            Self::Admin => f.write_str("http.accessControl.adminPolicy"),
+            Self::Policy { glob, index } => {
+                write!(f, "http.accessControl.repositories[{glob:?}].policies[{index}]")
+            }
+            Self::Default { glob } => write!(f, "http.accessControl.repositories[{glob:?}].defaultPolicy"),
+            Self::Anonymous { glob } => {
+                write!(f, "http.accessControl.repositories[{glob:?}].anonymousPolicy")
+            }
+        }
     }
 }
 

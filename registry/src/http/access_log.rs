@@ -20,12 +20,14 @@ use tracing::Level;
 use super::dispatch::dispatch;
 use super::error::{self, Error};
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, X_REQUEST_ID};
+use super::origin::Asked;
 use super::{App, headers, route};
 
 /// Answers a request and observes it.
 pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body> {
     let routed = route::parse(request.method(), request.uri().path());
     let mut line = Line::begin(&request, routed.as_ref().ok());
+    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref());
     let is_head = request.method() == Method::HEAD;
     let is_api = route::is_api(request.uri().path());
     let answered = AssertUnwindSafe(dispatch(app, routed, request)).catch_unwind().await;
@@ -34,7 +36,7 @@ pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body
         Err(error) => {
             log_failure(&error, &line);
             line.code = Some(error.code().as_str());
-            let (status, map, body) = error::render(&error, app.0.challenge.as_deref());
+            let (status, map, body) = error::render(&error, asked.challenge(app, &error).as_deref());
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = status;
             *response.headers_mut() = map;

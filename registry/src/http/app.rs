@@ -1,7 +1,7 @@
 //! What requests share, and the axum router around it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -21,8 +21,8 @@ pub struct App(pub(super) Arc<Shared>);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) repositories: Repositories,
-    pub(super) access: Access,
-    pub(super) challenge: Option<String>,
+    /// Replaced as a whole when the configuration is read again.
+    access: RwLock<Arc<Access>>,
     pub(super) options: Options,
     pub(super) rate_limit: Option<RateLimit>,
     draining: AtomicBool,
@@ -31,15 +31,25 @@ pub(super) struct Shared {
 impl App {
     /// Makes the application.
     pub fn new(repositories: Repositories, access: Access, options: Options) -> Self {
-        let challenge = access.challenge();
         let rate_limit = RateLimit::new(&options.rates, Instant::now());
         let draining = AtomicBool::new(false);
-        Self(Arc::new(Shared { repositories, access, challenge, options, rate_limit, draining }))
+        let access = RwLock::new(Arc::new(access));
+        Self(Arc::new(Shared { repositories, access, options, rate_limit, draining }))
     }
 
     /// Says from now on that no new requests are wanted: `/readyz` fails.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns who may do what, as it is configured now.
+    pub(super) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.0.access.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says from now on otherwise who may do what; requests under way end as they began.
+    pub fn replace_access(&self, access: Access) {
+        *self.0.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
     }
 
     pub(super) fn is_draining(&self) -> bool {

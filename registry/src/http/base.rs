@@ -10,7 +10,7 @@ use super::dispatch::Call;
 use super::error::Error;
 
 pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Error> {
-    call.app.0.access.base(&call.identity)?;
+    call.access.base(&call.identity)?;
     let mut response = Response::new(Body::from("{}"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

@@ -11,9 +11,9 @@ use super::tags::{Page, json_page};
 use crate::oci::RepositoryName;
 
 pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
-    call.app.0.access.base(&call.identity)?;
+    let reader = call.access.catalog(&call.identity)?;
     let page = Page::of(call)?;
-    let may_read = |name: &RepositoryName| call.app.0.access.may_read(&call.identity, name);
+    let may_read = |name: &RepositoryName| call.access.may_read(&reader, name);
     // One more than is shown tells whether more follow.
     let wanted = page.n().saturating_add(1);
     let names = call.app.0.repositories.catalog(page.last(), wanted, may_read).await?;

@@ -1,20 +1,23 @@
 //! From a request to the noun that answers it: rate limit, route, who asks, which right.
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use http::header::{AUTHORIZATION, HeaderMap};
-use http::{Request, Response};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 
 use super::error::Error;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
-use super::{App, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
-use crate::auth::{Grant, Identity, Right};
+use super::{App, auth, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
+use crate::auth::{Access, Grant, Identity, Right};
 use crate::oci::RepositoryName;
 
 /// One request, routed and identified.
 pub(super) struct Call<'a> {
     pub(super) app: &'a App,
+    pub(super) access: Arc<Access>,
     pub(super) verb: Verb,
     pub(super) identity: Identity,
     pub(super) version: http::Version,
@@ -35,11 +38,19 @@ pub(super) async fn dispatch(
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let identity = identify(app, &parts.headers).await?;
-    let call =
-        Call { app, verb: route.verb, identity, version: parts.version, headers: parts.headers, query };
+    let access = app.access();
+    if route.target == Target::Token {
+        if !access.issues_tokens() {
+            return Err(RouteError::Path.into());
+        }
+        return auth::token(app, &access, route.verb, &parts.headers, &query, body).await;
+    }
+    let authorization = one(&parts.headers, &AUTHORIZATION)?;
+    let identity = access.identify(authorization.map(HeaderValue::as_bytes)).await?;
+    let (version, headers) = (parts.version, parts.headers);
+    let call = Call { app, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
-        (Target::Base, _) => base::get(&call),
+        (Target::Base | Target::Token, _) => base::get(&call),
         (Target::Catalog, _) => catalog::list(&call).await,
         (Target::Tags(name), _) => tags::list(&call, &name).await,
         (Target::Cache(name), _) => catalog::purge(&call, &name).await,
@@ -59,19 +70,17 @@ pub(super) async fn dispatch(
     }
 }
 
-async fn identify(app: &App, headers: &HeaderMap) -> Result<Identity, Error> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
+/// Returns the value of a header about who asks, which may stand once.
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Error> {
+    let mut values = headers.get_all(name).iter();
     let first = values.next();
-    if values.next().is_some() {
-        return Err(Error::SeveralAuthorizations);
-    }
-    Ok(app.0.access.identify(first.map(http::HeaderValue::as_bytes)).await?)
+    if values.next().is_some() { Err(Error::SeveralAuthorizations) } else { Ok(first) }
 }
 
 impl Call<'_> {
     /// Returns the caller's right to a repository.
     pub(super) fn grant<R: Right>(&self, name: &RepositoryName) -> Result<Grant<R>, Error> {
-        Ok(self.app.0.access.grant(&self.identity, name)?)
+        Ok(self.access.grant(&self.identity, name)?)
     }
 
     /// Returns the registry that the client means, whether or not an upstream stands for it: one that

@@ -88,11 +88,14 @@ pub enum Error {
     /// There are several `Authorization` headers.
     #[error("there is more than one Authorization header")]
     SeveralAuthorizations,
+    /// The form of a request for a token says neither that there is a password nor a refresh token.
+    #[error("grant_type is neither password nor refresh_token")]
+    GrantType,
     /// Who asks could not be told.
     #[error(transparent)]
     Login(#[from] LoginError),
     /// Who asks may not.
-    #[error("{}", match .refusal { Refusal::Unauthenticated => "authentication is required", Refusal::Denied => "the requested access is denied" })]
+    #[error("{}", match .refusal { Refusal::Unauthenticated => "authentication is required", Refusal::InsufficientScope => "the token is not for this", Refusal::Denied => "the requested access is denied" })]
     Refused {
         /// In which way.
         refusal: Refusal,
@@ -151,7 +154,9 @@ impl Error {
             Self::Query(QueryError::Ambiguous { key: "digest" }) | Self::Digest(_) | Self::DigestMissing => {
                 ErrorCode::DigestInvalid
             }
-            Self::Query(_) | Self::Precondition | Self::SeveralAuthorizations => ErrorCode::Unsupported,
+            Self::Query(_) | Self::Precondition | Self::SeveralAuthorizations | Self::GrantType => {
+                ErrorCode::Unsupported
+            }
             Self::Name(_) => ErrorCode::NameInvalid,
             Self::Tag(_) | Self::TooManyTags { .. } | Self::BodyBroken => ErrorCode::ManifestInvalid,
             Self::ManifestTooLarge { .. }
@@ -161,9 +166,15 @@ impl Error {
             Self::ContentRange => ErrorCode::BlobUploadInvalid,
             Self::Login(error) => match error {
                 LoginError::Overloaded => ErrorCode::TooManyRequests,
-                _ => ErrorCode::Unauthorized,
+                LoginError::Unavailable => ErrorCode::Unknown,
+                LoginError::Refused
+                | LoginError::Malformed(_)
+                | LoginError::UnsupportedScheme
+                | LoginError::Token(_) => ErrorCode::Unauthorized,
             },
-            Self::Refused { refusal: Refusal::Unauthenticated } => ErrorCode::Unauthorized,
+            Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
+                ErrorCode::Unauthorized
+            }
             Self::Refused { refusal: Refusal::Denied } => ErrorCode::Denied,
             Self::Repository(error) | Self::Upload { source: error, .. } => code_of(error),
             Self::Panic => ErrorCode::Unknown,
@@ -190,12 +201,17 @@ impl Error {
             | Self::ContentRange
             | Self::ContentLength { .. }
             | Self::BodyBroken
+            | Self::GrantType
             | Self::SeveralAuthorizations => StatusCode::BAD_REQUEST,
             Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Precondition => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited { .. } | Self::Login(LoginError::Overloaded) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Login(_) | Self::Refused { refusal: Refusal::Unauthenticated } => StatusCode::UNAUTHORIZED,
+            Self::Login(LoginError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Login(_)
+            | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Refused { refusal: Refusal::Denied } => StatusCode::FORBIDDEN,
             Self::Repository(error) | Self::Upload { source: error, .. } => status_of(error),
             Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
@@ -214,8 +230,9 @@ impl Error {
             Self::Route(RouteError::Method { allowed }) => set(ALLOW, &Verb::list(allowed)),
             Self::Range { size } => set(CONTENT_RANGE, &format!("bytes */{size}")),
             Self::RateLimited { wait } => set(RETRY_AFTER, &whole_seconds(*wait).to_string()),
-            Self::Login(LoginError::Overloaded) => set(RETRY_AFTER, "1"),
-            Self::Login(_) | Self::Refused { refusal: Refusal::Unauthenticated } => {
+            Self::Login(LoginError::Overloaded | LoginError::Unavailable) => set(RETRY_AFTER, "1"),
+            Self::Login(_)
+            | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
                 if let Some(challenge) = challenge {
                     set(WWW_AUTHENTICATE, challenge);
                 }
@@ -251,6 +268,7 @@ impl Error {
             | Self::ContentLength { .. }
             | Self::Precondition
             | Self::BodyBroken
+            | Self::GrantType
             | Self::SeveralAuthorizations
             | Self::Refused { refusal: Refusal::Denied }
             | Self::Panic => {}
@@ -261,7 +279,7 @@ impl Error {
     /// Returns how loudly the failure is logged: `error` when somebody must act.
     pub fn level(&self) -> Level {
         match self {
-            Self::Panic => Level::ERROR,
+            Self::Panic | Self::Login(LoginError::Unavailable) => Level::ERROR,
             Self::Repository(error) | Self::Upload { source: error, .. } => match error {
                 repository::Error::Store(
                     StoreError::Backend(_)

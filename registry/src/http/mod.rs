@@ -18,6 +18,7 @@
 
 mod access_log;
 mod app;
+mod auth;
 mod base;
 mod blobs;
 mod body;
@@ -29,6 +30,7 @@ mod health;
 pub mod listener;
 mod manifests;
 pub mod options;
+mod origin;
 pub mod query;
 mod ranges;
 mod ratelimit;

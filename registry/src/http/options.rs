@@ -16,6 +16,9 @@ pub struct Options {
     pub address: String,
     /// The TCP port to bind; 0 lets the kernel choose (`http.port`).
     pub port: u16,
+    /// Where clients reach the server, scheme and authority; without it they are told what they used
+    /// (`http.externalUrl`).
+    pub external_url: Option<String>,
     /// The largest manifest accepted; a larger one is answered 413 (`http.limits.maxManifestBytes`).
     pub manifest_bytes_max: u64,
     /// The largest blob accepted, 0 for no limit; a larger one is answered 413 (`http.limits.maxBlobBytes`).
@@ -60,6 +63,7 @@ impl Default for Options {
         Self {
             address: "127.0.0.1".to_owned(),
             port: 5000,
+            external_url: None,
             manifest_bytes_max: 4 * 1024 * 1024,
             blob_bytes_max: 0,
             header_bytes_max: 64 * 1024,

@@ -1,4 +1,4 @@
-//! Every URL below `/v2`: parsing, and rendering for `Location` and `Link`.
+//! Every URL below `/v2`, and that of tokens: parsing, and rendering for `Location` and `Link`.
 //!
 //! A name may contain any of the words that end a path (`tags/list` is a fine name), so a path is
 //! read from the right. Pure, and total: every path is a [`Route`] or a [`RouteError`] that says
@@ -12,6 +12,7 @@ use std::fmt;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use crate::auth::challenge::TOKEN_PATH;
 use crate::oci::{Digest, DigestError, NameError, Reference, ReferenceError, RepositoryName};
 use crate::repository::UploadId;
 
@@ -62,6 +63,8 @@ pub enum Target {
     Referrers(RepositoryName, Digest),
     /// `/v2/<name>/_wharfinger/cache`, our own: what is cached of the repository.
     Cache(RepositoryName),
+    /// `/auth/token`: tokens of our own issuing.
+    Token,
 }
 
 /// Why a method and path are not a [`Route`].
@@ -126,6 +129,7 @@ impl Verb {
 }
 
 const READ: &[Verb] = &[Verb::Get, Verb::Head];
+const TOKEN: &[Verb] = &[Verb::Get, Verb::Post];
 
 impl Target {
     /// Returns its name in logs and metrics: one word per variant.
@@ -140,13 +144,14 @@ impl Target {
             Self::Tags(_) => "tags",
             Self::Referrers(..) => "referrers",
             Self::Cache(_) => "cache",
+            Self::Token => "token",
         }
     }
 
     /// Returns the repository that it is in.
     pub const fn name(&self) -> Option<&RepositoryName> {
         match self {
-            Self::Base | Self::Catalog => None,
+            Self::Base | Self::Catalog | Self::Token => None,
             Self::Manifest(name, _)
             | Self::Blob(name, _)
             | Self::Uploads(name)
@@ -164,6 +169,7 @@ impl fmt::Display for Target {
         match self {
             Self::Base => f.write_str("/v2/"),
             Self::Catalog => f.write_str("/v2/_catalog"),
+            Self::Token => f.write_str(TOKEN_PATH),
             Self::Manifest(name, reference) => write!(f, "/v2/{name}/manifests/{reference}"),
             Self::Blob(name, digest) => write!(f, "/v2/{name}/blobs/{digest}"),
             Self::Uploads(name) => write!(f, "/v2/{name}/blobs/uploads/"),
@@ -185,6 +191,12 @@ pub fn is_api(path: &str) -> bool {
 /// *Errors:* every variant of [`RouteError`]: an unknown path before a wrong method, and a wrong
 /// method before a malformed part.
 pub fn parse(method: &Method, path: &str) -> Result<Route, RouteError> {
+    if path == TOKEN_PATH {
+        let verb = Verb::parse(method).filter(|verb| TOKEN.contains(verb));
+        return verb
+            .map(|verb| Route { verb, target: Target::Token })
+            .ok_or(RouteError::Method { allowed: TOKEN });
+    }
     let rest = path.strip_prefix("/v2").ok_or(RouteError::Path)?;
     let rest = match rest.strip_prefix('/') {
         Some(rest) => rest,

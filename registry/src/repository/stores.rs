@@ -34,6 +34,11 @@ impl Stores {
         Self(Arc::new(Table { main, by_component, by_upstream }))
     }
 
+    /// Returns the store that is not of a component or of an upstream alone.
+    pub fn main(&self) -> &Store {
+        &self.0.main
+    }
+
     /// Returns the store that a repository is in.
     pub fn of(&self, repository: &RepositoryKey) -> &Store {
         match &repository.space {

@@ -99,7 +99,12 @@ pub(super) fn system() -> Key {
 }
 
 /// What stands below [`system`].
-pub(super) const SYSTEM: [&str; 1] = ["scrub"];
+pub(super) const SYSTEM: [&str; 3] = ["api-keys", "scrub", "token-keys"];
+
+/// A folder of what the access layer keeps.
+pub(super) fn kept(folder: &str) -> Key {
+    system().child(folder)
+}
 
 /// The folder of the content of one algorithm.
 pub(super) fn contents(algorithm: Algorithm) -> Key {

@@ -54,6 +54,7 @@ pub mod retention;
 mod room;
 pub mod scrub;
 mod session;
+mod system;
 pub mod tags;
 pub mod uploads;
 

@@ -22,7 +22,11 @@ async fn conforms(place: &Place) {
     let stores = Stores::new(opened, Default::default(), Default::default());
     let repositories = Repositories::new(stores, Routes::default(), Default::default(), Clock::system());
     let http = options::Options { port: 0, ..options::Options::default() };
-    let app = App::new(repositories, Access::new(Default::default()).unwrap(), http.clone());
+    let app = App::new(
+        repositories,
+        Access::new(&wharfinger::auth::options::Options::default()).unwrap(),
+        http.clone(),
+    );
     let (socket, address) = listener::bind(&http).await.unwrap();
     let router = app.router(Router::new());
     tokio::spawn(async move { listener::serve(socket, router, &http, std::future::pending()).await });

@@ -122,7 +122,7 @@ proptest! {
         let text = match key {
             0 => format!(r#"{{"http": {{"tls": {value}}}}}"#),
             1 => format!(r#"{{"http": {{"auth": {{"ldap": {value}}}}}}}"#),
-            2 => format!(r#"{{"http": {{"accessControl": {{"metrics": {value}}}}}}}"#),
+            2 => format!(r#"{{"http": {{"auth": {{"openid": {value}}}}}}}"#),
             _ => format!(r#"{{"cluster": {value}}}"#),
         };
         prop_assert!(parsed(&text).is_err(), "{text}");

@@ -85,7 +85,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     cluster: is refused: replicas do not forward requests to each other; they are to share one bucket instead (`storage.bucket`)
     storage.storageDriver.objectacl: is refused: set the bucket's policy instead; `redirectBlobURL` needs no public objects
     storage.maxRepos: not supported yet: storage.maxRepos
-    http.externalUrl: not supported yet: http.externalUrl
     http.allowOrigin: not supported yet: http.allowOrigin
     http.tls: not supported yet: http.tls
     http.auth.bearer: not supported yet: http.auth.bearer
@@ -95,7 +94,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     http.auth.sessionDriver: not supported yet: http.auth.sessionDriver
     http.auth.secureSession: not supported yet: http.auth.secureSession
     http.accessControl.repositories["**"].policies[0].conditions: not supported yet: http.accessControl.repositories["**"].policies[0].conditions
-    http.accessControl.metrics: not supported yet: http.accessControl.metrics
     log.output: not supported yet: log.output
     log.audit: not supported yet: log.audit
     extensions.search.cve: is refused: finding vulnerabilities is a scanner's work; run one such as Trivy or Grype against this registry

@@ -38,7 +38,7 @@ fn every_option_has_a_key() {
     assert!(parsed(r#"{"extensions": {"scrub": {}}}"#).expect("it has no fault").config.scrub.enable);
     all_differ!(LogOptions, log, usual.log, { level, format });
     all_differ!(http::options::Options, http, usual.http, {
-        address, port, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
+        address, port, external_url, manifest_bytes_max, blob_bytes_max, header_bytes_max, connections_max,
         tags_per_push_max, ranges_max, page_items_max, referrers_page_bytes_max, header_timeout,
         read_idle_timeout, write_idle_timeout, drain_timeout, rates,
     });
@@ -48,13 +48,14 @@ fn every_option_has_a_key() {
         missing_in_index, verify_on_read, free_min_percent, gc, retention,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
-        realm, htpasswd, ldap, fail_delay, cache_ttl, cache_entries_max, verifications_max, access,
+        realm, htpasswd, ldap, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, access,
     });
     let (directory, plain) = (ldap.as_ref().expect("there is one"), LdapOptions::default());
     all_differ!(LdapOptions, directory, plain, {
         host, port, security, verification, ca_file, account, base_dn, depth, user_attribute, user_filter,
         group_attribute, timeout, pool_size, cache_ttl, cache_entries_max,
     });
+    all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });
     let plain = upstream::options::Options::default();
     all_differ!(upstream::options::Options, &upstreams[0], plain, {
         name, urls, on_demand, tls_verify, ca_file, content, connect_timeout, response_timeout,
@@ -85,7 +86,7 @@ fn every_option_has_a_key() {
     });
     let access = access.as_ref().expect("the file controls access");
     let nobody = auth::options::AccessControl::default();
-    all_differ!(auth::options::AccessControl, access, nobody, { repositories, admin, groups });
+    all_differ!(auth::options::AccessControl, access, nobody, { repositories, admin, groups, metrics });
     let rule = auth::options::Rule::default();
     all_differ!(auth::options::Rule, admin, rule, { users, groups, actions });
 }

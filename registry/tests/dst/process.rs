@@ -61,7 +61,7 @@ impl Process {
         routes.add(Arc::clone(&upstream), &options).unwrap();
         let repositories =
             Repositories::new(store, routes, repository::options::Options::default(), clock.clone());
-        let access = Access::new(auth::options::Options::default()).unwrap();
+        let access = Access::new(&auth::options::Options::default()).unwrap();
         let app = App::new(repositories.clone(), access, wharfinger::http::options::Options::default());
         Self { app, repositories, upstream, disk, alive }
     }

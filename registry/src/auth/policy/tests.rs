@@ -17,7 +17,7 @@ fn name(text: &str) -> RepositoryName {
 }
 
 fn account(user: &str) -> Identity {
-    Identity::Account(user.into())
+    Identity::of(crate::auth::Account::new(user, Vec::new()))
 }
 
 fn rule(users: &[&str], groups: &[&str], actions: &[Action]) -> Rule {
@@ -108,7 +108,7 @@ fn a_longer_glob_takes_away_what_a_shorter_one_grants() {
     for (text, expect) in
         [("public", Decision::Allowed), ("secret", Decision::Denied), ("secret/a", Decision::Denied)]
     {
-        assert_eq!(policy.decide(&Identity::Anonymous, &name(text), Action::Read), expect, "{text}");
+        assert_eq!(policy.decide(&Identity::ANONYMOUS, &name(text), Action::Read), expect, "{text}");
     }
 }
 
@@ -126,12 +126,13 @@ fn anonymous_may_pull_and_only_the_admin_may_delete() {
         )],
         admin: rule(&["admin"], &[], &EVERYTHING),
         groups: BTreeMap::new(),
+        metrics: None,
     };
     let policy = policy(&access);
     assert!(policy.anonymous_reads_somewhere());
     let app = name("team/app");
     for (identity, expect) in
-        [(Identity::Anonymous, false), (account("eve"), false), (account("admin"), true)]
+        [(Identity::ANONYMOUS, false), (account("eve"), false), (account("admin"), true)]
     {
         assert!(policy.grant::<Pull>(&identity, &app).is_some());
         assert_eq!(policy.grant::<Push>(&identity, &app).is_some(), expect, "{identity}");
@@ -157,6 +158,7 @@ fn groups_lend_their_rights_to_their_members() {
             ("devs".to_owned(), vec!["ada".to_owned()]),
             ("ops".to_owned(), vec!["bob".to_owned()]),
         ]),
+        metrics: None,
     };
     let policy = policy(&access);
     let (app, other) = (name("team/app"), name("other"));
@@ -182,10 +184,11 @@ fn nobody_is_not_a_user() {
         )],
         admin: rule(&["", "anonymous"], &[], &EVERYTHING),
         groups: BTreeMap::new(),
+        metrics: None,
     };
     let policy = policy(&access);
     for action in EVERYTHING {
-        assert_eq!(policy.decide(&Identity::Anonymous, &name("a"), action), Decision::Denied);
+        assert_eq!(policy.decide(&Identity::ANONYMOUS, &name("a"), action), Decision::Denied);
     }
     assert!(!policy.anonymous_reads_somewhere());
 }
@@ -193,8 +196,8 @@ fn nobody_is_not_a_user() {
 #[test]
 fn without_access_control_accounts_decide() {
     for (accounts, identity, expect) in [
-        (Accounts::Absent, Identity::Anonymous, Decision::Allowed),
-        (Accounts::Configured, Identity::Anonymous, Decision::Denied),
+        (Accounts::Absent, Identity::ANONYMOUS, Decision::Allowed),
+        (Accounts::Configured, Identity::ANONYMOUS, Decision::Denied),
         (Accounts::Configured, account("eve"), Decision::Allowed),
     ] {
         let policy = Policy::new(None, accounts).unwrap();
@@ -205,7 +208,7 @@ fn without_access_control_accounts_decide() {
     }
     // An empty section is one: it grants nothing, accounts or not.
     let policy = Policy::new(Some(&AccessControl::default()), Accounts::Absent).unwrap();
-    assert_eq!(policy.decide(&Identity::Anonymous, &name("a"), Action::Read), Decision::Denied);
+    assert_eq!(policy.decide(&Identity::ANONYMOUS, &name("a"), Action::Read), Decision::Denied);
 }
 
 #[test]
@@ -311,7 +314,7 @@ fn some_access() -> impl Strategy<Value = AccessControl> {
     (repositories, some_rule(), some_of(&["u", "v"]), some_of(&["v", "w"])).prop_map(
         |(repositories, admin, g, h)| {
             let groups = BTreeMap::from([("g".to_owned(), g), ("h".to_owned(), h)]);
-            AccessControl { repositories, admin, groups }
+            AccessControl { repositories, admin, groups, metrics: None }
         },
     )
 }
@@ -323,7 +326,7 @@ proptest! {
     fn decisions_are_the_models(access in some_access(), text in "[ab]{1,2}(/[ab]{1,2}){0,3}") {
         let policy = policy(&access);
         for user in [None, Some("u"), Some("v"), Some("w"), Some("x")] {
-            let identity = user.map_or(Identity::Anonymous, account);
+            let identity = user.map_or(Identity::ANONYMOUS, account);
             let granted = model_granted(&access, user, &text);
             for action in EVERYTHING {
                 let expect = if granted.contains(&action) { Decision::Allowed } else { Decision::Denied };
@@ -336,7 +339,7 @@ proptest! {
     fn logging_in_takes_nothing_away(access in some_access(), text in "[ab]{1,2}(/[ab]{1,2}){0,3}", user in "[u-x]") {
         let policy = policy(&access);
         for action in EVERYTHING {
-            if policy.decide(&Identity::Anonymous, &name(&text), action) == Decision::Allowed {
+            if policy.decide(&Identity::ANONYMOUS, &name(&text), action) == Decision::Allowed {
                 prop_assert_eq!(policy.decide(&account(&user), &name(&text), action), Decision::Allowed);
             }
         }

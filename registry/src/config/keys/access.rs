@@ -61,7 +61,17 @@ pub(super) const KEYS: &[Key] = &[
         "Groups by name; case counts in the name.",
     ),
     honoured("http.accessControl.groups.*.users", WORDS, "", "The members."),
-    pending("http.accessControl.metrics", Kind::Section, "", "Who may read the metrics."),
-    pending("http.accessControl.metrics.users", WORDS, "", "Names of users."),
-    pending("http.accessControl.metrics.anonymousPolicy", ACTIONS, "", "What everybody may do."),
+    honoured("http.accessControl.metrics", Kind::Section, "", "Who may read the metrics."),
+    honoured(
+        "http.accessControl.metrics.users",
+        WORDS,
+        "",
+        "Names of the users who may; without any, every account may.",
+    ),
+    honoured(
+        "http.accessControl.metrics.anonymousPolicy",
+        ACTIONS,
+        "",
+        "With `read`, everybody may, without an account.",
+    ),
 ];

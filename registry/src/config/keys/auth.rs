@@ -7,6 +7,9 @@ use crate::auth::options::ldap::POOL_MAX;
 use crate::config::key::{Key, honoured, pending};
 use crate::config::kind::{Kind, Names};
 
+const MINUTE: Duration = Duration::from_secs(60);
+const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 pub(super) const KEYS: &[Key] = &[
     honoured("http.auth.htpasswd", Kind::Section, "", "Accounts in a file."),
     honoured(
@@ -162,9 +165,37 @@ pub(super) const KEYS: &[Key] = &[
     pending("http.auth.mtls.uriSanIndex", ANY_COUNT, "", "Which URI it is."),
     pending("http.auth.mtls.dnsSanIndex", ANY_COUNT, "", "Which DNS name it is."),
     pending("http.auth.mtls.emailSanIndex", ANY_COUNT, "", "Which address it is."),
-    section("http.auth.token", "Bearer tokens of our own issuing."),
-    switch("http.auth.token.enable", "Whether they are issued."),
-    path("http.auth.token.keyFile", "The key that signs them."),
+    honoured(
+        "http.auth.token",
+        Kind::Section,
+        "",
+        "Bearer tokens of our own issuing, at `/auth/token`, where there are accounts: `docker login` and its like need them.",
+    ),
+    honoured("http.auth.token.enable", Kind::Bool, "true", "Whether they are issued, and taken."),
+    honoured(
+        "http.auth.token.keyFile",
+        Kind::Path,
+        "",
+        "The keys that sign them, in base64, each of at least 32 bytes on its own line: the first signs, all verify; without it they are made, and kept in the store.",
+    ),
+    honoured(
+        "http.auth.token.expiry",
+        Kind::Duration(MINUTE, DAY),
+        "5m",
+        "How long a token is good for; what its account may do is asked of the policy at each request.",
+    ),
+    honoured(
+        "http.auth.token.refreshExpiry",
+        Kind::Duration(MINUTE, YEAR),
+        "720h",
+        "How long a refresh token is good for; it ends when the password changes.",
+    ),
+    honoured(
+        "http.auth.token.keyRotation",
+        Kind::Duration(HOUR, YEAR),
+        "720h",
+        "How long a key of the store signs; it verifies until its last token has expired.",
+    ),
 ];
 
 const fn section(path: &'static str, meaning: &'static str) -> Key {

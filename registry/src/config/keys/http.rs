@@ -161,7 +161,12 @@ pub(super) const KEYS: &[Key] = &[
         "Foreign manifest formats to accept.",
         "Docker's manifests are stored byte for byte as pushed, without a switch",
     ),
-    pending("http.externalUrl", Kind::Text, "", "The url under which clients reach this server."),
+    honoured(
+        "http.externalUrl",
+        Kind::Url,
+        "",
+        "The url under which clients reach this server, for where they get tokens; without it, they are sent to where they came.",
+    ),
     pending("http.allowOrigin", Kind::Text, "", "The origin that browsers may call from."),
     pending("http.tls", Kind::Section, "", "TLS of the listener."),
     pending("http.tls.cert", Kind::Path, "", "The certificate."),

@@ -1,7 +1,7 @@
 //! The sections `http.auth` and `http.accessControl`.
 
 use super::{Resolved, ldap};
-use crate::auth::options::{AccessControl, Action, RepositoryPolicy, Rule};
+use crate::auth::options::{AccessControl, Action, MetricsPolicy, RepositoryPolicy, Rule};
 use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
 
@@ -15,6 +15,12 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     section.read("cacheTtl", &mut options.cache_ttl);
     section.read("cacheEntries", &mut options.cache_entries_max);
     section.read("maxVerifications", &mut options.verifications_max);
+    let token = section.at("token");
+    token.read("enable", &mut options.token.enable);
+    options.token.key_file = token.at("keyFile").get();
+    token.read("expiry", &mut options.token.life);
+    token.read("refreshExpiry", &mut options.token.refresh_life);
+    token.read("keyRotation", &mut options.token.rotation);
     ldap::ldap(section, resolved);
     let access = http.at("accessControl");
     if !access.is_written() {
@@ -48,6 +54,10 @@ fn access_control(section: View<'_>) -> AccessControl {
             .entries()
             .map(|(name, group)| (name.to_owned(), group.at("users").list()))
             .collect(),
+        metrics: section.at("metrics").is_written().then(|| MetricsPolicy {
+            users: section.at("metrics").at("users").list(),
+            anonymous_policy: section.at("metrics").at("anonymousPolicy").list(),
+        }),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{http, store};
 pub(super) fn http(section: View<'_>, options: &mut http::options::Options) {
     section.read("address", &mut options.address);
     section.read("port", &mut options.port);
+    options.external_url = section.at("externalUrl").get();
     section.read("readTimeout", &mut options.read_idle_timeout);
     section.read("writeTimeout", &mut options.write_idle_timeout);
     let limits = section.at("limits");

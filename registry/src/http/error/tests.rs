@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::*;
-use crate::auth::CredentialsError;
+use crate::auth::{CredentialsError, TokenError};
 use crate::backend::{Error as Backend, Key};
 use crate::oci::{Algorithm, Hasher, ManifestError, ReferenceError, RepositoryName, Tag};
 use crate::repository::Error as Repository;
@@ -98,8 +98,12 @@ every! {
     Error::Login(LoginError::Refused) => LoginError::Refused.into(),
     Error::Login(LoginError::Malformed(_)) => LoginError::Malformed(CredentialsError::Base64).into(),
     Error::Login(LoginError::UnsupportedScheme) => LoginError::UnsupportedScheme.into(),
+    Error::Login(LoginError::Token(_)) => LoginError::Token(TokenError::Expired).into(),
+    Error::Login(LoginError::Unavailable) => LoginError::Unavailable.into(),
     Error::Login(LoginError::Overloaded) => LoginError::Overloaded.into(),
     Error::Refused { refusal: Refusal::Unauthenticated } => Refusal::Unauthenticated.into(),
+    Error::Refused { refusal: Refusal::InsufficientScope } => Refusal::InsufficientScope.into(),
+    Error::GrantType => Error::GrantType,
     Error::Refused { refusal: Refusal::Denied } => Refusal::Denied.into(),
     Error::Repository(Repository::Store(Store::Backend(Backend::Full { .. }))) =>
         stored(Backend::Full { operation: "write", key: key(), source: system() }.into()),

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 use tempfile::TempDir;
-use wharfinger::auth::options::{AccessControl, Action, Options, RepositoryPolicy, Rule};
+use wharfinger::auth::options::{AccessControl, Action, Options, RepositoryPolicy, Rule, TokenOptions};
 
 use super::exchange::{Transcript, ask, assert_error, plain};
 use super::manifests::{IMAGE, push_parts, small};
@@ -50,13 +50,18 @@ struct Guarded {
     _folder: TempDir,
 }
 
+/// What a registry answers that issues no tokens; with them, see `tokens`.
+fn without_tokens() -> TokenOptions {
+    TokenOptions { enable: false, ..TokenOptions::default() }
+}
+
 impl Guarded {
     async fn open(access: Option<AccessControl>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("htpasswd");
         let line = |user: &str| format!("{user}:{}\n", bcrypt::hash(user.repeat(2), 4).unwrap());
         std::fs::write(&path, ACCOUNTS.map(line).concat()).unwrap();
-        let auth = Options { htpasswd: Some(path), access, ..Options::default() };
+        let auth = Options { htpasswd: Some(path), access, token: without_tokens(), ..Options::default() };
         let registry = Registry { auth, ..Registry::default() };
         Self { client: registry.open().await, _folder: folder }
     }
@@ -376,7 +381,7 @@ async fn accounts_without_rules_may_do_everything() {
 async fn a_login_that_fails_is_told_the_same_way() {
     let guarded = Guarded::open(Some(rules())).await;
     guarded.fill("public/app", "v1").await;
-    let long = format!("Basic {}", "A".repeat(9000));
+    let long = format!("Basic {}", "A".repeat(18_000));
     let mut told = Vec::new();
     for authorization in [
         basic("ada", "wrong"),
@@ -438,7 +443,7 @@ async fn without_accounts_nobody_can_log_in_and_need_not() {
 async fn an_absent_file_refuses_every_login() {
     let folder = tempfile::tempdir().unwrap();
     let htpasswd = Some(folder.path().join("none"));
-    let auth = Options { htpasswd, access: Some(rules()), ..Options::default() };
+    let auth = Options { htpasswd, access: Some(rules()), token: without_tokens(), ..Options::default() };
     let client = Registry { auth, ..Registry::default() }.open().await;
     let header = basic("admin", "adminadmin");
     let answer = ask(&client, "GET", "/v2/", &[("authorization", &header)], Body::empty()).await;

@@ -8,6 +8,7 @@
 //! | `names` | what a path may hold, and what it may not reach |
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
 //! | `auth` | who may do what, and what those who may not can learn |
+//! | `tokens` | how clients get tokens, and what these are worth |
 //! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
 
@@ -30,6 +31,7 @@ mod ratelimit;
 mod referrers;
 mod tagging;
 mod tags;
+mod tokens;
 mod upload_faults;
 mod uploads;
 mod wire;

@@ -51,7 +51,7 @@ fn serve(store: Store) -> Client {
     let stores = Stores::new(store, HashMap::new(), HashMap::new());
     let repositories = wharfinger::repository::options::Options::default();
     let repositories = Repositories::new(stores, Routes::default(), repositories, Clock::system());
-    let access = Access::new(auth::options::Options::default()).unwrap();
+    let access = Access::new(&auth::options::Options::default()).unwrap();
     Client(App::new(repositories, access, Options::default()))
 }
 

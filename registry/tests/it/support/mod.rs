@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use wharfinger::auth::keep::InMemory;
 use wharfinger::auth::{self, Access};
 use wharfinger::backend::disk::Disk;
 use wharfinger::backend::fs::{Durability, FsBackend};
@@ -76,9 +77,11 @@ impl Registry {
         for (upstream, disk) in self.disks_by_upstream {
             by_upstream.insert(upstream, open_store(disk, &self.store, &self.clock).await);
         }
+        let clock = self.clock.clone();
         let stores = Stores::new(main, by_component, by_upstream);
         let repositories = Repositories::new(stores, self.routes, self.repositories, self.clock);
-        let client = Client(App::new(repositories.clone(), Access::new(self.auth).unwrap(), self.http));
+        let access = Access::open(&self.auth, Arc::new(InMemory::default()), clock).await.unwrap();
+        let client = Client(App::new(repositories.clone(), access, self.http));
         (client, repositories)
     }
 }

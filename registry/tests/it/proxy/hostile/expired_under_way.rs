@@ -28,7 +28,7 @@ async fn p4_what_is_gone_on_with_does_not_expire() {
     let repositories = Repositories::new(stores, routes, Default::default(), clock.clone());
     let client = Client(App::new(
         repositories,
-        Access::new(auth::options::Options::default()).unwrap(),
+        Access::new(&auth::options::Options::default()).unwrap(),
         Default::default(),
     ));
     let bytes = content(2_000_000, 1);

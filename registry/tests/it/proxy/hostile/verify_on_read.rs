@@ -35,7 +35,7 @@ async fn p1_a_store_of_its_own_verifies_what_it_is_told_to() {
     let repositories = Repositories::new(stores, routes, Default::default(), clock);
     let client = Client(App::new(
         repositories,
-        Access::new(auth::options::Options::default()).unwrap(),
+        Access::new(&auth::options::Options::default()).unwrap(),
         Default::default(),
     ));
     let bytes = content(300_000, 1);

@@ -1,0 +1,99 @@
+//! `/auth/token`: tokens for those who log in, and for those who do not.
+//!
+//! *Spec:* the Docker Registry token specification (GET) and its form of OAuth 2 (POST, RFC 6749 sections 4.3
+//! and 6). Granting a part of what is asked, or nothing, is no error: the registry refuses what is not granted.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
+use http::{HeaderValue, Response};
+use serde_json::json;
+
+use super::error::Error;
+use super::query::Query;
+use super::route::Verb;
+use super::{App, body, dispatch};
+use crate::auth::scope::{self, Resource, SCOPE_RESOURCES_MAX};
+use crate::auth::{Access, Asking, Authorization, BearerToken, Credentials, Grants, LoginError};
+
+/// The largest form taken, in bytes.
+const FORM_BYTES_MAX: u64 = 64 * 1024;
+
+/// Answers a request for a token.
+pub(super) async fn token(
+    app: &App,
+    access: &Access,
+    verb: Verb,
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    body: Body,
+) -> Result<Response<Body>, Error> {
+    let grants = if verb == Verb::Post {
+        let form = body::manifest(body, app.0.options.read_idle_timeout, FORM_BYTES_MAX).await;
+        of_form(access, &form?).await?
+    } else {
+        of_query(access, headers, query).await?
+    };
+    Ok(answer(&grants))
+}
+
+async fn of_query(access: &Access, headers: &HeaderMap, query: &Query<'_>) -> Result<Grants, Error> {
+    let authorization = dispatch::one(headers, &AUTHORIZATION)?;
+    let offline = query.one("offline_token")? == Some("true");
+    let asking = match authorization.map(|value| Authorization::parse(value.as_bytes())).transpose() {
+        Ok(None) => Asking::Anonymous,
+        Ok(Some(Authorization::Basic(credentials))) if credentials.is_empty() => Asking::Anonymous,
+        Ok(Some(Authorization::Basic(credentials))) => Asking::Password { credentials, offline },
+        Ok(Some(Authorization::Bearer(_))) => return Err(LoginError::UnsupportedScheme.into()),
+        Err(error) => return Err(LoginError::from(error).into()),
+    };
+    Ok(access.issue(asking, resources(query)).await?)
+}
+
+async fn of_form(access: &Access, form: &Bytes) -> Result<Grants, Error> {
+    let text = str::from_utf8(form).map_err(|_| Error::Query(super::query::QueryError::Encoding))?;
+    // Forms have a plus for a space; one that is meant is encoded.
+    let text = text.replace('+', " ");
+    let form = Query::parse(&text)?;
+    let asking = match form.one("grant_type")? {
+        Some("password") => {
+            let (user, password) = (form.one("username")?.unwrap_or(""), form.one("password")?.unwrap_or(""));
+            let credentials = Credentials::of_form(user, password).map_err(LoginError::from)?;
+            let offline = form.one("access_type")? == Some("offline");
+            Asking::Password { credentials, offline }
+        }
+        Some("refresh_token") => {
+            let text = form.one("refresh_token")?.unwrap_or("");
+            Asking::Refresh(BearerToken::parse(text.as_bytes()).map_err(LoginError::from)?)
+        }
+        _ => return Err(Error::GrantType),
+    };
+    Ok(access.issue(asking, resources(&form)).await?)
+}
+
+/// Returns what is asked for: any number of parameters, each with any number of scopes.
+fn resources(query: &Query<'_>) -> Vec<Resource> {
+    // Some clients encode the spaces between scopes as a plus, which no scope has itself.
+    let scopes = query.all("scope").map(|scopes| scopes.replace('+', " "));
+    scopes.flat_map(|scopes| scope::asked(&scopes)).take(SCOPE_RESOURCES_MAX).collect()
+}
+
+fn answer(grants: &Grants) -> Response<Body> {
+    let token = grants.token.token.reveal();
+    let mut page = json!({
+        "token": token,
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": grants.token.expires_in.as_secs(),
+        "issued_at": grants.token.issued_at.to_string(),
+    });
+    if let Some(refresh) = &grants.refresh {
+        page["refresh_token"] = refresh.reveal().into();
+    }
+    let mut response = Response::new(Body::from(page.to_string()));
+    let map = response.headers_mut();
+    map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // RFC 6749 section 5.1: a token is for nobody's cache.
+    map.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
