@@ -54,9 +54,9 @@ impl Access {
     }
 
     fn with_check(options: &Options, check: impl Check) -> Result<Self, AccessError> {
-        let accounts = if options.htpasswd.is_some() { Accounts::Configured } else { Accounts::Absent };
-        let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = Logins::new(options, check)?;
+        let accounts = if logins.is_some() { Accounts::Configured } else { Accounts::Absent };
+        let policy = Policy::new(options.access.as_ref(), accounts)?;
         let challenge = Challenge::new(&options.realm)?;
         Ok(Self { policy, logins, issuer: None, challenge })
     }

@@ -79,7 +79,8 @@ pub enum Next {
 ///
 /// A wrong password of a user whom the directory knows is final: otherwise an old password in the file
 /// would go on to open what the directory has closed. A directory that cannot be asked leaves the
-/// operator's way in by the file open, which is what one wants when a directory is down.
+/// operator's way in by the file open, which is what one wants when a directory is down. Overload is our own
+/// bound, and had better be told to the client before this is asked.
 pub fn after(verdict: Result<Verdict, Unreachable>) -> Next {
     match verdict {
         Ok(Verdict::Right { groups }) => Next::Accept(groups),

@@ -25,8 +25,11 @@ const ACCOUNTS_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) fn look(config: &mut Config, found: &mut Faults) {
     let Faults { faults, warnings } = found;
     if config.auth.htpasswd.as_ref().is_some_and(|path| !path.is_file()) {
-        warnings
-            .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
+        let gone = match &config.auth.ldap {
+            None => "there is no such file yet, so no login succeeds",
+            Some(_) => "there is no such file yet, so only the directory's logins succeed",
+        };
+        warnings.push(Fault::new("http.auth.htpasswd.path", gone));
     }
     directory(config, faults);
     faults.extend(stores::faults(&places(config)));

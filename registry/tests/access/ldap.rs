@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `answers` | who is right, wrong and unknown, and in which groups |
 //! | `outages` | a directory that is down, slow, restarted, overrun, or refuses the account that searches |
+//! | `program` | the server: statuses, groups, the htpasswd file beside it, refresh tokens |
 //! | `tls` | whom it is taken for |
 
 mod answers;
 mod outages;
+mod program;
 mod tls;
 
 use std::time::{Duration, Instant};

@@ -88,14 +88,14 @@ pub(super) const KEYS: &[Key] = &[
         "5s",
         "How long each step may take: a connection, a bind, a search, the wait for a turn.",
     )
-    .limit("the directory counts as unreachable, and the htpasswd file decides"),
+    .limit("the directory counts as unreachable: the htpasswd file decides, or 503"),
     honoured(
         "http.auth.ldap.poolSize",
         Kind::Integer(1, POOL_MAX),
         "4",
         "Searches at once, and as many passwords checked at once.",
     )
-    .limit("further logins wait for their turn, for at most `timeout`"),
+    .limit("further logins wait for their turn, for at most `timeout`, then 429"),
     section("http.auth.bearer", "Tokens of an external issuer."),
     text("http.auth.bearer.realm", "The url of the issuer."),
     text("http.auth.bearer.service", "The name of this service at the issuer."),

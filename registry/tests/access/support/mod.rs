@@ -8,6 +8,8 @@ pub(crate) mod command;
 pub(crate) mod daemon;
 #[path = "../../it/support/log.rs"]
 pub(crate) mod log;
+#[path = "../../bucket/support/program.rs"]
+pub(crate) mod program;
 #[path = "../../e2e/support/skip.rs"]
 pub(crate) mod skip;
 
