@@ -19,7 +19,7 @@ pub(crate) struct Pipe {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How long an answer is held back.
+    /// How long the first answer of a connection is held back.
     delay: Duration,
     open: AtomicUsize,
     open_max: AtomicUsize,
@@ -37,7 +37,7 @@ impl Pipe {
         Self::delaying(port, Duration::ZERO).await
     }
 
-    /// Listens on a free port, and holds every answer back for a while.
+    /// Listens on a free port, and holds the first answer of every connection back for a while.
     pub(crate) async fn delaying(port: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -98,16 +98,12 @@ async fn pass(client: TcpStream, port: u16, open: Open) {
         }
     };
     let back = async {
-        if open.0.delay.is_zero() {
-            // Either side may leave at any time.
-            let _ = copy(&mut from_server, &mut to_client).await;
-            return;
-        }
         let mut buffer = vec![0; 4096];
-        while let Ok(len @ 1..) = from_server.read(&mut buffer).await {
+        if let Ok(len @ 1..) = from_server.read(&mut buffer).await {
             tokio::time::sleep(open.0.delay).await;
-            if to_client.write_all(&buffer[..len]).await.is_err() {
-                break;
+            if to_client.write_all(&buffer[..len]).await.is_ok() {
+                // Either side may leave at any time.
+                let _ = copy(&mut from_server, &mut to_client).await;
             }
         }
     };

@@ -33,6 +33,9 @@ const STARTS_MAX: usize = 5;
 /// How long it may take to listen after it said that it starts.
 const LISTEN_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a signal may take to reach every thread.
+const SIGNAL_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Who may search without an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anonymous {
@@ -93,6 +96,12 @@ impl Slapd {
         let pid = fs::read_to_string(self.path("pid")).unwrap().trim().parse().unwrap();
         let pid = Pid::from_raw(pid).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
+        // The signal is on its way to each thread; one that has not got it yet would answer once more.
+        let deadline = Instant::now() + SIGNAL_PATIENCE;
+        while !is_stopped(pid) {
+            assert!(Instant::now() < deadline, "slapd stops");
+            std::thread::yield_now();
+        }
         Paused(pid)
     }
 
@@ -275,6 +284,16 @@ fn program() -> PathBuf {
         .map(PathBuf::from)
         .find(|path| path.is_file())
         .unwrap_or_else(|| PathBuf::from("slapd"))
+}
+
+/// Says whether all threads of a process are stopped.
+fn is_stopped(pid: Pid) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    tasks.into_iter().all(|task| {
+        let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+        // The name before the state is in parentheses, and may hold some.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// Waits until somebody listens.
