@@ -29,6 +29,8 @@ pub(crate) const FOR_TESTS: &[Package] = &[
     package("nginx-light", "nginx"),
     package("docker-registry", "docker-registry"),
     package("apache2-utils", "htpasswd"),
+    package("slapd", "slapd"),
+    package("ldap-utils", "ldapmodify"),
     package("curl", "curl"),
     package("strace", "strace"),
     package("xfsprogs", "mkfs.xfs"),

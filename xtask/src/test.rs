@@ -7,6 +7,9 @@ use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::{conformance, crash, e2e, packages, servers, sim, tidy};
 
+/// The integration test that asks directories of accounts.
+const ACCESS_TEST: &str = "access";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Fails where a test cannot run on this machine.
@@ -48,14 +51,20 @@ pub(crate) fn run_tests(steps: &mut Steps, workspace: &Workspace, args: &Args) {
     if_present(steps, workspace, ("test", crash::KILL_TEST), required, || crash::kill(workspace, required));
     if_present(steps, workspace, ("test", crash::POWER_TEST), required, || crash::power(workspace, required));
     if_present(steps, workspace, ("test", servers::TEST), required, || servers::run_all(workspace, required));
+    if_present(steps, workspace, ("test", ACCESS_TEST), required, || access(workspace, required));
     if_present(steps, workspace, ("test", e2e::TEST), required, || e2e::run_all(workspace, required));
     conformance::run_built(steps, workspace);
     if_present(steps, workspace, ("bin", "sim"), required, || sim::run_built(workspace));
 }
 
+fn access(workspace: &Workspace, required: bool) -> Result<Tally> {
+    let targets = ["--test", ACCESS_TEST].map(str::to_owned);
+    workspace.test(&Tests { targets: &targets, args: &[], env: &[], required })
+}
+
 /// Returns the arguments that select every test but those that have a step of their own.
 fn ordinary_targets(workspace: &Workspace) -> Vec<String> {
-    let apart = [crash::KILL_TEST, crash::POWER_TEST, e2e::TEST, servers::TEST];
+    let apart = [crash::KILL_TEST, crash::POWER_TEST, e2e::TEST, servers::TEST, ACCESS_TEST];
     let tests = workspace.integration_tests().filter(|name| !apart.contains(name));
     let named = tests.flat_map(|name| ["--test".to_owned(), name.to_owned()]);
     ["--lib", "--bins"].map(str::to_owned).into_iter().chain(named).collect()

@@ -64,9 +64,9 @@ impl Access {
     }
 
     fn with_check(options: &Options, check: impl Check) -> Result<Self, AccessError> {
-        let accounts = if options.knows_accounts() { Accounts::Configured } else { Accounts::Absent };
-        let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = Logins::new(options, check)?;
+        let accounts = if logins.is_some() { Accounts::Configured } else { Accounts::Absent };
+        let policy = Policy::new(options.access.as_ref(), accounts)?;
         let challenge = Challenge::new(&options.realm)?;
         let backoff = Backoff::new(options.failures_max, options.failure_window);
         let certificates = options.certificates.clone().map(Certificates::new);

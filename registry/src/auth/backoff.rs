@@ -106,7 +106,7 @@ impl Backoff {
         credentials: &Credentials,
         now: Instant,
     ) -> Result<Attempt, Duration> {
-        let proof = self.key.proof(0, credentials);
+        let proof = self.key.proof(0, credentials.user().as_bytes(), credentials.password().reveal());
         let user = Place::User(source, self.key.user(credentials));
         let is_known = self.known.contains_key(&(source, proof));
         if !is_known {

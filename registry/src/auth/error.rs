@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::credentials::AUTHORIZATION_BYTES_MAX;
 use super::keep::KeepError;
+use super::ldap::DirectoryError;
 
 /// Why the value of an `Authorization` header gives no credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -183,6 +184,9 @@ pub enum AccessError {
     /// The keys that sign tokens cannot be kept.
     #[error("the keys of tokens cannot be kept in the store; http.auth.token.keyFile keeps them in a file")]
     Keep(#[source] KeepError),
+    /// The directory cannot be asked with these options.
+    #[error("the directory of accounts cannot be used")]
+    Directory(#[from] DirectoryError),
     /// The policy is faulty.
     #[error("the access control is faulty")]
     Policy(#[from] PolicyError),

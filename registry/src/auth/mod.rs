@@ -21,6 +21,7 @@
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
 //! | `certificate` | whom a client certificate names |
+//! | `ldap` | accounts in a directory: bounded, remembered, asked once for all who wait |
 //! | `policy` | what each identity may do to each repository |
 //! | `grant` | the proof of a right, which every repository method takes |
 //! | `options` | what this layer can be told |
@@ -38,6 +39,7 @@ mod grant;
 mod htpasswd;
 mod identity;
 pub mod keep;
+pub mod ldap;
 mod logins;
 pub mod options;
 mod policy;

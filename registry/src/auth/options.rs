@@ -1,5 +1,7 @@
 //! What the access layer can be told.
 
+pub mod ldap;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +15,8 @@ pub struct Options {
     pub realm: String,
     /// The htpasswd file (`http.auth.htpasswd.path`); none means that there are no accounts.
     pub htpasswd: Option<PathBuf>,
+    /// The directory (`http.auth.ldap`); none means that only the file has accounts.
+    pub ldap: Option<ldap::LdapOptions>,
     /// How long a failed login is held back (`http.auth.failDelay`).
     pub fail_delay: Duration,
     /// Failed logins after which the next has to wait; 0 holds nobody (`http.auth.maxFailures`).
@@ -127,7 +131,7 @@ pub enum Action {
 impl Options {
     /// Says whether there is a way to log in.
     pub const fn knows_accounts(&self) -> bool {
-        self.htpasswd.is_some() || self.certificates.is_some()
+        self.htpasswd.is_some() || self.ldap.is_some() || self.certificates.is_some()
     }
 }
 
@@ -136,6 +140,7 @@ impl Default for Options {
         Self {
             realm: "wharfinger".to_owned(),
             htpasswd: None,
+            ldap: None,
             fail_delay: Duration::ZERO,
             failures_max: 10,
             failure_window: Duration::from_secs(60),

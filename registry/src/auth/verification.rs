@@ -31,7 +31,7 @@ pub(super) const PENDING_MAX: usize = 256;
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The longest time that the cache can be told to remember, beyond which its crate panics.
-const TTL_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+pub(super) const TTL_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// The seam behind which passwords are hashed.
 pub(super) trait Check: Send + Sync + 'static {
@@ -73,7 +73,7 @@ type Flight = Shared<Pin<Box<dyn Future<Output = Option<bool>> + Send>>>;
 ///
 /// The edition is in it so that a verdict on an old file cannot be taken for one on a new file,
 /// however late it comes. Comparing it needs no constant time: without the key nobody can steer it.
-type Proof = [u8; 32];
+pub(super) type Proof = [u8; 32];
 
 /// A key of proofs, which never leaves the process.
 pub(super) struct ProofKey([u8; 32]);
@@ -110,7 +110,8 @@ impl Verifier {
             // Nothing asks for the proofs of an older edition again; they would only take up room.
             self.0.verified.invalidate_all();
         }
-        let proof = self.0.key.proof(edition.number(), &credentials);
+        let (user, password) = (credentials.user().as_bytes(), credentials.password().reveal());
+        let proof = self.0.key.proof(edition.number(), user, password);
         if self.0.verified.contains_key(&proof) {
             return Ok(true);
         }
@@ -226,8 +227,8 @@ impl ProofKey {
 
     /// Hashes with the key in front, which is as good as HMAC while no proof is ever shown to
     /// anybody; the lengths keep `ab`, `c` and `a`, `bc` apart.
-    pub(super) fn proof(&self, edition: u64, credentials: &Credentials) -> Proof {
-        self.hash(edition, &[credentials.user().as_bytes(), credentials.password().reveal()])
+    pub(super) fn proof(&self, edition: u64, user: &[u8], password: &[u8]) -> Proof {
+        self.hash(edition, &[user, password])
     }
 
     /// Hashes a user alone.

@@ -13,6 +13,7 @@ use super::error::{Fault, Faults};
 use super::options::Config;
 use super::reach;
 use super::resolve::stores::{self, Place};
+use crate::auth::options::ldap::{AccountSource, BindAccount, Security, Verification};
 use crate::http::options::TlsOptions;
 use crate::store;
 use crate::telemetry::Target;
@@ -26,8 +27,11 @@ const ACCOUNTS_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) fn look(config: &mut Config, found: &mut Faults) {
     let Faults { faults, warnings } = found;
     if config.auth.htpasswd.as_ref().is_some_and(|path| !path.is_file()) {
-        warnings
-            .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
+        let gone = match &config.auth.ldap {
+            None => "there is no such file yet, so no login succeeds",
+            Some(_) => "there is no such file yet, so only the directory's logins succeed",
+        };
+        warnings.push(Fault::new("http.auth.htpasswd.path", gone));
     }
     if let Some(tls) = &config.http.tls {
         listener(tls, faults, warnings);
@@ -40,6 +44,7 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
             faults.push(Fault::new(key, "its folder is not there; create it, or name another place"));
         }
     }
+    directory(config, faults);
     faults.extend(stores::faults(&places(config)));
     let hosts = accounts(config, warnings);
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
@@ -75,6 +80,22 @@ fn listener(tls: &TlsOptions, faults: &mut Vec<Fault>, warnings: &mut Vec<Fault>
     if let Some(path) = tls.client_authorities.as_ref().filter(|path| is_there("http.tls.cacert", path)) {
         let fault = certificates::authorities(path);
         faults.extend(fault.map(|fault| Fault::new("http.tls.cacert", fault)));
+    }
+}
+
+/// Checks the files of the directory, which the server reads at its start.
+fn directory(config: &Config, faults: &mut Vec<Fault>) {
+    let Some(ldap) = &config.auth.ldap else { return };
+    if let AccountSource::File(path) = &ldap.account
+        && let Err(error) = BindAccount::read(path)
+    {
+        faults.push(Fault::new("http.auth.ldap.credentialsFile", error.to_string()));
+    }
+    if let (Some(path), Verification::Checked) = (&ldap.ca_file, ldap.verification)
+        && ldap.security != Security::Plain
+        && let Some(fault) = certificates::authorities(path)
+    {
+        faults.push(Fault::new("http.auth.ldap.caCert", fault));
     }
 }
 

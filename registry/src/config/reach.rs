@@ -29,7 +29,7 @@ pub(super) fn warnings(config: &Config, has_account: &dyn Fn(&Options) -> bool) 
 /// Returns why anonymous users may read something of an upstream, if they may.
 fn open(config: &Config, upstream: &Options) -> Option<String> {
     let Some(access) = &config.auth.access else {
-        let open = config.auth.htpasswd.is_none();
+        let open = config.auth.htpasswd.is_none() && config.auth.ldap.is_none();
         return open.then(|| "there is no http.accessControl".to_owned());
     };
     let names = names(access, upstream);

@@ -84,7 +84,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     storage.storageDriver.objectacl: is refused: set the bucket's policy instead; `redirectBlobURL` needs no public objects
     storage.maxRepos: not supported yet: storage.maxRepos
     http.allowOrigin: not supported yet: http.allowOrigin
-    http.auth.ldap: not supported yet: http.auth.ldap
     http.auth.bearer: not supported yet: http.auth.bearer
     http.auth.openid: not supported yet: http.auth.openid
     http.auth.apikey: not supported yet: http.auth.apikey

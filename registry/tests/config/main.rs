@@ -5,6 +5,7 @@
 
 mod anything;
 mod certificates;
+mod directory;
 mod environment;
 mod faults;
 mod generated;

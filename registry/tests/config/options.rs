@@ -2,6 +2,7 @@
 //! Method: a file that sets everything, and patterns without `..`, so that a new field does not
 //! compile here before it has a key.
 
+use wharfinger::auth::options::ldap::LdapOptions;
 use wharfinger::config::{Config, LogOptions, MetricsOptions, parse};
 use wharfinger::extensions::options::ScrubOptions;
 use wharfinger::{auth, http, repository, store, upstream};
@@ -22,7 +23,8 @@ fn every_option_has_a_key() {
     let loaded = parse(&fixture("everything.yaml"), &env).expect("the file has no fault");
     // The main store is a folder, and this key is for buckets.
     let warned: Vec<&str> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
-    assert_eq!(warned, ["storage.redirectBlobURL"]);
+    // What checks certificates nowhere needs no authorities.
+    assert_eq!(warned, ["storage.redirectBlobURL", "http.auth.ldap.skipVerify", "http.auth.ldap.caCert"]);
     let usual = Config::default();
     let config = &loaded.config;
     all_differ!(Config, config, usual, {
@@ -47,8 +49,13 @@ fn every_option_has_a_key() {
         missing_in_index, verify_on_read, free_min_percent, gc, retention,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
-        realm, htpasswd, fail_delay, failures_max, failure_window, cache_ttl, cache_entries_max, verifications_max, token, access,
+        realm, htpasswd, ldap, fail_delay, failures_max, failure_window, cache_ttl, cache_entries_max, verifications_max, token, access,
         certificates,
+    });
+    let (directory, plain) = (ldap.as_ref().expect("there is one"), LdapOptions::default());
+    all_differ!(LdapOptions, directory, plain, {
+        host, port, security, verification, ca_file, account, base_dn, depth, user_attribute, user_filter,
+        group_attribute, timeout, pool_size, cache_ttl, cache_entries_max,
     });
     all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });
     let plain = upstream::options::Options::default();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ANY_COUNT, ANY_DURATION, DAY, HOUR, SECTIONS, WORDS};
+use crate::auth::options::ldap::POOL_MAX;
 use crate::config::key::{Key, honoured, pending};
 use crate::config::kind::{Kind, Names};
 
@@ -55,21 +56,62 @@ pub(super) const KEYS: &[Key] = &[
     .limit("the one not used for longest is verified again"),
     honoured("http.auth.maxVerifications", Kind::Integer(1, 1_024), "2", "Passwords verified at once.")
         .limit("further ones wait"),
-    section("http.auth.ldap", "Accounts in a directory."),
-    path("http.auth.ldap.credentialsFile", "The file with `bindDN` and `bindPassword`."),
-    text("http.auth.ldap.bindDN", "Who searches."),
-    text("http.auth.ldap.bindPassword", "The password of who searches."),
-    text("http.auth.ldap.address", "The host of the directory."),
-    pending("http.auth.ldap.port", Kind::Port, "", "Its port."),
-    switch("http.auth.ldap.insecure", "Whether it is asked without TLS."),
-    switch("http.auth.ldap.startTLS", "Whether TLS is started on the plain port."),
-    switch("http.auth.ldap.skipVerify", "Whether its certificate may be any."),
-    switch("http.auth.ldap.subtreeSearch", "Whether users stand below the base at any depth."),
-    text("http.auth.ldap.baseDN", "Below what users stand."),
-    text("http.auth.ldap.userAttribute", "The attribute that holds a user's name."),
-    text("http.auth.ldap.userFilter", "A filter that users must pass."),
-    text("http.auth.ldap.userGroupAttribute", "The attribute that holds a user's groups."),
-    path("http.auth.ldap.caCert", "The authority of its certificate."),
+    honoured("http.auth.ldap", Kind::Section, "", "Accounts in a directory."),
+    honoured(
+        "http.auth.ldap.credentialsFile",
+        Kind::Path,
+        "",
+        "The file with `bindDN` and `bindPassword`; without an account the search is anonymous.",
+    ),
+    honoured("http.auth.ldap.bindDN", Kind::Word, "", "Who searches."),
+    honoured("http.auth.ldap.bindPassword", Kind::Word, "", "The password of who searches."),
+    honoured("http.auth.ldap.address", Kind::Word, "", "The host of the directory, by name or IP address.")
+        .required(),
+    honoured("http.auth.ldap.port", Kind::Port, "", "Its port; by default 636 for LDAPS, else 389."),
+    honoured(
+        "http.auth.ldap.insecure",
+        Kind::Bool,
+        "false",
+        "Whether it is asked without TLS, unless `startTLS` is on.",
+    ),
+    honoured("http.auth.ldap.startTLS", Kind::Bool, "false", "Whether TLS is started on the plain port."),
+    honoured("http.auth.ldap.skipVerify", Kind::Bool, "false", "Whether its certificate may be any."),
+    honoured(
+        "http.auth.ldap.subtreeSearch",
+        Kind::Bool,
+        "false",
+        "Whether users stand below the base at any depth.",
+    ),
+    honoured("http.auth.ldap.baseDN", Kind::Word, "", "Below what users stand.").required(),
+    honoured("http.auth.ldap.userAttribute", Kind::Word, "", "The attribute that holds a user's name.")
+        .required(),
+    honoured("http.auth.ldap.userFilter", Kind::Word, "", "A filter that users must pass."),
+    honoured(
+        "http.auth.ldap.userGroupAttribute",
+        Kind::Word,
+        "",
+        "The attribute that holds a user's groups.",
+    ),
+    honoured(
+        "http.auth.ldap.caCert",
+        Kind::Path,
+        "",
+        "The authorities of its certificate; by default the system's.",
+    ),
+    honoured(
+        "http.auth.ldap.timeout",
+        Kind::Duration(Duration::from_millis(100), Duration::from_secs(30)),
+        "5s",
+        "How long each step may take: a connection, a bind, a search, the wait for a turn.",
+    )
+    .limit("the directory counts as unreachable: the htpasswd file decides, or 503"),
+    honoured(
+        "http.auth.ldap.poolSize",
+        Kind::Integer(1, POOL_MAX),
+        "4",
+        "Searches at once, and as many passwords checked at once.",
+    )
+    .limit("further logins wait for their turn, for at most `timeout`, then 429"),
     section("http.auth.bearer", "Tokens of an external issuer."),
     text("http.auth.bearer.realm", "The url of the issuer."),
     text("http.auth.bearer.service", "The name of this service at the issuer."),

@@ -1,6 +1,6 @@
 //! The sections `http.auth` and `http.accessControl`.
 
-use super::Resolved;
+use super::{Resolved, ldap};
 use crate::auth::options::{
     AccessControl, Action, Attribute, CertificateOptions, MetricsPolicy, RepositoryPolicy, Rule, UriPattern,
 };
@@ -33,19 +33,23 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
             "needs http.tls.cacert: without authorities no client certificate is asked for",
         ));
     }
+    ldap::ldap(section, resolved);
     let access = http.at("accessControl");
     if !access.is_written() {
         return;
     }
     let access = access_control(access);
-    let has_accounts = section.at("htpasswd").is_written() || is_certified;
+    let has_accounts = ["htpasswd", "ldap"].iter().any(|key| section.at(key).is_written()) || is_certified;
     if !has_accounts && grants_to_accounts(&access) {
         resolved.warnings.push(Fault::new(
             "http.accessControl",
             "there are no accounts (http.auth.htpasswd), so only an anonymousPolicy grants anything",
         ));
     }
-    unknown_groups(http.at("accessControl"), &access, &mut resolved.warnings);
+    // What groups a directory has is known to the directory alone.
+    if !section.at("ldap").at("userGroupAttribute").is_written() {
+        unknown_groups(http.at("accessControl"), &access, &mut resolved.warnings);
+    }
     resolved.config.auth.access = Some(access);
 }
 

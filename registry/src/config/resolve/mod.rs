@@ -6,6 +6,7 @@
 mod auth;
 mod bucket;
 mod credentials;
+mod ldap;
 mod mirroring;
 mod retention;
 mod server;
@@ -65,8 +66,9 @@ mod tests {
     /// A file with every honoured key that can stand beside the others, each with a value that is not its default.
     const EVERYTHING: &str = fixture!("everything.yaml");
     /// The first of these in which a key stands says what it does: a store is in one place.
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 8] = [
         EVERYTHING,
+        fixture!("ldap-plain.yaml"),
         fixture!("bucket.yaml"),
         fixture!("driver-s3.yaml"),
         fixture!("driver-gcs.yaml"),
@@ -105,8 +107,10 @@ mod tests {
     }
 
     /// Keys of which a section needs one: without it, its section is a fault, or another that rests on it.
-    const ALTERNATIVES: [&str; 6] = [
+    const ALTERNATIVES: [&str; 8] = [
         "http.tls.cacert",
+        "http.auth.ldap.bindDN",
+        "http.auth.ldap.bindPassword",
         "storage.storageDriver.bucket",
         "storage.storageDriver.container",
         "storage.storageDriver.accountname",
@@ -185,11 +189,23 @@ mod tests {
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",
+            "http.externalUrl",
             "http.auth.htpasswd.path",
             "http.auth.mtls.uriSanPattern",
             "http.tls.cert",
             "http.tls.key",
             "http.tls.cacert",
+            "http.auth.token.keyFile",
+            "http.auth.ldap.credentialsFile",
+            "http.auth.ldap.bindDN",
+            "http.auth.ldap.bindPassword",
+            "http.auth.ldap.address",
+            "http.auth.ldap.port",
+            "http.auth.ldap.baseDN",
+            "http.auth.ldap.userAttribute",
+            "http.auth.ldap.userFilter",
+            "http.auth.ldap.userGroupAttribute",
+            "http.auth.ldap.caCert",
             "extensions.sync.credentialsFile",
             "extensions.sync.registries[].credentialHelper",
             "extensions.sync.registries[].oauth2CredentialHelper.tokenURL",

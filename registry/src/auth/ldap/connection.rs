@@ -1,0 +1,213 @@
+//! One connection to a directory, and what is asked over it.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ldap3::{
+    DerefAliases, Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions,
+};
+use rustls::ClientConfig;
+use tokio::task::AbortHandle;
+
+use super::error::{DirectoryError, Step, Trouble};
+use super::{groups, tls};
+use crate::auth::options::ldap::{AccountSource, BindAccount, Depth, LdapOptions, Security};
+
+/// The result of an operation that succeeded.
+const SUCCESS: u32 = 0;
+/// The result of a search that found more than it was to return.
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+
+/// Asked for no attribute, by RFC 4511 section 4.5.1.8; an empty list asks for all.
+const NO_ATTRIBUTE: &str = "1.1";
+
+/// More entries than these are not taken from a directory: one is enough, and two are too many.
+const ENTRIES_MAX: u8 = 2;
+
+/// What makes connections.
+pub(super) struct Connector {
+    url: String,
+    security: Security,
+    tls: Option<Arc<ClientConfig>>,
+    account: Option<BindAccount>,
+    base_dn: String,
+    scope: Scope,
+    attribute: String,
+    timeout: Duration,
+}
+
+/// A connection. Dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    ldap: Ldap,
+    driver: AbortHandle,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hits {
+    None,
+    One { dn: String, groups: Vec<String> },
+    Several,
+}
+
+impl Connector {
+    /// Makes it of options; it reads files, for which it blocks.
+    pub(super) fn new(options: &LdapOptions) -> Result<Self, DirectoryError> {
+        let scheme = if options.security == Security::Ldaps { "ldaps" } else { "ldap" };
+        let tls = (options.security != Security::Plain).then(|| tls::config(options).map(Arc::new));
+        Ok(Self {
+            url: format!("{scheme}://{}", options.authority()),
+            security: options.security,
+            tls: tls.transpose()?,
+            account: match &options.account {
+                AccountSource::Anonymous => None,
+                AccountSource::File(path) => Some(BindAccount::read(path)?),
+                AccountSource::Written(account) => Some(account.clone()),
+            },
+            base_dn: options.base_dn.clone(),
+            scope: match options.depth {
+                Depth::OneLevel => Scope::OneLevel,
+                Depth::Subtree => Scope::Subtree,
+            },
+            attribute: options.group_attribute.clone().unwrap_or_else(|| NO_ATTRIBUTE.to_owned()),
+            timeout: options.timeout,
+        })
+    }
+
+    /// Opens a connection on which nobody is logged in.
+    pub(super) async fn connect(&self) -> Result<Connection, Trouble> {
+        let mut settings = LdapConnSettings::new().set_starttls(self.security == Security::StartTls);
+        if let Some(tls) = &self.tls {
+            settings = settings.set_config(Arc::clone(tls));
+        }
+        let connecting = LdapConnAsync::with_settings(settings, &self.url);
+        let (driver, ldap) = self.within(Step::Connection, connecting).await?;
+        // How it ends is seen by whoever asks over it.
+        let driver = tokio::spawn(async move { drop(driver.drive().await) }).abort_handle();
+        Ok(Connection { ldap, driver })
+    }
+
+    /// Opens a connection on which the account that searches is logged in.
+    pub(super) async fn connect_to_search(&self) -> Result<Connection, Trouble> {
+        let mut connection = self.connect().await?;
+        if let Some(account) = &self.account {
+            let code = self.bind(&mut connection, &account.dn, &account.password).await?;
+            if code != SUCCESS {
+                return Err(Trouble::Account { code });
+            }
+        }
+        Ok(connection)
+    }
+
+    /// Logs somebody in, and returns the result.
+    ///
+    /// The password must not be empty: the directory would let anybody in, as nobody (RFC 4513
+    /// section 5.1.2).
+    pub(super) async fn bind(
+        &self,
+        connection: &mut Connection,
+        dn: &str,
+        password: &str,
+    ) -> Result<u32, Trouble> {
+        debug_assert!(!password.is_empty() && !dn.is_empty());
+        Ok(self.within(Step::Bind, connection.ldap.simple_bind(dn, password)).await?.rc)
+    }
+
+    /// Searches below the base for the entries that pass a filter.
+    pub(super) async fn search(&self, connection: &mut Connection, filter: &str) -> Result<Hits, Trouble> {
+        let (hits, code) = self.within(Step::Search, self.entries(connection, filter)).await?;
+        match code {
+            SUCCESS => Ok(hits),
+            SIZE_LIMIT_EXCEEDED if hits == Hits::Several => Ok(hits),
+            code => Err(Trouble::Search { code }),
+        }
+    }
+
+    async fn entries(&self, connection: &mut Connection, filter: &str) -> Result<(Hits, u32), LdapError> {
+        let seconds = i32::try_from(self.timeout.as_secs()).unwrap_or(i32::MAX).max(1);
+        let options =
+            SearchOptions::new().deref(DerefAliases::Never).sizelimit(ENTRIES_MAX.into()).timelimit(seconds);
+        let ldap = connection.ldap.with_search_options(options);
+        let attributes = [self.attribute.as_str()];
+        let mut found = ldap.streaming_search(&self.base_dn, self.scope, filter, attributes).await?;
+        let mut hits = Hits::None;
+        // Bounded by the step's timeout, and nothing is kept of what is beyond the second entry.
+        while let Some(entry) = found.next().await? {
+            // What stands in another directory is none of this one's users.
+            if entry.is_ref() || entry.is_intermediate() {
+                continue;
+            }
+            hits = match hits {
+                Hits::None => self.hit(SearchEntry::construct(entry)),
+                Hits::One { .. } | Hits::Several => Hits::Several,
+            };
+        }
+        Ok((hits, found.finish().await.rc))
+    }
+
+    /// Takes the name and the groups from an entry. One without a name can log nobody in: the
+    /// directory would take the bind for an anonymous one.
+    fn hit(&self, entry: SearchEntry) -> Hits {
+        if entry.dn.is_empty() {
+            return Hits::None;
+        }
+        // A directory writes an attribute's name as it likes.
+        let values = entry.attrs.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(&self.attribute));
+        Hits::One { dn: entry.dn, groups: groups::of_values(values.flat_map(|(_, values)| values)) }
+    }
+
+    async fn within<T>(
+        &self,
+        step: Step,
+        work: impl Future<Output = Result<T, LdapError>>,
+    ) -> Result<T, Trouble> {
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(done) => done.map_err(|error| trouble(step, error)),
+            Err(_) => Err(Trouble::Timeout { step, after: self.timeout }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Sorts an error of the client's. Its own text is left out but where it is the system's or the TLS
+/// library's: it may quote the directory.
+fn trouble(step: Step, error: LdapError) -> Trouble {
+    match (step, error) {
+        (Step::Connection, LdapError::Io { source }) if is_of_tls(&source) => {
+            Trouble::Tls { reason: source.to_string() }
+        }
+        (Step::Connection, LdapError::Io { source }) => Trouble::Connect { reason: source.to_string() },
+        (Step::Connection, LdapError::Rustls { source }) => Trouble::Tls { reason: source.to_string() },
+        (Step::Connection, LdapError::DNSName { source }) => Trouble::Tls { reason: source.to_string() },
+        (Step::Connection, LdapError::LdapResult { result }) => {
+            Trouble::Tls { reason: format!("StartTLS is refused with result {}", result.rc) }
+        }
+        (step, _) => Trouble::Lost { step },
+    }
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
+}
+
+impl Connection {
+    /// Tells whether it is known to be closed.
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.ldap.is_closed()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The driver would wait for a directory that does not read.
+        self.driver.abort();
+    }
+}
