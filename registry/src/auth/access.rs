@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
 
+use super::bearer::{Bearer, Signed};
 use super::challenge::{Challenge, Need};
 use super::credentials::{Authorization, BearerToken, Credentials};
-use super::error::{AccessError, LoginError, Refusal};
+use super::error::{AccessError, LoginError, Refusal, TokenError};
 use super::grant::{Grant, Right};
 use super::identity::{Account, Identity};
 use super::keep::{Keep, KeepError};
@@ -17,7 +18,7 @@ use super::logins::Logins;
 use super::options::{Action, Options};
 use super::policy::{Accounts, Decision, Policy};
 use super::scope::Resource;
-use super::token::{Issued, Issuer};
+use super::token::{ISSUER, Issued, Issuer};
 use super::verification::{Bcrypt, Check};
 
 /// Who may do what, as configured.
@@ -26,6 +27,9 @@ pub struct Access {
     policy: Policy,
     logins: Option<Logins>,
     issuer: Option<Issuer>,
+    bearer: Option<Bearer>,
+    /// Whether there is any way to log in.
+    accounts: Accounts,
     challenge: Challenge,
 }
 
@@ -45,20 +49,25 @@ impl Access {
     /// *Errors:* every variant of [`AccessError`].
     pub async fn open(options: &Options, keep: Arc<dyn Keep>, clock: Clock) -> Result<Self, AccessError> {
         let mut access = Self::new(options)?;
+        access.bearer = Bearer::open(options, &clock).await?;
         if access.logins.is_some() && options.token.enable {
             let issuer = Issuer::open(&options.token, &options.realm, keep, clock).await?;
             access.challenge.issues_tokens();
             access.issuer = Some(issuer);
         }
+        if let Some((realm, bearer)) = options.bearer.as_ref().and_then(|it| Some((it.realm.as_ref()?, it))) {
+            access.challenge.names(realm, &bearer.service)?;
+        }
         Ok(access)
     }
 
     fn with_check(options: &Options, check: impl Check) -> Result<Self, AccessError> {
-        let accounts = if options.htpasswd.is_some() { Accounts::Configured } else { Accounts::Absent };
+        let has_accounts = options.htpasswd.is_some() || options.bearer.is_some();
+        let accounts = if has_accounts { Accounts::Configured } else { Accounts::Absent };
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = Logins::new(options, check)?;
         let challenge = Challenge::new(&options.realm)?;
-        Ok(Self { policy, logins, issuer: None, challenge })
+        Ok(Self { policy, logins, issuer: None, bearer: None, accounts, challenge })
     }
 
     /// Tells who sent a request with that value of the `Authorization` header.
@@ -74,17 +83,34 @@ impl Access {
     ///
     /// *Cancellation:* leaves at most a verification and a look at the file, which end by themselves.
     pub async fn identify(&self, authorization: Option<&[u8]>) -> Result<Identity, LoginError> {
-        let (Some(logins), Some(value)) = (&self.logins, authorization) else {
+        let (Accounts::Configured, Some(value)) = (self.accounts, authorization) else {
             return Ok(Identity::ANONYMOUS);
         };
-        match (Authorization::parse(value)?, &self.issuer) {
+        match (Authorization::parse(value)?, &self.logins) {
             (Authorization::Basic(credentials), _) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
-            (Authorization::Basic(credentials), _) => logins.verify(credentials).await.map(Identity::of),
-            (Authorization::Bearer(token), Some(issuer)) => {
-                issuer.verify(&token).await.map_err(LoginError::Token)
+            (Authorization::Basic(credentials), Some(logins)) => {
+                logins.verify(credentials).await.map(Identity::of)
             }
-            (Authorization::Bearer(_), None) => Err(LoginError::UnsupportedScheme),
+            (Authorization::Basic(_), None) => Err(LoginError::UnsupportedScheme),
+            (Authorization::Bearer(token), _) => self.bearer(&token).await,
         }
+    }
+
+    /// Tells whose a token is: one of ours, or of another issuer. Who issued it is taken from the token unverified,
+    /// and only chooses who verifies it.
+    async fn bearer(&self, token: &BearerToken) -> Result<Identity, LoginError> {
+        let is_ours =
+            || Signed::parse(token.reveal()).is_ok_and(|it| it.claimed_issuer().as_deref() == Some(ISSUER));
+        let verified = match (&self.issuer, &self.bearer) {
+            (Some(issuer), Some(_)) if is_ours() => issuer.verify(token).await,
+            (_, Some(bearer)) => bearer.verify(token).await,
+            (Some(issuer), None) => issuer.verify(token).await,
+            (None, None) => return Err(LoginError::UnsupportedScheme),
+        };
+        verified.map_err(|error| match error {
+            TokenError::Unavailable => LoginError::Unavailable,
+            error => LoginError::Token(error),
+        })
     }
 
     /// Grants a right to a repository, which need not exist.
@@ -109,7 +135,7 @@ impl Access {
     /// somebody anonymous who could log in, where nothing can be read without an account.
     pub fn catalog(&self, identity: &Identity) -> Result<Identity, Refusal> {
         let sees_something = identity.account().is_some() || self.policy.anonymous_reads_somewhere();
-        if self.logins.is_some() && !sees_something {
+        if self.accounts == Accounts::Configured && !sees_something {
             return Err(self.policy.refusal(identity));
         }
         match identity.scope() {
@@ -139,8 +165,9 @@ impl Access {
     ///
     /// *Errors:* [`Refusal::Unauthenticated`].
     pub fn base(&self, identity: &Identity) -> Result<(), Refusal> {
-        let is_known = identity.account().is_some() || identity.scope().is_some() || self.logins.is_none();
-        if is_known || (self.issuer.is_none() && self.policy.anonymous_reads_somewhere()) {
+        let is_known =
+            identity.account().is_some() || identity.scope().is_some() || self.accounts == Accounts::Absent;
+        if is_known || (!self.challenge.is_bearer() && self.policy.anonymous_reads_somewhere()) {
             return Ok(());
         }
         Err(self.policy.refusal(identity))
@@ -151,7 +178,7 @@ impl Access {
     ///
     /// *Spec:* RFC 7617 section 2; RFC 6750 section 3.
     pub fn challenge(&self, need: &Need<'_>) -> Option<String> {
-        self.logins.as_ref().map(|_| self.challenge.render(need))
+        (self.accounts == Accounts::Configured).then(|| self.challenge.render(need))
     }
 
     /// Says whether tokens are issued.

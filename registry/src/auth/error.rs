@@ -176,6 +176,15 @@ pub enum AccessError {
     /// The keys that sign tokens cannot be kept.
     #[error("the keys of tokens cannot be kept in the store; http.auth.token.keyFile keeps them in a file")]
     Keep(#[source] KeepError),
+    /// The keys that verify an issuer's tokens cannot be used.
+    #[error("the keys of an issuer of tokens cannot be used")]
+    IssuerKeys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An authority that an issuer's certificate is to be of is no certificate.
+    #[error("the certificate authority of an issuer of tokens cannot be used")]
+    Authority(#[source] reqwest::Error),
+    /// The client that asks issuers for their keys cannot be made.
+    #[error("no client can be made for the issuers of tokens")]
+    Client(#[source] reqwest::Error),
     /// The policy is faulty.
     #[error("the access control is faulty")]
     Policy(#[from] PolicyError),

@@ -12,6 +12,7 @@
 //! | `scope` | what a token or a key restricts its bearer to |
 //! | `logins` | users and passwords: who is asked, in which order |
 //! | `token` | tokens of our own issuing, and the keys that sign them |
+//! | `bearer` | tokens of others' issuing, and the keys that verify them |
 //! | `keep` | where the layer keeps its keys |
 //! | `htpasswd` | the format of an htpasswd file |
 //! | `apr1` | Apache's MD5 hashes |
@@ -25,6 +26,7 @@
 mod access;
 mod account_file;
 mod apr1;
+mod bearer;
 pub mod challenge;
 mod credentials;
 mod error;

@@ -21,6 +21,8 @@ pub struct Options {
     pub verifications_max: usize,
     /// Tokens of our own issuing (`http.auth.token`); only where there are accounts.
     pub token: TokenOptions,
+    /// Tokens of others' issuing (`http.auth.bearer`); none means that none are taken.
+    pub bearer: Option<BearerOptions>,
     /// Who may do what (`http.accessControl`); none means that accounts may do everything, and
     /// that without accounts everybody may.
     pub access: Option<AccessControl>,
@@ -40,6 +42,32 @@ pub struct TokenOptions {
     /// How long a key of the store signs (`http.auth.token.keyRotation`); it verifies until the last token that
     /// it signed has expired.
     pub rotation: Duration,
+}
+
+/// The section `http.auth.bearer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerOptions {
+    /// The url at which clients get tokens (`http.auth.bearer.realm`); none is our own.
+    pub realm: Option<String>,
+    /// What this registry is called there, and in tokens (`http.auth.bearer.service`).
+    pub service: String,
+    /// Who issues them (`http.auth.bearer.issuer`); none means that the keys tell.
+    pub issuer: Option<String>,
+    /// The file of certificates and public keys that verify them (`http.auth.bearer.cert`).
+    pub certificates: Option<PathBuf>,
+    /// The key set that does (`http.auth.bearer.jwks`).
+    pub key_set: Option<KeySetPlace>,
+    /// How long keys are used before they are read again (`http.auth.bearer.jwksRefresh`).
+    pub refresh: Duration,
+}
+
+/// Where a key set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySetPlace {
+    /// In a file.
+    File(PathBuf),
+    /// At a url.
+    Url(String),
 }
 
 /// The section `http.accessControl`.
@@ -111,7 +139,21 @@ impl Default for Options {
             cache_entries_max: 1_024,
             verifications_max: 2,
             token: TokenOptions::default(),
+            bearer: None,
             access: None,
+        }
+    }
+}
+
+impl Default for BearerOptions {
+    fn default() -> Self {
+        Self {
+            realm: None,
+            service: String::new(),
+            issuer: None,
+            certificates: None,
+            key_set: None,
+            refresh: Duration::from_secs(5 * 60),
         }
     }
 }
@@ -127,4 +169,13 @@ impl Default for TokenOptions {
             rotation: DAY * 30,
         }
     }
+}
+
+/// Says whether what is at a url may be trusted to be whose it seems: over https, or on this host.
+pub fn may_be_fetched(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    url.username().is_empty()
+        && url.password().is_none()
+        && (url.scheme() == "https" || url.scheme() == "http" && is_here)
 }

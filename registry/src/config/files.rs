@@ -13,6 +13,7 @@ use super::error::{Fault, Faults};
 use super::options::Config;
 use super::reach;
 use super::resolve::stores::{self, Place};
+use crate::auth::options::BearerOptions;
 use crate::store;
 use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
 
@@ -27,6 +28,8 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         warnings
             .push(Fault::new("http.auth.htpasswd.path", "there is no such file yet, so no login succeeds"));
     }
+    let issuer = config.auth.bearer.iter().flat_map(BearerOptions::faults_of_files);
+    faults.extend(issuer.map(|(key, message)| Fault::new(format!("http.auth.bearer.{key}"), message)));
     faults.extend(stores::faults(&places(config)));
     let hosts = accounts(config, warnings);
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {

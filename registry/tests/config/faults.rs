@@ -88,8 +88,8 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     http.allowOrigin: not supported yet: http.allowOrigin
     http.tls: not supported yet: http.tls
     http.auth.ldap: not supported yet: http.auth.ldap
-    http.auth.bearer: not supported yet: http.auth.bearer
-    http.auth.openid: not supported yet: http.auth.openid
+    http.auth.bearer.awsSecretsManager: is refused: have the keys in a file that is replaced, or at a url: `jwks` reads them again by itself
+    http.auth.openid: is refused: there are no pages to log in to; `http.auth.bearer.oidc` takes identity tokens as they are, and `http.auth.apikey` lets users make keys
     http.auth.apikey: not supported yet: http.auth.apikey
     http.auth.mtls: not supported yet: http.auth.mtls
     http.auth.sessionDriver: not supported yet: http.auth.sessionDriver

@@ -46,9 +46,13 @@ fn every_option_has_a_key() {
         missing_in_index, verify_on_read, free_min_percent, gc, retention,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
-        realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, access,
+        realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, bearer, access,
     });
     all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });
+    let bearer = bearer.as_ref().expect("the file takes tokens of others");
+    all_differ!(auth::options::BearerOptions, bearer, auth::options::BearerOptions::default(), {
+        realm, service, issuer, certificates, key_set, refresh,
+    });
     let plain = upstream::options::Options::default();
     all_differ!(upstream::options::Options, &upstreams[0], plain, {
         name, urls, on_demand, tls_verify, ca_file, content, connect_timeout, response_timeout,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{ANY_COUNT, ANY_DURATION, DAY, HOUR, SECTIONS, WORDS};
-use crate::config::key::{Key, honoured, pending};
+use crate::config::key::{Key, honoured, pending, refused};
 use crate::config::kind::{Kind, Names};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -54,11 +54,49 @@ pub(super) const KEYS: &[Key] = &[
     text("http.auth.ldap.userFilter", "A filter that users must pass."),
     text("http.auth.ldap.userGroupAttribute", "The attribute that holds a user's groups."),
     path("http.auth.ldap.caCert", "The authority of its certificate."),
-    section("http.auth.bearer", "Tokens of an external issuer."),
-    text("http.auth.bearer.realm", "The url of the issuer."),
-    text("http.auth.bearer.service", "The name of this service at the issuer."),
-    path("http.auth.bearer.cert", "The certificate that verifies its tokens."),
-    section("http.auth.bearer.upstreamTokenEndpoint", "An issuer that is asked on behalf of clients."),
+    honoured("http.auth.bearer", Kind::Section, "", "Tokens of others' issuing."),
+    honoured(
+        "http.auth.bearer.realm",
+        Kind::Quotable,
+        "",
+        "The url at which clients are told to get tokens; it stands in challenges.",
+    ),
+    honoured(
+        "http.auth.bearer.service",
+        Kind::Quotable,
+        "",
+        "The name of this registry there: challenges say it, and a token's `aud` must.",
+    ),
+    honoured(
+        "http.auth.bearer.cert",
+        Kind::Path,
+        "",
+        "The certificates or public keys that verify tokens, in PEM, any number of them in the file.",
+    ),
+    honoured(
+        "http.auth.bearer.jwks",
+        Kind::Word,
+        "",
+        "The JSON Web Key Set that verifies tokens, a file or an https url; a key that is unknown is looked for at once.",
+    ),
+    honoured(
+        "http.auth.bearer.jwksRefresh",
+        Kind::Duration(MINUTE, DAY),
+        "5m",
+        "How long keys are used before they are read again, of `cert` and `oidc` too.",
+    ),
+    honoured(
+        "http.auth.bearer.issuer",
+        Kind::Word,
+        "",
+        "The issuer that a token's `iss` must name; without it any.",
+    ),
+    refused(
+        "http.auth.bearer.upstreamTokenEndpoint",
+        Kind::Section,
+        "An issuer that is asked on behalf of clients.",
+        "no password is passed on; name the issuer's url as `realm`, and clients ask it themselves",
+    ),
     text("http.auth.bearer.upstreamTokenEndpoint.realm", "Its url."),
     text("http.auth.bearer.upstreamTokenEndpoint.service", "The name of this service there."),
     switch(
@@ -86,11 +124,21 @@ pub(super) const KEYS: &[Key] = &[
     text("http.auth.bearer.oidc[].certificateAuthority", "The authority of the issuer's certificate."),
     path("http.auth.bearer.oidc[].certificateAuthorityFile", "The same, in a file."),
     switch("http.auth.bearer.oidc[].skipIssuerVerification", "Whether a token's issuer may be any."),
-    section("http.auth.bearer.awsSecretsManager", "Verification keys that rotate."),
+    refused(
+        "http.auth.bearer.awsSecretsManager",
+        Kind::Section,
+        "Verification keys that rotate.",
+        "have the keys in a file that is replaced, or at a url: `jwks` reads them again by itself",
+    ),
     text("http.auth.bearer.awsSecretsManager.region", "The region."),
     text("http.auth.bearer.awsSecretsManager.secretName", "The name of the secret."),
     pending("http.auth.bearer.awsSecretsManager.refreshInterval", ANY_DURATION, "", "How often it is read."),
-    section("http.auth.openid", "Logins in a browser."),
+    refused(
+        "http.auth.openid",
+        Kind::Section,
+        "Logins in a browser.",
+        "there are no pages to log in to; `http.auth.bearer.oidc` takes identity tokens as they are, and `http.auth.apikey` lets users make keys",
+    ),
     pending("http.auth.openid.providers", Kind::Map(Names::Any, &Kind::Section), "", "Providers by name."),
     path("http.auth.openid.providers.*.credentialsFile", "The file with the client's credentials."),
     text("http.auth.openid.providers.*.name", "What users are shown."),

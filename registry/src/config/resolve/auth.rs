@@ -1,6 +1,6 @@
 //! The sections `http.auth` and `http.accessControl`.
 
-use super::Resolved;
+use super::{Resolved, bearer};
 use crate::auth::options::{AccessControl, Action, MetricsPolicy, RepositoryPolicy, Rule};
 use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
@@ -21,12 +21,14 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     token.read("expiry", &mut options.token.life);
     token.read("refreshExpiry", &mut options.token.refresh_life);
     token.read("keyRotation", &mut options.token.rotation);
+    bearer::bearer(section.at("bearer"), resolved);
     let access = http.at("accessControl");
     if !access.is_written() {
         return;
     }
     let access = access_control(access);
-    if !section.at("htpasswd").is_written() && grants_to_accounts(&access) {
+    let logs_in = ["htpasswd", "bearer"].iter().any(|way| section.at(way).is_written());
+    if !logs_in && grants_to_accounts(&access) {
         resolved.warnings.push(Fault::new(
             "http.accessControl",
             "there are no accounts (http.auth.htpasswd), so only an anonymousPolicy grants anything",

@@ -4,6 +4,7 @@
 //! (names that stand twice, rules for nobody) are found here.
 
 mod auth;
+mod bearer;
 mod bucket;
 mod credentials;
 mod mirroring;
@@ -102,8 +103,10 @@ mod tests {
         }
     }
 
-    /// Keys of which a section needs one: without it, its section is a fault.
-    const ALTERNATIVES: [&str; 5] = [
+    /// Keys that a section needs with some of the others: without one of them, it is a fault.
+    const ALTERNATIVES: [&str; 7] = [
+        "http.auth.bearer.realm",
+        "http.auth.bearer.service",
         "storage.storageDriver.bucket",
         "storage.storageDriver.container",
         "storage.storageDriver.accountname",
@@ -176,10 +179,17 @@ mod tests {
             "storage.retention.policies[].keepUntagged.pushedWithin",
             "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
             "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
+            "http.externalUrl",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
             "http.ratelimit.methods[].rate",
             "http.auth.htpasswd.path",
+            "http.auth.token.keyFile",
+            "http.auth.bearer.realm",
+            "http.auth.bearer.service",
+            "http.auth.bearer.cert",
+            "http.auth.bearer.jwks",
+            "http.auth.bearer.issuer",
             "extensions.sync.credentialsFile",
             "extensions.sync.registries[].credentialHelper",
             "extensions.sync.registries[].oauth2CredentialHelper.tokenURL",
