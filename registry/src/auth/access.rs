@@ -3,14 +3,16 @@
 //! It decides between *log in first* and *no*; which status that is, is HTTP's to say.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
 
+use super::api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, ApiKeys, Origin, Owner, Presented};
 use super::bearer::{Bearer, Signed};
 use super::challenge::{Challenge, Need};
 use super::credentials::{Authorization, BearerToken, Credentials};
-use super::error::{AccessError, LoginError, Refusal, TokenError};
+use super::error::{AccessError, ApiKeyError, LoginError, Refusal, TokenError};
 use super::grant::{Grant, Right};
 use super::identity::{Account, Identity};
 use super::keep::{Keep, KeepError};
@@ -28,6 +30,8 @@ pub struct Access {
     logins: Option<Logins>,
     issuer: Option<Issuer>,
     bearer: Option<Bearer>,
+    api_keys: Option<ApiKeys>,
+    fail_delay: Duration,
     /// Whether there is any way to log in.
     accounts: Accounts,
     challenge: Challenge,
@@ -50,6 +54,9 @@ impl Access {
     pub async fn open(options: &Options, keep: Arc<dyn Keep>, clock: Clock) -> Result<Self, AccessError> {
         let mut access = Self::new(options)?;
         access.bearer = Bearer::open(options, &clock).await?;
+        if options.api_keys {
+            access.api_keys = Some(ApiKeys::new(Arc::clone(&keep), clock.clone()));
+        }
         if access.logins.is_some() && options.token.enable {
             let issuer = Issuer::open(&options.token, &options.realm, keep, clock).await?;
             access.challenge.issues_tokens();
@@ -67,7 +74,16 @@ impl Access {
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let logins = Logins::new(options, check)?;
         let challenge = Challenge::new(&options.realm)?;
-        Ok(Self { policy, logins, issuer: None, bearer: None, accounts, challenge })
+        Ok(Self {
+            policy,
+            logins,
+            issuer: None,
+            bearer: None,
+            api_keys: None,
+            fail_delay: options.fail_delay,
+            accounts,
+            challenge,
+        })
     }
 
     /// Tells who sent a request with that value of the `Authorization` header.
@@ -86,14 +102,48 @@ impl Access {
         let (Accounts::Configured, Some(value)) = (self.accounts, authorization) else {
             return Ok(Identity::ANONYMOUS);
         };
-        match (Authorization::parse(value)?, &self.logins) {
-            (Authorization::Basic(credentials), _) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
-            (Authorization::Basic(credentials), Some(logins)) => {
-                logins.verify(credentials).await.map(Identity::of)
-            }
-            (Authorization::Basic(_), None) => Err(LoginError::UnsupportedScheme),
-            (Authorization::Bearer(token), _) => self.bearer(&token).await,
+        match Authorization::parse(value)? {
+            Authorization::Basic(credentials) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
+            Authorization::Basic(credentials) => self.login(credentials).await.map(|login| login.identity),
+            Authorization::Bearer(token) => self.bearer(&token).await,
         }
+    }
+
+    /// Tells whose credentials they are: what has the form of a key is one, and everything else a password.
+    async fn login(&self, credentials: Credentials) -> Result<Login, LoginError> {
+        if let Some(keys) = &self.api_keys
+            && let Some(key) = Presented::parse(credentials.password())
+        {
+            return self.login_by_key(keys, credentials.user(), &key).await;
+        }
+        match &self.logins {
+            Some(logins) => {
+                let account = logins.verify(credentials).await?;
+                Ok(Login { identity: Identity::of(account), proof: Proof::Password })
+            }
+            None => self.refuse().await,
+        }
+    }
+
+    async fn login_by_key(&self, keys: &ApiKeys, user: &str, key: &Presented) -> Result<Login, LoginError> {
+        let verified = keys.verify(user, key).await.map_err(|error| unavailable(&error))?;
+        let Some(verified) = verified else { return self.refuse().await };
+        let is_there = match (verified.owner.origin, &self.logins) {
+            (Origin::Certificate, _) => true,
+            (Origin::Password, Some(logins)) => logins.has(user).await,
+            (Origin::Password, None) => false,
+        };
+        if !is_there {
+            return self.refuse().await;
+        }
+        let identity = Identity::of(verified.owner.account);
+        let identity = verified.scope.map_or(identity.clone(), |scope| identity.within(scope));
+        Ok(Login { identity, proof: Proof::Key })
+    }
+
+    async fn refuse(&self) -> Result<Login, LoginError> {
+        tokio::time::sleep(self.fail_delay).await;
+        Err(LoginError::Refused)
     }
 
     /// Tells whose a token is: one of ours, or of another issuer. Who issued it is taken from the token unverified,
@@ -190,27 +240,29 @@ impl Access {
     ///
     /// *Errors:* [`LoginError`] as of [`identify`](Self::identify); [`LoginError::Unavailable`] when no key signs.
     pub async fn issue(&self, asking: Asking, resources: Vec<Resource>) -> Result<Grants, LoginError> {
-        let (Some(issuer), Some(logins)) = (&self.issuer, &self.logins) else {
-            return Err(LoginError::UnsupportedScheme);
-        };
-        let (account, offline) = match asking {
-            Asking::Anonymous => (None, false),
-            Asking::Password { credentials, offline } => (Some(logins.verify(credentials).await?), offline),
+        let Some(issuer) = &self.issuer else { return Err(LoginError::UnsupportedScheme) };
+        let (identity, renewable) = match asking {
+            Asking::Anonymous => (Identity::ANONYMOUS, false),
+            Asking::Password { credentials, offline } => {
+                let login = self.login(credentials).await?;
+                // A refresh token is worth what a password is.
+                (login.identity, offline && login.proof == Proof::Password)
+            }
             Asking::Refresh(token) => {
                 let renewal = issuer.verify_refresh(&token).await.map_err(LoginError::Token)?;
-                (Some(logins.renew(&renewal).await?), false)
+                let logins = self.logins.as_ref().ok_or(LoginError::Refused)?;
+                (Identity::of(logins.renew(&renewal).await?), false)
             }
         };
-        let identity = account.clone().map_or(Identity::ANONYMOUS, Identity::of);
         let granted = resources.into_iter().filter_map(|it| self.granted(&identity, it)).collect();
         let groups = self.policy.named_groups(&identity);
         let token =
-            issuer.issue(account.as_ref(), groups, granted).await.map_err(|error| unavailable(&error))?;
-        let refresh = match &account {
-            Some(account) if offline => self.refresh(issuer, logins, account).await?,
+            issuer.issue(identity.who(), groups, granted).await.map_err(|error| unavailable(&error))?;
+        let refresh = match (identity.who(), &self.logins) {
+            (Some(account), Some(logins)) if renewable => self.refresh(issuer, logins, account).await?,
             _ => None,
         };
-        Ok(Grants { token, refresh, account })
+        Ok(Grants { token, refresh, account: identity.who().cloned() })
     }
 
     async fn refresh(
@@ -230,7 +282,9 @@ impl Access {
     /// Returns what of a resource the policy lets somebody have now; `None` when that is nothing.
     fn granted(&self, identity: &Identity, resource: Resource) -> Option<Resource> {
         if resource.kind == "registry" {
-            return (resource.name == "catalog").then_some(resource);
+            // The list that a token shows is as long as the policy has it, which a key's globs may not be.
+            let is_whole = identity.scope().is_none_or(|scope| !scope.names_globs());
+            return (resource.name == "catalog" && is_whole).then_some(resource);
         }
         let name = RepositoryName::parse(&resource.name).ok()?;
         let may = |action| self.policy.decide(identity, &name, action) == Decision::Allowed;
@@ -241,6 +295,66 @@ impl Access {
         (!actions.is_empty()).then_some(Resource { actions, ..resource })
     }
 
+    /// Says whether users may make keys.
+    pub const fn has_api_keys(&self) -> bool {
+        self.api_keys.is_some()
+    }
+
+    /// Tells whose keys somebody may see, make and revoke: his own, if he has proved himself to be who he is.
+    ///
+    /// *Errors:* [`Refusal::Unauthenticated`] to somebody anonymous; [`Refusal::Denied`] to who came with a key or a
+    /// token, which could make itself last for ever.
+    pub fn owner(&self, authorization: Option<&[u8]>, identity: &Identity) -> Result<KeyOwner, Refusal> {
+        let account = identity.who().ok_or(Refusal::Unauthenticated)?.clone();
+        let origin = match authorization.map(Authorization::parse) {
+            None => Origin::Certificate,
+            Some(Ok(Authorization::Basic(credentials))) if credentials.is_empty() => Origin::Certificate,
+            Some(Ok(Authorization::Basic(credentials))) if self.is_password(&credentials) => Origin::Password,
+            Some(_) => return Err(Refusal::Denied),
+        };
+        let groups = self.policy.named_groups(identity);
+        let account = Account::new(account.name(), groups);
+        if identity.scope().is_some() {
+            Err(Refusal::Denied)
+        } else {
+            Ok(KeyOwner(Owner { account, origin }))
+        }
+    }
+
+    fn is_password(&self, credentials: &Credentials) -> bool {
+        Presented::parse(credentials.password()).is_none()
+    }
+
+    /// Makes a key.
+    ///
+    /// *Errors:* [`ApiKeyError`], but for that of a key that there is not.
+    pub async fn create_key(
+        &self,
+        owner: KeyOwner,
+        wish: ApiKeyWish,
+    ) -> Result<(ApiKey, ApiKeySecret), ApiKeyError> {
+        self.keys()?.create(owner.0, wish).await
+    }
+
+    /// Lists somebody's keys.
+    ///
+    /// *Errors:* [`ApiKeyError::Keep`].
+    pub async fn keys_of(&self, owner: &KeyOwner) -> Result<Vec<ApiKey>, ApiKeyError> {
+        Ok(self.keys()?.list(owner.0.account.name()).await?)
+    }
+
+    /// Revokes a key of somebody's.
+    ///
+    /// *Errors:* [`ApiKeyError::Unknown`], [`ApiKeyError::Keep`].
+    pub async fn revoke_key(&self, owner: &KeyOwner, id: &str) -> Result<(), ApiKeyError> {
+        let was_there = self.keys()?.revoke(owner.0.account.name(), id).await?;
+        if was_there { Ok(()) } else { Err(ApiKeyError::Unknown) }
+    }
+
+    fn keys(&self) -> Result<&ApiKeys, ApiKeyError> {
+        self.api_keys.as_ref().ok_or(ApiKeyError::Unknown)
+    }
+
     fn refusal<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Refusal {
         let would = || self.policy.grant::<R>(&identity.unrestricted(), name).is_some();
         if identity.scope().is_some() && would() {
@@ -249,6 +363,23 @@ impl Access {
         self.policy.refusal(identity)
     }
 }
+
+/// Somebody who logged in.
+struct Login {
+    identity: Identity,
+    proof: Proof,
+}
+
+/// How somebody proved who he is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Password,
+    Key,
+}
+
+/// Somebody who has proved himself to be who he is, so that he may see to his keys.
+#[derive(Debug, Clone)]
+pub struct KeyOwner(Owner);
 
 /// Who asks for a token.
 #[derive(Debug)]

@@ -10,6 +10,9 @@ use super::token;
 /// The path at which tokens are issued.
 pub const TOKEN_PATH: &str = "/auth/token";
 
+/// The path at which users see to their keys.
+pub const API_KEYS_PATH: &str = "/auth/apikey";
+
 /// How clients are told to log in.
 #[derive(Debug)]
 pub(super) struct Challenge {

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::api_keys::{KEYS_MAX, LABEL_CHARS_MAX, SCOPE_BYTES_MAX, SCOPES_MAX};
 use super::credentials::AUTHORIZATION_BYTES_MAX;
 use super::keep::KeepError;
 
@@ -121,6 +122,43 @@ impl TokenError {
             _ => Self::Malformed,
         }
     }
+}
+
+/// Why there is no key as a user wants it, or none that he may see.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiKeyError {
+    /// What is wanted cannot be read.
+    #[error("the body is no JSON object of label, scopes and expirationDate")]
+    Wish,
+    /// The label is too long, or has control characters.
+    #[error("the label has more than {LABEL_CHARS_MAX} characters, or control characters")]
+    Label,
+    /// There are too many scopes.
+    #[error("there are more than {SCOPES_MAX} scopes")]
+    Scopes,
+    /// A scope is malformed.
+    #[error(
+        "scopes[{index}] is no glob over repository names of at most {SCOPE_BYTES_MAX} bytes, with or without :pull,push,delete"
+    )]
+    Scope {
+        /// Which, from 0.
+        index: usize,
+    },
+    /// The date is malformed.
+    #[error("expirationDate is no date of RFC 3339")]
+    Date,
+    /// The date has passed.
+    #[error("expirationDate has passed")]
+    Past,
+    /// The user has as many as he may have.
+    #[error("there are {KEYS_MAX} keys already; revoke one")]
+    TooMany,
+    /// The user has no such key.
+    #[error("there is no such key")]
+    Unknown,
+    /// What keeps keys cannot be reached.
+    #[error("keys cannot be read or written now")]
+    Keep(#[from] KeepError),
 }
 
 /// Why somebody was not given a right.

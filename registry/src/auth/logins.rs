@@ -55,6 +55,11 @@ impl Logins {
         Err(LoginError::Refused)
     }
 
+    /// Says whether there still is an account, of which a key says that it is its own.
+    pub(super) async fn has(&self, user: &str) -> bool {
+        self.file.current(Instant::now()).await.users().hash(user).is_some()
+    }
+
     /// Returns what a refresh token of an account has to say; `None` when there is no such account any more.
     pub(super) async fn renewal(&self, user: &str) -> Option<Renewal> {
         let edition = self.file.current(Instant::now()).await;

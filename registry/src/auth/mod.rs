@@ -12,6 +12,7 @@
 //! | `scope` | what a token or a key restricts its bearer to |
 //! | `logins` | users and passwords: who is asked, in which order |
 //! | `token` | tokens of our own issuing, and the keys that sign them |
+//! | `api_keys` | keys that users make for their programs |
 //! | `bearer` | tokens of others' issuing, and the keys that verify them |
 //! | `keep` | where the layer keeps its keys |
 //! | `htpasswd` | the format of an htpasswd file |
@@ -25,6 +26,7 @@
 
 mod access;
 mod account_file;
+mod api_keys;
 mod apr1;
 mod bearer;
 pub mod challenge;
@@ -41,9 +43,10 @@ pub mod scope;
 mod token;
 mod verification;
 
-pub use access::{Access, Asking, Grants};
+pub use access::{Access, Asking, Grants, KeyOwner};
+pub use api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, KEYS_MAX as API_KEYS_MAX};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
-pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
+pub use error::{AccessError, ApiKeyError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
 pub use identity::{Account, Identity};
 pub use policy::{Accounts, Decision, Policy, Reason};

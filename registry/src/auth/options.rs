@@ -21,6 +21,8 @@ pub struct Options {
     pub verifications_max: usize,
     /// Tokens of our own issuing (`http.auth.token`); only where there are accounts.
     pub token: TokenOptions,
+    /// Whether users may make keys of their own (`http.auth.apikey`).
+    pub api_keys: bool,
     /// Tokens of others' issuing (`http.auth.bearer`); none means that none are taken.
     pub bearer: Option<BearerOptions>,
     /// Who may do what (`http.accessControl`); none means that accounts may do everything, and
@@ -139,6 +141,7 @@ impl Default for Options {
             cache_entries_max: 1_024,
             verifications_max: 2,
             token: TokenOptions::default(),
+            api_keys: false,
             bearer: None,
             access: None,
         }

@@ -17,6 +17,7 @@
 //! | `listener` | connections: protocols, limits, idle timeouts, draining |
 
 mod access_log;
+mod api_keys;
 mod app;
 mod auth;
 mod base;

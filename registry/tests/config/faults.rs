@@ -90,7 +90,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     http.auth.ldap: not supported yet: http.auth.ldap
     http.auth.bearer.awsSecretsManager: is refused: have the keys in a file that is replaced, or at a url: `jwks` reads them again by itself
     http.auth.openid: is refused: there are no pages to log in to; `http.auth.bearer.oidc` takes identity tokens as they are, and `http.auth.apikey` lets users make keys
-    http.auth.apikey: not supported yet: http.auth.apikey
     http.auth.mtls: not supported yet: http.auth.mtls
     http.auth.sessionDriver: not supported yet: http.auth.sessionDriver
     http.auth.secureSession: not supported yet: http.auth.secureSession

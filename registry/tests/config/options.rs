@@ -46,7 +46,7 @@ fn every_option_has_a_key() {
         missing_in_index, verify_on_read, free_min_percent, gc, retention,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
-        realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, bearer, access,
+        realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, api_keys, bearer, access,
     });
     all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });
     let bearer = bearer.as_ref().expect("the file takes tokens of others");

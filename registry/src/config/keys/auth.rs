@@ -153,7 +153,12 @@ pub(super) const KEYS: &[Key] = &[
     text("http.auth.openid.providers.*.claimMapping.username", "The claim of the user's name."),
     text("http.auth.openid.providers.*.claimMapping.groups", "The claim of the groups."),
     pending("http.auth.openid.callbackAllowOrigins", WORDS, "", "Where a login may return to."),
-    switch("http.auth.apikey", "Whether users may make keys of their own."),
+    honoured(
+        "http.auth.apikey",
+        Kind::Bool,
+        "false",
+        "Whether users may make keys for their programs, at `/auth/apikey`, which are used as passwords.",
+    ),
     path("http.auth.sessionKeysFile", "The file with `hashKey` and `encryptKey` of sessions."),
     pending("http.auth.sessionDriver", Kind::Open, "", "Where sessions are kept."),
     pending("http.auth.sessionDriver.name", Kind::Choice(&["local", "redis"]), "", "On disk or in redis."),

@@ -15,6 +15,11 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     section.read("cacheTtl", &mut options.cache_ttl);
     section.read("cacheEntries", &mut options.cache_entries_max);
     section.read("maxVerifications", &mut options.verifications_max);
+    section.read("apikey", &mut options.api_keys);
+    if options.api_keys && options.htpasswd.is_none() {
+        let message = "there are no accounts (http.auth.htpasswd), so nobody can make a key";
+        resolved.warnings.push(Fault::new("http.auth.apikey", message));
+    }
     let token = section.at("token");
     token.read("enable", &mut options.token.enable);
     options.token.key_file = token.at("keyFile").get();

@@ -9,11 +9,13 @@
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
 //! | `auth` | who may do what, and what those who may not can learn |
 //! | `tokens` | how clients get tokens, and what these are worth |
+//! | `api_keys` | what a user's keys do in the place of his password |
 //! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
 
 #![cfg(test)]
 
+mod api_keys;
 mod auth;
 mod base;
 mod blobs;
