@@ -20,7 +20,7 @@ use super::logins::Logins;
 use super::options::{Action, Options};
 use super::policy::{Accounts, Decision, Policy};
 use super::scope::Resource;
-use super::token::{ISSUER, Issued, Issuer};
+use super::token::{ISSUER, Issued, Issuer, service};
 use super::verification::{Bcrypt, Check};
 
 /// Who may do what, as configured.
@@ -57,13 +57,15 @@ impl Access {
         if options.api_keys {
             access.api_keys = Some(ApiKeys::new(Arc::clone(&keep), clock.clone()));
         }
-        if access.logins.is_some() && options.token.enable {
+        let takes_workloads = access.bearer.as_ref().is_some_and(Bearer::takes_workloads);
+        if (access.logins.is_some() || takes_workloads) && options.token.enable {
             let issuer = Issuer::open(&options.token, &options.realm, keep, clock).await?;
             access.challenge.issues_tokens();
             access.issuer = Some(issuer);
         }
         if let Some((realm, bearer)) = options.bearer.as_ref().and_then(|it| Some((it.realm.as_ref()?, it))) {
-            access.challenge.names(realm, &bearer.service)?;
+            let service = if bearer.service.is_empty() { service(&options.realm) } else { &bearer.service };
+            access.challenge.names(realm, service)?;
         }
         Ok(access)
     }
@@ -109,12 +111,16 @@ impl Access {
         }
     }
 
-    /// Tells whose credentials they are: what has the form of a key is one, and everything else a password.
+    /// Tells whose credentials they are: what has the form of a key or of a workload's token is one, and everything
+    /// else a password.
     async fn login(&self, credentials: Credentials) -> Result<Login, LoginError> {
         if let Some(keys) = &self.api_keys
             && let Some(key) = Presented::parse(credentials.password())
         {
             return self.login_by_key(keys, credentials.user(), &key).await;
+        }
+        if let Some(token) = self.workload(&credentials) {
+            return self.login_by_workload(&token).await;
         }
         match &self.logins {
             Some(logins) => {
@@ -126,7 +132,13 @@ impl Access {
     }
 
     async fn login_by_key(&self, keys: &ApiKeys, user: &str, key: &Presented) -> Result<Login, LoginError> {
-        let verified = keys.verify(user, key).await.map_err(|error| unavailable(&error))?;
+        let verified = keys.verify(user, key).await.map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the key of a user cannot be looked up"
+            );
+            LoginError::Unavailable
+        })?;
         let Some(verified) = verified else { return self.refuse().await };
         let is_there = match (verified.owner.origin, &self.logins) {
             (Origin::Certificate, _) => true,
@@ -139,6 +151,19 @@ impl Access {
         let identity = Identity::of(verified.owner.account);
         let identity = verified.scope.map_or(identity.clone(), |scope| identity.within(scope));
         Ok(Login { identity, proof: Proof::Key })
+    }
+
+    /// Returns the token of a workload that stands in the place of a password.
+    fn workload(&self, credentials: &Credentials) -> Option<BearerToken> {
+        let takes_them = self.bearer.as_ref().is_some_and(Bearer::takes_workloads);
+        let token = takes_them.then(|| BearerToken::parse(credentials.password().reveal()).ok()).flatten()?;
+        Signed::parse(token.reveal()).is_ok().then_some(token)
+    }
+
+    async fn login_by_workload(&self, token: &BearerToken) -> Result<Login, LoginError> {
+        let bearer = self.bearer.as_ref().ok_or(LoginError::UnsupportedScheme)?;
+        let identity = bearer.verify_workload(token).await.map_err(of_token)?;
+        Ok(Login { identity, proof: Proof::Workload })
     }
 
     async fn refuse(&self) -> Result<Login, LoginError> {
@@ -157,10 +182,7 @@ impl Access {
             (Some(issuer), None) => issuer.verify(token).await,
             (None, None) => return Err(LoginError::UnsupportedScheme),
         };
-        verified.map_err(|error| match error {
-            TokenError::Unavailable => LoginError::Unavailable,
-            error => LoginError::Token(error),
-        })
+        verified.map_err(of_token)
     }
 
     /// Grants a right to a repository, which need not exist.
@@ -248,6 +270,7 @@ impl Access {
                 // A refresh token is worth what a password is.
                 (login.identity, offline && login.proof == Proof::Password)
             }
+            Asking::Exchange(token) => (self.login_by_workload(&token).await?.identity, false),
             Asking::Refresh(token) => {
                 let renewal = issuer.verify_refresh(&token).await.map_err(LoginError::Token)?;
                 let logins = self.logins.as_ref().ok_or(LoginError::Refused)?;
@@ -322,7 +345,7 @@ impl Access {
     }
 
     fn is_password(&self, credentials: &Credentials) -> bool {
-        Presented::parse(credentials.password()).is_none()
+        Presented::parse(credentials.password()).is_none() && self.workload(credentials).is_none()
     }
 
     /// Makes a key.
@@ -375,6 +398,7 @@ struct Login {
 enum Proof {
     Password,
     Key,
+    Workload,
 }
 
 /// Somebody who has proved himself to be who he is, so that he may see to his keys.
@@ -393,6 +417,8 @@ pub enum Asking {
         /// Whether he wants a refresh token too.
         offline: bool,
     },
+    /// A workload with its identity token.
+    Exchange(BearerToken),
     /// Somebody with a refresh token.
     Refresh(BearerToken),
 }
@@ -406,6 +432,13 @@ pub struct Grants {
     pub refresh: Option<BearerToken>,
     /// Whose they are.
     pub account: Option<Account>,
+}
+
+fn of_token(error: TokenError) -> LoginError {
+    match error {
+        TokenError::Unavailable => LoginError::Unavailable,
+        error => LoginError::Token(error),
+    }
 }
 
 fn unavailable(error: &KeepError) -> LoginError {

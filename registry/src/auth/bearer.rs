@@ -1,6 +1,6 @@
-//! Tokens of others' issuing: of a token service that stands beside this registry.
+//! Tokens of others' issuing: of a token service that stands beside this registry, and of workloads (`oidc`).
 //!
-//! The service decides who somebody is and what he is given; its tokens say so in the claims `sub` and `access`,
+//! A token service decides who somebody is and what he is given; its tokens say so in the claims `sub` and `access`,
 //! as Docker's token specification has it. Without `http.accessControl` that is all there is to it. With it, the
 //! policy decides too, about the account that `sub` names, and a token restricts, as one of ours does.
 //!
@@ -11,6 +11,7 @@ mod fetch;
 mod jws;
 mod keyring;
 mod keys;
+mod oidc;
 mod remembered;
 #[cfg(test)]
 pub(in crate::auth) mod testing;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use super::credentials::BearerToken;
 use super::error::{AccessError, TokenError};
 use super::identity::{Account, Identity};
-use super::options::{BearerOptions, KeySetPlace, Options};
+use super::options::{BearerOptions, KeySetPlace, MappingOptions, Options};
 use super::scope::{Resource, SCOPE_RESOURCES_MAX, Scope};
 use crate::clock::Clock;
 use claims::Claims;
@@ -28,13 +29,18 @@ use fetch::Fetcher;
 pub(super) use jws::Signed;
 use keyring::{Keyring, Source};
 use keys::KeySet;
+use oidc::Provider;
+use oidc::mapping::Mapping;
 use remembered::Remembered;
 
 /// Verifies tokens of others.
 #[derive(Debug)]
 pub(super) struct Bearer {
     service: Option<Service>,
+    providers: Vec<Provider>,
+    /// Tokens of the service, and of workloads: neither is taken in the place of the other.
     remembered: Remembered,
+    workloads: Remembered,
     clock: Clock,
 }
 
@@ -64,24 +70,60 @@ impl Bearer {
         let Some(bearer) = &options.bearer else { return Ok(None) };
         let nameless = if options.access.is_some() { Nameless::Anonymous } else { Nameless::Granted };
         let service = Service::open(bearer, nameless, clock).await?;
-        Ok(Some(Self { service, remembered: Remembered::new(), clock: clock.clone() }))
+        let provider = |options| Provider::new(options, bearer.refresh, clock);
+        let providers = bearer.oidc.iter().map(provider).collect::<Result<_, _>>()?;
+        let (remembered, workloads) = (Remembered::new(), Remembered::new());
+        Ok(Some(Self { service, providers, remembered, workloads, clock: clock.clone() }))
+    }
+
+    /// Says whether tokens of workloads are taken.
+    pub(super) const fn takes_workloads(&self) -> bool {
+        !self.providers.is_empty()
     }
 
     /// Tells whose a token is, and for what.
     ///
     /// *Errors:* every variant of [`TokenError`].
     pub(super) async fn verify(&self, token: &BearerToken) -> Result<Identity, TokenError> {
-        if let Some(identity) = self.remembered.find(token, self.clock.now()) {
+        let now = self.clock.now();
+        if let Some(identity) = self.remembered.find(token, now) {
             return Ok(identity);
         }
-        let signed = Signed::parse(token.reveal())?;
-        let service = self.service.as_ref().ok_or(TokenError::Issuer)?;
-        let claims = service.open_token(&signed).await?;
-        let now = self.clock.now();
+        let refused = match self.verify_workload(token).await {
+            Ok(identity) => return Ok(identity),
+            Err(error) => error,
+        };
+        // That no issuer of workloads is meant says nothing of the service.
+        let service = self.service.as_ref().ok_or(refused)?;
+        let claims = service.open_token(&Signed::parse(token.reveal())?).await?;
         let expires = claims.check_times(now)?;
         let identity = service.identity(&claims)?;
         self.remembered.insert(token, identity.clone(), now, expires);
         Ok(identity)
+    }
+
+    /// Tells which workload's a token is.
+    ///
+    /// *Errors:* every variant of [`TokenError`]; [`TokenError::Issuer`] when it is of none of the issuers.
+    pub(super) async fn verify_workload(&self, token: &BearerToken) -> Result<Identity, TokenError> {
+        let now = self.clock.now();
+        if let Some(identity) = self.workloads.find(token, now) {
+            return Ok(identity);
+        }
+        let signed = Signed::parse(token.reveal())?;
+        let issuer = signed.claimed_issuer();
+        let mut refused = TokenError::Issuer;
+        for provider in self.providers.iter().filter(|it| it.is_meant(issuer.as_deref())) {
+            match provider.verify(&signed, now).await {
+                Ok((account, expires)) => {
+                    let identity = Identity::of(account);
+                    self.workloads.insert(token, identity.clone(), now, expires);
+                    return Ok(identity);
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 }
 
@@ -166,6 +208,29 @@ fn resources(claims: &Claims) -> Result<Vec<Resource>, TokenError> {
     let read =
         |item: &serde_json::Value| serde_json::from_value(item.clone()).map_err(|_| TokenError::Claims);
     items.iter().take(SCOPE_RESOURCES_MAX).map(read).collect()
+}
+
+impl MappingOptions {
+    /// Returns what is wrong with them: the key of the expression, below `claimMapping`, and what it is.
+    pub(crate) fn fault(&self) -> Option<(String, String)> {
+        Mapping::parse(self).err().map(|(key, error)| (key, error.to_string()))
+    }
+}
+
+/// Says whether a token is signed by a key of a file of PEM, or of a key set; for the fuzz targets.
+pub fn is_signed_by(token: &str, keys: &[u8]) -> bool {
+    let Ok(keys) = KeySet::of_pem(keys).or_else(|_| KeySet::of_set(keys)) else { return false };
+    Signed::parse(token).is_ok_and(|signed| {
+        let _claimed = signed.claimed_issuer();
+        signed.open(&keys).is_ok()
+    })
+}
+
+/// Says whether an expression makes an account's name of claims in JSON; for the fuzz targets.
+pub fn maps_to_a_name(expression: &str, claims: &[u8]) -> bool {
+    let options = MappingOptions { username: expression.to_owned(), ..MappingOptions::default() };
+    let Ok(mapping) = Mapping::parse(&options) else { return false };
+    Claims::parse(claims).is_ok_and(|claims| mapping.account(&claims).is_ok())
 }
 
 impl BearerOptions {

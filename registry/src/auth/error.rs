@@ -103,6 +103,9 @@ pub enum TokenError {
     /// It lacks a claim that is needed, or has one that cannot be read.
     #[error("a claim is missing or is not of its kind")]
     Claims,
+    /// Its claims come to no account, or are not those that the configuration asks for.
+    #[error("its claims are not those that are asked for")]
+    Mapping,
     /// What it would have to be verified with cannot be had now.
     #[error("the keys of its issuer cannot be had")]
     Unavailable,
@@ -217,6 +220,9 @@ pub enum AccessError {
     /// The keys that verify an issuer's tokens cannot be used.
     #[error("the keys of an issuer of tokens cannot be used")]
     IssuerKeys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An expression over the claims of identity tokens is none.
+    #[error("a claimMapping cannot be used")]
+    Mapping(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// An authority that an issuer's certificate is to be of is no certificate.
     #[error("the certificate authority of an issuer of tokens cannot be used")]
     Authority(#[source] reqwest::Error),

@@ -45,6 +45,8 @@ mod verification;
 
 pub use access::{Access, Asking, Grants, KeyOwner};
 pub use api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, KEYS_MAX as API_KEYS_MAX};
+#[doc(hidden)]
+pub use bearer::{is_signed_by, maps_to_a_name};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
 pub use error::{AccessError, ApiKeyError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};

@@ -61,6 +61,55 @@ pub struct BearerOptions {
     pub key_set: Option<KeySetPlace>,
     /// How long keys are used before they are read again (`http.auth.bearer.jwksRefresh`).
     pub refresh: Duration,
+    /// Issuers of identity tokens of workloads (`http.auth.bearer.oidc`).
+    pub oidc: Vec<OidcOptions>,
+}
+
+/// An item of `http.auth.bearer.oidc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcOptions {
+    /// The issuer's url (`issuer`).
+    pub issuer: String,
+    /// What a token must be for, one of them (`audiences`).
+    pub audiences: Vec<String>,
+    /// How claims become a user and groups (`claimMapping`).
+    pub mapping: MappingOptions,
+    /// The authority of the issuer's certificate beside the system's (`certificateAuthority`,
+    /// `certificateAuthorityFile`).
+    pub authority: Option<Authority>,
+    /// Whether a token's issuer has to be this one (`skipIssuerVerification`).
+    pub check: IssuerCheck,
+}
+
+/// The section `claimMapping` of an issuer, whose expressions are texts as they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingOptions {
+    /// Names, and the expressions that they stand for, each of which may name those before it (`variables`).
+    pub variables: Vec<(String, String)>,
+    /// Expressions that must hold, and what the log says where one does not (`validations`).
+    pub validations: Vec<(String, String)>,
+    /// The expression of the user's name (`username`).
+    pub username: String,
+    /// The expression of the groups (`groups`).
+    pub groups: Option<String>,
+}
+
+/// Certificates in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// As a text.
+    Text(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// Whether a token's issuer has to be the one that is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IssuerCheck {
+    /// It has, to the letter.
+    Exact,
+    /// It may be any whose tokens have the keys; for tests.
+    Skipped,
 }
 
 /// Where a key set is.
@@ -157,6 +206,30 @@ impl Default for BearerOptions {
             certificates: None,
             key_set: None,
             refresh: Duration::from_secs(5 * 60),
+            oidc: Vec::new(),
+        }
+    }
+}
+
+impl Default for OidcOptions {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audiences: Vec::new(),
+            mapping: MappingOptions::default(),
+            authority: None,
+            check: IssuerCheck::Exact,
+        }
+    }
+}
+
+impl Default for MappingOptions {
+    fn default() -> Self {
+        Self {
+            variables: Vec::new(),
+            validations: Vec::new(),
+            username: "claims.iss + '/' + claims.sub".to_owned(),
+            groups: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::error::{Fault, Faults};
 use super::options::Config;
 use super::reach;
 use super::resolve::stores::{self, Place};
-use crate::auth::options::BearerOptions;
+use crate::auth::options::{Authority, BearerOptions, OidcOptions};
 use crate::store;
 use crate::upstream::options::{Assertion, CredentialSource, Options, helper_program};
 
@@ -30,6 +30,7 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
     }
     let issuer = config.auth.bearer.iter().flat_map(BearerOptions::faults_of_files);
     faults.extend(issuer.map(|(key, message)| Fault::new(format!("http.auth.bearer.{key}"), message)));
+    faults.extend(authorities(config));
     faults.extend(stores::faults(&places(config)));
     let hosts = accounts(config, warnings);
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
@@ -45,6 +46,19 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         (source, _) => *source != CredentialSource::Nobody,
     };
     warnings.extend(reach::warnings(config, &has_account));
+}
+
+/// Checks the files of authorities of issuers.
+fn authorities(config: &Config) -> Vec<Fault> {
+    let issuers = config.auth.bearer.iter().flat_map(|bearer| &bearer.oidc).zip(0..);
+    let fault = |(issuer, index): (&OidcOptions, usize)| match &issuer.authority {
+        Some(Authority::File(path)) => {
+            let path_of_key = format!("http.auth.bearer.oidc[{index}].certificateAuthorityFile");
+            certificates::authorities(path).map(|message| Fault::new(path_of_key, message))
+        }
+        Some(Authority::Text(_)) | None => None,
+    };
+    issuers.filter_map(fault).collect()
 }
 
 /// Returns the hosts of the file of accounts, if there is one that can be read.

@@ -88,8 +88,8 @@ pub enum Error {
     /// There are several `Authorization` headers.
     #[error("there is more than one Authorization header")]
     SeveralAuthorizations,
-    /// The form of a request for a token says neither that there is a password nor a refresh token.
-    #[error("grant_type is neither password nor refresh_token")]
+    /// The form of a request for a token says neither that there is a password, nor a refresh token, nor one to exchange.
+    #[error("grant_type is neither password nor refresh_token nor token-exchange of a JWT")]
     GrantType,
     /// A key cannot be made, or there is none.
     #[error(transparent)]

@@ -146,6 +146,50 @@ fn accounts_of_upstreams_and_patterns() {
 }
 
 #[test]
+fn issuers_of_tokens() {
+    let check = |bearer: &str, expect: &[&str]| {
+        let found =
+            parsed(&format!("http: {{ auth: {{ bearer: {bearer} }} }}")).err().unwrap_or_default().faults;
+        let paths: Vec<&str> =
+            found.iter().map(|fault| fault.path.trim_start_matches("http.auth.bearer")).collect();
+        assert_eq!(paths, expect, "{bearer}");
+    };
+    let with =
+        |rest: &str| format!("{{ oidc: [{{ issuer: 'https://a.example', audiences: [a], {rest} }}] }}");
+    check("{ realm: r, service: s, cert: /a }", &[]);
+    check("{ realm: r, service: s, jwks: 'http://localhost:1/keys' }", &[]);
+    check("{}", &[""]);
+    check("{ realm: r, service: s }", &[""]);
+    check("{ cert: /a }", &[".service", ".realm"]);
+    for url in ["http://a.example/keys", "https://u:p@a.example/keys", "ftp://a.example", "https://"] {
+        check(&format!("{{ realm: r, service: s, jwks: '{url}' }}"), &[".jwks"]);
+    }
+    check(&with(""), &[]);
+    check("{ oidc: [{ issuer: 'http://a.example', audiences: [a] }] }", &[".oidc[0].issuer"]);
+    check("{ oidc: [{}] }", &[".oidc[0].issuer", ".oidc[0].audiences"]);
+    check("{ oidc: [{ issuer: 'https://a.example', audiences: [] }] }", &[".oidc[0].audiences"]);
+    check(
+        &with("certificateAuthority: a, certificateAuthorityFile: /a"),
+        &[".oidc[0].certificateAuthorityFile"],
+    );
+    for (mapping, expect) in [
+        ("username: claims.sub.matches('a')", ".username"),
+        ("groups: 'claims.groups.map(g, g)'", ".groups"),
+        ("groups: vars.a, variables: [{ name: b, expression: claims.a }]", ".groups"),
+        (
+            "variables: [{ name: a, expression: vars.b }, { name: b, expression: claims.a }]",
+            ".variables[0].expression",
+        ),
+        ("validations: [{ expression: 'claims.a = 1' }]", ".validations[0].expression"),
+    ] {
+        check(&with(&format!("claimMapping: {{ {mapping} }}")), &[&format!(".oidc[0].claimMapping{expect}")]);
+    }
+    let open = parsed(&format!("http: {{ auth: {{ bearer: {} }} }}", with(""))).expect("it has no fault");
+    let paths: Vec<&str> = open.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(paths, ["http.auth.bearer.oidc[0].claimMapping"]);
+}
+
+#[test]
 fn a_syntax_error_has_a_place() {
     let expect = "line 4, column 5: while parsing a flow mapping, did not find expected ',' or '}'";
     assert_eq!(faults("syntax.json"), expect);

@@ -22,7 +22,7 @@ fn every_option_has_a_key() {
     let loaded = parse(&fixture("everything.yaml"), &env).expect("the file has no fault");
     // The main store is a folder, and this key is for buckets.
     let warned: Vec<&str> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
-    assert_eq!(warned, ["storage.redirectBlobURL"]);
+    assert_eq!(warned, ["storage.redirectBlobURL", "http.auth.bearer.oidc[0].skipIssuerVerification"]);
     let usual = Config::default();
     let config = &loaded.config;
     all_differ!(Config, config, usual, {
@@ -49,10 +49,6 @@ fn every_option_has_a_key() {
         realm, htpasswd, fail_delay, cache_ttl, cache_entries_max, verifications_max, token, api_keys, bearer, access,
     });
     all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });
-    let bearer = bearer.as_ref().expect("the file takes tokens of others");
-    all_differ!(auth::options::BearerOptions, bearer, auth::options::BearerOptions::default(), {
-        realm, service, issuer, certificates, key_set, refresh,
-    });
     let plain = upstream::options::Options::default();
     all_differ!(upstream::options::Options, &upstreams[0], plain, {
         name, urls, on_demand, tls_verify, ca_file, content, connect_timeout, response_timeout,
@@ -86,6 +82,22 @@ fn every_option_has_a_key() {
     all_differ!(auth::options::AccessControl, access, nobody, { repositories, admin, groups, metrics });
     let rule = auth::options::Rule::default();
     all_differ!(auth::options::Rule, admin, rule, { users, groups, actions });
+}
+
+#[test]
+fn every_option_of_issuers_has_a_key() {
+    let loaded = parsed(&fixture("everything.yaml")).expect("the file has no fault");
+    let bearer = loaded.config.auth.bearer.as_ref().expect("the file takes tokens of others");
+    all_differ!(auth::options::BearerOptions, bearer, auth::options::BearerOptions::default(), {
+        realm, service, issuer, certificates, key_set, refresh, oidc,
+    });
+    all_differ!(auth::options::OidcOptions, &bearer.oidc[0], auth::options::OidcOptions::default(), {
+        issuer, audiences, mapping, authority, check,
+    });
+    let mapping = &bearer.oidc[0].mapping;
+    all_differ!(auth::options::MappingOptions, mapping, auth::options::MappingOptions::default(), {
+        variables, validations, username, groups,
+    });
 }
 
 #[test]

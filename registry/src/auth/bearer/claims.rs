@@ -43,6 +43,11 @@ impl Claims {
         self.0.get(name)?.as_str()
     }
 
+    /// Returns them as one value.
+    pub(in crate::auth) fn value(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+
     /// Holds the times against the clock, and returns when the token ends, in seconds since 1970.
     ///
     /// *Errors:* [`TokenError::Claims`] without an end, or for a time that is no number; [`TokenError::Expired`],

@@ -3,11 +3,13 @@
 //! *Shape:* keys are used for `refresh` as they are; after that they are read again beside the requests that use
 //! them, and after twice that before such a request is answered. A key that is not known has them read again at
 //! once, though not more than once per [`LOOK_INTERVAL`]: issuers change their keys when they like. The keys of the
-//! last reading stay while they cannot be read.
+//! last reading stay while they cannot be read, and nobody waits for an issuer that was away the last time.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+
+use serde::Deserialize;
 
 use super::fetch::{DOCUMENT_BYTES_MAX, FetchError, Fetcher};
 use super::keys::{KeySet, KeysError};
@@ -20,6 +22,9 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// How often keys are read while there are none, at most.
 pub(super) const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Where an issuer says what it is.
+const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+
 /// Where keys are had from.
 #[derive(Debug)]
 pub(super) enum Source {
@@ -29,6 +34,24 @@ pub(super) enum Source {
     SetFile(PathBuf),
     /// The url of one.
     Set(Fetcher, String),
+    /// An issuer that says where its keys are.
+    Issuer {
+        /// What fetches.
+        fetcher: Fetcher,
+        /// The issuer's url.
+        issuer: String,
+        /// Whether it has to call itself what it is called here.
+        naming: Naming,
+    },
+}
+
+/// Whether an issuer has to call itself what it is called in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::auth) enum Naming {
+    /// It has.
+    Strict,
+    /// It may call itself anything.
+    Any,
 }
 
 /// Why keys cannot be read.
@@ -61,6 +84,18 @@ pub(super) enum KeyringError {
         /// What is wrong.
         source: KeysError,
     },
+    /// What an issuer says of itself cannot be read.
+    #[error("{url} does not say where keys are")]
+    Discovery {
+        /// The url.
+        url: String,
+    },
+    /// An issuer calls itself something else, so that its tokens would be another's.
+    #[error("{url} is of another issuer")]
+    OtherIssuer {
+        /// The url.
+        url: String,
+    },
 }
 
 /// The keys of one issuer.
@@ -80,6 +115,13 @@ struct State {
     tried_at: Option<Timestamp>,
     /// Whether the last reading failed, of which one warning is enough.
     is_failing: bool,
+}
+
+/// What an issuer says of itself, as far as it is needed.
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
 }
 
 impl Keyring {
@@ -116,12 +158,15 @@ impl Keyring {
     /// *Cancellation:* a reading that has begun goes on to its end.
     pub(super) async fn keys(self: &Arc<Self>, id: Option<&str>) -> Result<Arc<KeySet>, TokenError> {
         let interval = match self.known() {
-            Some((keys, age)) if keys.meant(id).next().is_some() && age < self.refresh * 2 => {
-                if age >= self.refresh {
-                    let ring = Arc::clone(self);
-                    tokio::spawn(async move { ring.look(LOOK_INTERVAL).await });
+            Some((keys, age)) if keys.meant(id).next().is_some() => {
+                if age < self.refresh {
+                    return Ok(keys);
                 }
-                return Ok(keys);
+                if age < self.refresh * 2 || self.is_failing() {
+                    self.look_beside();
+                    return Ok(keys);
+                }
+                LOOK_INTERVAL
             }
             Some(_) => LOOK_INTERVAL,
             None => FIRST_INTERVAL,
@@ -132,6 +177,18 @@ impl Keyring {
             let _ended = tokio::spawn(async move { ring.look(interval).await }).await;
         }
         self.known().map(|(keys, _)| keys).ok_or(TokenError::Unavailable)
+    }
+
+    /// Reads the keys beside whatever needs them, unless that is under way.
+    fn look_beside(self: &Arc<Self>) {
+        if self.is_due(LOOK_INTERVAL) && self.reading.try_lock().is_ok() {
+            let ring = Arc::clone(self);
+            tokio::spawn(async move { ring.look(LOOK_INTERVAL).await });
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).is_failing
     }
 
     /// Returns the keys of the last reading, and how old they are.
@@ -188,6 +245,17 @@ impl Source {
             Self::Pem(path) => of_file(path, KeySet::of_pem).await,
             Self::SetFile(path) => of_file(path, KeySet::of_set).await,
             Self::Set(fetcher, url) => of_url(fetcher, url).await,
+            Self::Issuer { fetcher, issuer, naming } => {
+                let url = format!("{}{DISCOVERY_PATH}", issuer.trim_end_matches('/'));
+                let document = fetcher.get(&url).await?;
+                let Ok(said) = serde_json::from_slice::<Discovery>(&document) else {
+                    return Err(KeyringError::Discovery { url });
+                };
+                if *naming == Naming::Strict && said.issuer != *issuer {
+                    return Err(KeyringError::OtherIssuer { url });
+                }
+                of_url(fetcher, &said.jwks_uri).await
+            }
         }
     }
 }

@@ -103,27 +103,91 @@ pub(super) const KEYS: &[Key] = &[
         "http.auth.bearer.upstreamTokenEndpoint.allowInsecureHttp",
         "Whether it may be asked without TLS.",
     ),
-    pending("http.auth.bearer.oidc", SECTIONS, "", "Issuers whose identity tokens are taken as they are."),
-    text("http.auth.bearer.oidc[].issuer", "The url of the issuer."),
-    pending("http.auth.bearer.oidc[].audiences", WORDS, "", "Audiences, one of which a token must name."),
-    section("http.auth.bearer.oidc[].claimMapping", "How claims become a user and groups."),
-    pending(
+    honoured(
+        "http.auth.bearer.oidc",
+        SECTIONS,
+        "",
+        "Issuers whose identity tokens are taken as they are, of pods and builds.",
+    ),
+    honoured(
+        "http.auth.bearer.oidc[].issuer",
+        Kind::Word,
+        "",
+        "The url of the issuer, to the letter as its tokens have it: https, or http on this host.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].audiences",
+        Kind::Filled(&Kind::Word),
+        "",
+        "Audiences, one of which a token must name.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping",
+        Kind::Section,
+        "",
+        "How claims become a user and groups, by expressions (`docs/tokens.md`).",
+    ),
+    honoured(
         "http.auth.bearer.oidc[].claimMapping.variables",
-        Kind::List(&Kind::Open),
+        SECTIONS,
         "",
-        "Expressions with a name.",
+        "Expressions with a name; each may name those before it.",
     ),
-    pending(
-        "http.auth.bearer.oidc[].claimMapping.validations",
-        Kind::List(&Kind::Open),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.variables[].name",
+        Kind::Word,
         "",
-        "Expressions that must hold.",
+        "The name, used as `vars.<name>`.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.variables[].expression",
+        Kind::Word,
+        "",
+        "What it stands for.",
+    )
+    .required(),
+    honoured("http.auth.bearer.oidc[].claimMapping.validations", SECTIONS, "", "Expressions that must hold."),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.validations[].expression",
+        Kind::Word,
+        "",
+        "What must be true.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.validations[].message",
+        Kind::Text,
+        "",
+        "What the log says where it is not.",
     ),
-    text("http.auth.bearer.oidc[].claimMapping.username", "The expression of the user's name."),
-    text("http.auth.bearer.oidc[].claimMapping.groups", "The expression of the groups."),
-    text("http.auth.bearer.oidc[].certificateAuthority", "The authority of the issuer's certificate."),
-    path("http.auth.bearer.oidc[].certificateAuthorityFile", "The same, in a file."),
-    switch("http.auth.bearer.oidc[].skipIssuerVerification", "Whether a token's issuer may be any."),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.username",
+        Kind::Word,
+        "claims.iss + '/' + claims.sub",
+        "The expression of the user's name.",
+    ),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.groups",
+        Kind::Word,
+        "",
+        "The expression of the groups, a list; without it there are none.",
+    ),
+    honoured(
+        "http.auth.bearer.oidc[].certificateAuthority",
+        Kind::Word,
+        "",
+        "The authority of the issuer's certificate, in PEM, beside the system's.",
+    ),
+    honoured("http.auth.bearer.oidc[].certificateAuthorityFile", Kind::Path, "", "The same, in a file."),
+    honoured(
+        "http.auth.bearer.oidc[].skipIssuerVerification",
+        Kind::Bool,
+        "false",
+        "Whether a token's issuer may be any that has the keys; for tests.",
+    ),
     refused(
         "http.auth.bearer.awsSecretsManager",
         Kind::Section,

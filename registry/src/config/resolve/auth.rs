@@ -29,6 +29,7 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     bearer::bearer(section.at("bearer"), resolved);
     let access = http.at("accessControl");
     if !access.is_written() {
+        bearer::warn_of_anybody(resolved);
         return;
     }
     let access = access_control(access);

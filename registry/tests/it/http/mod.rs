@@ -11,6 +11,7 @@
 //! | `tokens` | how clients get tokens, and what these are worth |
 //! | `api_keys` | what a user's keys do in the place of his password |
 //! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
+//! | `workloads` | tokens of other issuers: of token services, pods and builds |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
 
 #![cfg(test)]
@@ -37,3 +38,4 @@ mod tokens;
 mod upload_faults;
 mod uploads;
 mod wire;
+mod workloads;

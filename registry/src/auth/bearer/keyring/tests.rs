@@ -50,10 +50,19 @@ impl Fixture {
         self.server.received_requests().await.unwrap().len()
     }
 
+    /// Waits until the server was asked, and has answered.
+    async fn asked_at_last(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while self.asked().await == 0 || self.ring.reading.try_lock().is_err() {
+            assert!(tokio::time::Instant::now() < deadline, "the server was not asked");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits until a key is known by what happens beside requests.
     async fn knows_at_last(&self, id: &str) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        while !self.ring.known().is_some_and(|(keys, _)| keys.meant(Some(id)).next().is_some()) {
+        while self.ring.known().is_none_or(|(keys, _)| keys.meant(Some(id)).next().is_none()) {
             assert!(tokio::time::Instant::now() < deadline, "the server was not asked");
             tokio::task::yield_now().await;
         }
@@ -116,8 +125,29 @@ async fn the_old_keys_stay_while_the_issuer_is_away() {
     ] {
         fixture.answer(answer).await;
         fixture.clock.advance(2 * REFRESH);
-        assert_eq!(fixture.knows("old").await, (true, 1));
+        assert!(fixture.knows("old").await.0);
+        fixture.asked_at_last().await;
+        assert!(fixture.knows("old").await.0);
     }
+    fixture.answer(set(&[P256.jwk("new")])).await;
+    fixture.clock.advance(2 * REFRESH);
+    assert!(fixture.knows("old").await.0);
+    fixture.knows_at_last("new").await;
+    assert!(!fixture.knows("old").await.0);
+}
+
+/// Whoever was away once is not waited for again: here the second answer never comes.
+#[tokio::test]
+async fn nobody_waits_for_an_issuer_that_is_away() {
+    let fixture = Fixture::new(set(&[P256.jwk("old")])).await;
+    assert!(fixture.knows("old").await.0);
+    fixture.answer(ResponseTemplate::new(503)).await;
+    fixture.clock.advance(2 * REFRESH);
+    assert_eq!(fixture.knows("old").await, (true, 1));
+    fixture.answer(ResponseTemplate::new(200).set_delay(Duration::from_secs(3600))).await;
+    fixture.clock.advance(2 * REFRESH);
+    let waited = tokio::time::timeout(Duration::from_secs(5), fixture.ring.keys(Some("old"))).await;
+    assert!(waited.is_ok_and(|keys| keys.is_ok()));
 }
 
 #[tokio::test]
