@@ -25,9 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
         let options = Options { htpasswd: Some(file.path().to_owned()), ..Options::default() };
         let access = Access::new(&options).expect("no content of the file is an error");
         let name = RepositoryName::parse("app").expect("the text is a name");
-        assert!(access.base(&Identity::Anonymous).is_err());
-        assert!(access.grant::<Pull>(&Identity::Anonymous, &name).is_err());
-        assert!(access.grant::<Push>(&Identity::Anonymous, &name).is_err());
-        assert!(access.grant::<Delete>(&Identity::Anonymous, &name).is_err());
+        assert!(access.base(&Identity::ANONYMOUS).is_err());
+        assert!(access.grant::<Pull>(&Identity::ANONYMOUS, &name).is_err());
+        assert!(access.grant::<Push>(&Identity::ANONYMOUS, &name).is_err());
+        assert!(access.grant::<Delete>(&Identity::ANONYMOUS, &name).is_err());
     });
 });

@@ -11,11 +11,13 @@ use crate::clock::Clock;
 use crate::oci::RepositoryName;
 use crate::telemetry::WithCauses;
 
+use super::api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, ApiKeys, Origin, Owner, Presented};
 use super::backoff::Backoff;
+use super::bearer::{Bearer, Signed};
 use super::certificate::Certificates;
 use super::challenge::{Challenge, Need};
 use super::credentials::{Authorization, BearerToken, Credentials};
-use super::error::{AccessError, LoginError, Refusal};
+use super::error::{AccessError, ApiKeyError, LoginError, Refusal, TokenError};
 use super::grant::{Grant, Right};
 use super::identity::{Account, Identity};
 use super::keep::{Keep, KeepError};
@@ -24,7 +26,7 @@ use super::options::{Action, Options};
 use super::policy::{Accounts, Decision, Policy};
 use super::scope::Resource;
 use super::source::Source;
-use super::token::{Issued, Issuer};
+use super::token::{ISSUER, Issued, Issuer, service};
 use super::verification::{Bcrypt, Check};
 
 /// Who may do what, as configured.
@@ -36,6 +38,10 @@ pub struct Access {
     backoff: Option<Backoff>,
     fail_delay: Duration,
     issuer: Option<Issuer>,
+    bearer: Option<Bearer>,
+    api_keys: Option<ApiKeys>,
+    /// Whether there is any way to log in.
+    accounts: Accounts,
     challenge: Challenge,
 }
 
@@ -55,23 +61,42 @@ impl Access {
     /// *Errors:* every variant of [`AccessError`].
     pub async fn open(options: &Options, keep: Arc<dyn Keep>, clock: Clock) -> Result<Self, AccessError> {
         let mut access = Self::new(options)?;
-        if access.logins.is_some() && options.token.enable {
+        access.bearer = Bearer::open(options, &clock).await?;
+        if options.api_keys {
+            access.api_keys = Some(ApiKeys::new(Arc::clone(&keep), clock.clone()));
+        }
+        let takes_workloads = access.bearer.as_ref().is_some_and(Bearer::takes_workloads);
+        if (access.logins.is_some() || takes_workloads) && options.token.enable {
             let issuer = Issuer::open(&options.token, &options.realm, keep, clock).await?;
             access.challenge.issues_tokens();
             access.issuer = Some(issuer);
+        }
+        if let Some((realm, bearer)) = options.bearer.as_ref().and_then(|it| Some((it.realm.as_ref()?, it))) {
+            let service = if bearer.service.is_empty() { service(&options.realm) } else { &bearer.service };
+            access.challenge.names(realm, service)?;
         }
         Ok(access)
     }
 
     fn with_check(options: &Options, check: impl Check) -> Result<Self, AccessError> {
         let logins = Logins::new(options, check)?;
-        let accounts = if logins.is_some() { Accounts::Configured } else { Accounts::Absent };
+        let accounts = if options.knows_accounts() { Accounts::Configured } else { Accounts::Absent };
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let challenge = Challenge::new(&options.realm)?;
         let backoff = Backoff::new(options.failures_max, options.failure_window);
         let certificates = options.certificates.clone().map(Certificates::new);
-        let fail_delay = options.fail_delay;
-        Ok(Self { policy, logins, certificates, backoff, fail_delay, issuer: None, challenge })
+        Ok(Self {
+            policy,
+            logins,
+            certificates,
+            backoff,
+            fail_delay: options.fail_delay,
+            issuer: None,
+            bearer: None,
+            api_keys: None,
+            accounts,
+            challenge,
+        })
     }
 
     /// Tells who sent a request with that value of the `Authorization` header, from where nobody knows.
@@ -98,19 +123,90 @@ impl Access {
         from: Source,
         authorization: Option<&[u8]>,
     ) -> Result<Identity, LoginError> {
-        let (Some(logins), Some(value)) = (&self.logins, authorization) else {
+        let (Accounts::Configured, Some(value)) = (self.accounts, authorization) else {
             return Ok(Identity::ANONYMOUS);
         };
-        match (Authorization::parse(value)?, &self.issuer) {
-            (Authorization::Basic(credentials), _) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
-            (Authorization::Basic(credentials), _) => {
-                self.log_in(logins, from, credentials).await.map(Identity::of)
+        match Authorization::parse(value)? {
+            Authorization::Basic(credentials) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
+            Authorization::Basic(credentials) => {
+                self.login(from, credentials).await.map(|login| login.identity)
             }
-            (Authorization::Bearer(token), Some(issuer)) => {
-                issuer.verify(&token).await.map_err(LoginError::Token)
-            }
-            (Authorization::Bearer(_), None) => Err(LoginError::UnsupportedScheme),
+            Authorization::Bearer(token) => self.bearer(&token).await,
         }
+    }
+
+    /// Tells whose credentials they are: what has the form of a key or of a workload's token is one, and everything
+    /// else a password.
+    async fn login(&self, from: Source, credentials: Credentials) -> Result<Login, LoginError> {
+        if let Some(keys) = &self.api_keys
+            && let Some(key) = Presented::parse(credentials.password())
+        {
+            return self.login_by_key(keys, credentials.user(), &key).await;
+        }
+        if let Some(token) = self.workload(&credentials) {
+            return self.login_by_workload(&token).await;
+        }
+        match &self.logins {
+            Some(logins) => {
+                let account = self.log_in(logins, from, credentials).await?;
+                Ok(Login { identity: Identity::of(account), proof: Proof::Password })
+            }
+            None => self.refuse().await,
+        }
+    }
+
+    async fn login_by_key(&self, keys: &ApiKeys, user: &str, key: &Presented) -> Result<Login, LoginError> {
+        let verified = keys.verify(user, key).await.map_err(|error| {
+            tracing::error!(
+                error = %WithCauses(&error),
+                "the key of a user cannot be looked up"
+            );
+            LoginError::Unavailable
+        })?;
+        let Some(verified) = verified else { return self.refuse().await };
+        let is_there = match (verified.owner.origin, &self.logins) {
+            (Origin::Certificate, _) => true,
+            (Origin::Password, Some(logins)) => logins.has(user).await,
+            (Origin::Password, None) => false,
+        };
+        if !is_there {
+            return self.refuse().await;
+        }
+        let identity = Identity::of(verified.owner.account);
+        let identity = verified.scope.map_or(identity.clone(), |scope| identity.within(scope));
+        Ok(Login { identity, proof: Proof::Key })
+    }
+
+    /// Returns the token of a workload that stands in the place of a password.
+    fn workload(&self, credentials: &Credentials) -> Option<BearerToken> {
+        let takes_them = self.bearer.as_ref().is_some_and(Bearer::takes_workloads);
+        let token = takes_them.then(|| BearerToken::parse(credentials.password().reveal()).ok()).flatten()?;
+        Signed::parse(token.reveal()).is_ok().then_some(token)
+    }
+
+    async fn login_by_workload(&self, token: &BearerToken) -> Result<Login, LoginError> {
+        let bearer = self.bearer.as_ref().ok_or(LoginError::UnsupportedScheme)?;
+        let identity = bearer.verify_workload(token).await.map_err(of_token)?;
+        Ok(Login { identity, proof: Proof::Workload })
+    }
+
+    async fn refuse(&self) -> Result<Login, LoginError> {
+        tokio::time::sleep(self.fail_delay).await;
+        Err(LoginError::Refused)
+    }
+
+    /// Tells whose a token is: one of ours, or of another issuer. Who issued it is taken from the token unverified,
+    /// and only chooses who verifies it.
+    async fn bearer(&self, token: &BearerToken) -> Result<Identity, LoginError> {
+        let is_ours =
+            || Signed::parse(token.reveal()).is_ok_and(|it| it.claimed_issuer().as_deref() == Some(ISSUER));
+        let verified = match (&self.issuer, &self.bearer) {
+            (Some(issuer), Some(_)) if is_ours() => issuer.verify(token).await,
+            (_, Some(bearer)) => bearer.verify(token).await,
+            (Some(issuer), None) => issuer.verify(token).await,
+            (None, None) => return Err(LoginError::UnsupportedScheme),
+        };
+        verified.map_err(of_token)
     }
 
     /// Returns how client certificates name accounts, if they do. A name of theirs is an account without a
@@ -173,7 +269,7 @@ impl Access {
     /// somebody anonymous who could log in, where nothing can be read without an account.
     pub fn catalog(&self, identity: &Identity) -> Result<Identity, Refusal> {
         let sees_something = identity.account().is_some() || self.policy.anonymous_reads_somewhere();
-        if self.logins.is_some() && !sees_something {
+        if self.accounts == Accounts::Configured && !sees_something {
             return Err(self.policy.refusal(identity));
         }
         match identity.scope() {
@@ -203,8 +299,9 @@ impl Access {
     ///
     /// *Errors:* [`Refusal::Unauthenticated`].
     pub fn base(&self, identity: &Identity) -> Result<(), Refusal> {
-        let is_known = identity.account().is_some() || identity.scope().is_some() || self.logins.is_none();
-        if is_known || (self.issuer.is_none() && self.policy.anonymous_reads_somewhere()) {
+        let is_known =
+            identity.account().is_some() || identity.scope().is_some() || self.accounts == Accounts::Absent;
+        if is_known || (!self.challenge.is_bearer() && self.policy.anonymous_reads_somewhere()) {
             return Ok(());
         }
         Err(self.policy.refusal(identity))
@@ -215,7 +312,7 @@ impl Access {
     ///
     /// *Spec:* RFC 7617 section 2; RFC 6750 section 3.
     pub fn challenge(&self, need: &Need<'_>) -> Option<String> {
-        self.logins.as_ref().map(|_| self.challenge.render(need))
+        (self.accounts == Accounts::Configured).then(|| self.challenge.render(need))
     }
 
     /// Says whether tokens are issued.
@@ -227,29 +324,30 @@ impl Access {
     ///
     /// *Errors:* [`LoginError`] as of [`identify`](Self::identify); [`LoginError::Unavailable`] when no key signs.
     pub async fn issue(&self, asking: Asking, resources: Vec<Resource>) -> Result<Grants, LoginError> {
-        let (Some(issuer), Some(logins)) = (&self.issuer, &self.logins) else {
-            return Err(LoginError::UnsupportedScheme);
-        };
-        let (account, offline) = match asking {
-            Asking::Anonymous => (None, false),
+        let Some(issuer) = &self.issuer else { return Err(LoginError::UnsupportedScheme) };
+        let (identity, renewable) = match asking {
+            Asking::Anonymous => (Identity::ANONYMOUS, false),
             Asking::Password { from, credentials, offline } => {
-                (Some(self.log_in(logins, from, credentials).await?), offline)
+                let login = self.login(from, credentials).await?;
+                // A refresh token is worth what a password is.
+                (login.identity, offline && login.proof == Proof::Password)
             }
+            Asking::Exchange(token) => (self.login_by_workload(&token).await?.identity, false),
             Asking::Refresh(token) => {
                 let renewal = issuer.verify_refresh(&token).await.map_err(LoginError::Token)?;
-                (Some(logins.renew(&renewal).await?), false)
+                let logins = self.logins.as_ref().ok_or(LoginError::Refused)?;
+                (Identity::of(logins.renew(&renewal).await?), false)
             }
         };
-        let identity = account.clone().map_or(Identity::ANONYMOUS, Identity::of);
         let granted = resources.into_iter().filter_map(|it| self.granted(&identity, it)).collect();
         let groups = self.policy.named_groups(&identity);
         let token =
-            issuer.issue(account.as_ref(), groups, granted).await.map_err(|error| unavailable(&error))?;
-        let refresh = match &account {
-            Some(account) if offline => self.refresh(issuer, logins, account).await?,
+            issuer.issue(identity.who(), groups, granted).await.map_err(|error| unavailable(&error))?;
+        let refresh = match (identity.who(), &self.logins) {
+            (Some(account), Some(logins)) if renewable => self.refresh(issuer, logins, account).await?,
             _ => None,
         };
-        Ok(Grants { token, refresh, account })
+        Ok(Grants { token, refresh, account: identity.who().cloned() })
     }
 
     async fn refresh(
@@ -269,7 +367,9 @@ impl Access {
     /// Returns what of a resource the policy lets somebody have now; `None` when that is nothing.
     fn granted(&self, identity: &Identity, resource: Resource) -> Option<Resource> {
         if resource.kind == "registry" {
-            return (resource.name == "catalog").then_some(resource);
+            // The list that a token shows is as long as the policy has it, which a key's globs may not be.
+            let is_whole = identity.scope().is_none_or(|scope| !scope.names_globs());
+            return (resource.name == "catalog" && is_whole).then_some(resource);
         }
         let name = RepositoryName::parse(&resource.name).ok()?;
         let may = |action| self.policy.decide(identity, &name, action) == Decision::Allowed;
@@ -280,6 +380,66 @@ impl Access {
         (!actions.is_empty()).then_some(Resource { actions, ..resource })
     }
 
+    /// Says whether users may make keys.
+    pub const fn has_api_keys(&self) -> bool {
+        self.api_keys.is_some()
+    }
+
+    /// Tells whose keys somebody may see, make and revoke: his own, if he has proved himself to be who he is.
+    ///
+    /// *Errors:* [`Refusal::Unauthenticated`] to somebody anonymous; [`Refusal::Denied`] to who came with a key or a
+    /// token, which could make itself last for ever.
+    pub fn owner(&self, authorization: Option<&[u8]>, identity: &Identity) -> Result<KeyOwner, Refusal> {
+        let account = identity.who().ok_or(Refusal::Unauthenticated)?.clone();
+        let origin = match authorization.map(Authorization::parse) {
+            None => Origin::Certificate,
+            Some(Ok(Authorization::Basic(credentials))) if credentials.is_empty() => Origin::Certificate,
+            Some(Ok(Authorization::Basic(credentials))) if self.is_password(&credentials) => Origin::Password,
+            Some(_) => return Err(Refusal::Denied),
+        };
+        let groups = self.policy.named_groups(identity);
+        let account = Account::new(account.name(), groups);
+        if identity.scope().is_some() {
+            Err(Refusal::Denied)
+        } else {
+            Ok(KeyOwner(Owner { account, origin }))
+        }
+    }
+
+    fn is_password(&self, credentials: &Credentials) -> bool {
+        Presented::parse(credentials.password()).is_none() && self.workload(credentials).is_none()
+    }
+
+    /// Makes a key.
+    ///
+    /// *Errors:* [`ApiKeyError`], but for that of a key that there is not.
+    pub async fn create_key(
+        &self,
+        owner: KeyOwner,
+        wish: ApiKeyWish,
+    ) -> Result<(ApiKey, ApiKeySecret), ApiKeyError> {
+        self.keys()?.create(owner.0, wish).await
+    }
+
+    /// Lists somebody's keys.
+    ///
+    /// *Errors:* [`ApiKeyError::Keep`].
+    pub async fn keys_of(&self, owner: &KeyOwner) -> Result<Vec<ApiKey>, ApiKeyError> {
+        Ok(self.keys()?.list(owner.0.account.name()).await?)
+    }
+
+    /// Revokes a key of somebody's.
+    ///
+    /// *Errors:* [`ApiKeyError::Unknown`], [`ApiKeyError::Keep`].
+    pub async fn revoke_key(&self, owner: &KeyOwner, id: &str) -> Result<(), ApiKeyError> {
+        let was_there = self.keys()?.revoke(owner.0.account.name(), id).await?;
+        if was_there { Ok(()) } else { Err(ApiKeyError::Unknown) }
+    }
+
+    fn keys(&self) -> Result<&ApiKeys, ApiKeyError> {
+        self.api_keys.as_ref().ok_or(ApiKeyError::Unknown)
+    }
+
     fn refusal<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Refusal {
         let would = || self.policy.grant::<R>(&identity.unrestricted(), name).is_some();
         if identity.scope().is_some() && would() {
@@ -288,6 +448,24 @@ impl Access {
         self.policy.refusal(identity)
     }
 }
+
+/// Somebody who logged in.
+struct Login {
+    identity: Identity,
+    proof: Proof,
+}
+
+/// How somebody proved who he is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Password,
+    Key,
+    Workload,
+}
+
+/// Somebody who has proved himself to be who he is, so that he may see to his keys.
+#[derive(Debug, Clone)]
+pub struct KeyOwner(Owner);
 
 /// Who asks for a token.
 #[derive(Debug)]
@@ -303,6 +481,8 @@ pub enum Asking {
         /// Whether he wants a refresh token too.
         offline: bool,
     },
+    /// A workload with its identity token.
+    Exchange(BearerToken),
     /// Somebody with a refresh token.
     Refresh(BearerToken),
 }
@@ -316,6 +496,13 @@ pub struct Grants {
     pub refresh: Option<BearerToken>,
     /// Whose they are.
     pub account: Option<Account>,
+}
+
+fn of_token(error: TokenError) -> LoginError {
+    match error {
+        TokenError::Unavailable => LoginError::Unavailable,
+        error => LoginError::Token(error),
+    }
 }
 
 fn unavailable(error: &KeepError) -> LoginError {

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::api_keys::{KEYS_MAX, LABEL_CHARS_MAX, SCOPE_BYTES_MAX, SCOPES_MAX};
 use super::credentials::AUTHORIZATION_BYTES_MAX;
 use super::keep::KeepError;
 use super::ldap::DirectoryError;
@@ -110,6 +111,9 @@ pub enum TokenError {
     /// It lacks a claim that is needed, or has one that cannot be read.
     #[error("a claim is missing or is not of its kind")]
     Claims,
+    /// Its claims come to no account, or are not those that the configuration asks for.
+    #[error("its claims are not those that are asked for")]
+    Mapping,
     /// What it would have to be verified with cannot be had now.
     #[error("the keys of its issuer cannot be had")]
     Unavailable,
@@ -129,6 +133,43 @@ impl TokenError {
             _ => Self::Malformed,
         }
     }
+}
+
+/// Why there is no key as a user wants it, or none that he may see.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiKeyError {
+    /// What is wanted cannot be read.
+    #[error("the body is no JSON object of label, scopes and expirationDate")]
+    Wish,
+    /// The label is too long, or has control characters.
+    #[error("the label has more than {LABEL_CHARS_MAX} characters, or control characters")]
+    Label,
+    /// There are too many scopes.
+    #[error("there are more than {SCOPES_MAX} scopes")]
+    Scopes,
+    /// A scope is malformed.
+    #[error(
+        "scopes[{index}] is no glob over repository names of at most {SCOPE_BYTES_MAX} bytes, with or without :pull,push,delete"
+    )]
+    Scope {
+        /// Which, from 0.
+        index: usize,
+    },
+    /// The date is malformed.
+    #[error("expirationDate is no date of RFC 3339")]
+    Date,
+    /// The date has passed.
+    #[error("expirationDate has passed")]
+    Past,
+    /// The user has as many as he may have.
+    #[error("there are {KEYS_MAX} keys already; revoke one")]
+    TooMany,
+    /// The user has no such key.
+    #[error("there is no such key")]
+    Unknown,
+    /// What keeps keys cannot be reached.
+    #[error("keys cannot be read or written now")]
+    Keep(#[from] KeepError),
 }
 
 /// Why somebody was not given a right.
@@ -187,6 +228,18 @@ pub enum AccessError {
     /// The directory cannot be asked with these options.
     #[error("the directory of accounts cannot be used")]
     Directory(#[from] DirectoryError),
+    /// The keys that verify an issuer's tokens cannot be used.
+    #[error("the keys of an issuer of tokens cannot be used")]
+    IssuerKeys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An expression over the claims of identity tokens is none.
+    #[error("a claimMapping cannot be used")]
+    Mapping(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An authority that an issuer's certificate is to be of is no certificate.
+    #[error("the certificate authority of an issuer of tokens cannot be used")]
+    Authority(#[source] reqwest::Error),
+    /// The client that asks issuers for their keys cannot be made.
+    #[error("no client can be made for the issuers of tokens")]
+    Client(#[source] reqwest::Error),
     /// The policy is faulty.
     #[error("the access control is faulty")]
     Policy(#[from] PolicyError),

@@ -48,6 +48,11 @@ impl Identity {
         Self { account: self.account.clone(), scope: None }
     }
 
+    /// Returns the account, if there is one.
+    pub(super) const fn who(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
     /// Returns the name of the account, if there is one.
     pub fn account(&self) -> Option<&str> {
         self.account.as_ref().map(Account::name)

@@ -1,6 +1,7 @@
 //! Users and passwords: which of the places that know accounts is asked, and in which order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -20,11 +21,19 @@ use super::verification::{Check, Limits, Verifier};
 /// account of the file has it: theirs are longer.
 const DIRECTORY_MARK: &str = "directory";
 
+/// Users of the directory of whom it is remembered whether it has them.
+const HAS_MAX: u64 = 10_000;
+
+/// For how long that is.
+const HAS_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// The places that know accounts by password: a directory, which is asked first, and a file.
 #[derive(Debug)]
 pub(super) struct Logins {
     directory: Option<Directory>,
     accounts: Option<FileLogins>,
+    /// Of whom the directory was asked lately, and whether it has him.
+    has: moka::sync::Cache<String, bool>,
 }
 
 #[derive(Debug)]
@@ -55,7 +64,8 @@ impl Logins {
         if accounts.is_none() && directory.is_none() {
             return Ok(None);
         }
-        Ok(Some(Self { directory, accounts }))
+        let has = moka::sync::Cache::builder().max_capacity(HAS_MAX).time_to_live(HAS_TIME_MAX).build();
+        Ok(Some(Self { directory, accounts, has }))
     }
 
     /// Tells whose credentials they are.
@@ -71,7 +81,7 @@ impl Logins {
                 // Else whoever overruns the directory could choose that the file decides.
                 Err(Unreachable::Overloaded) => return Err(LoginError::Overloaded),
                 Err(_) if self.accounts.is_none() => refusal = LoginError::Unavailable,
-                Err(_) => {}
+                Err(_) | Ok(_) => {}
             }
             match after(verdict) {
                 Next::Accept(groups) => return Ok(Account::new(user, groups)),
@@ -85,6 +95,25 @@ impl Logins {
             return Ok(Account::new(user, Vec::new()));
         }
         Err(refusal)
+    }
+
+    /// Says whether there still is an account, of which a key says that it is its own.
+    ///
+    /// What the directory says is remembered for [`HAS_TIME_MAX`]. While it cannot be asked nobody can tell, and who
+    /// has made a key has had an account.
+    pub(super) async fn has(&self, user: &str) -> bool {
+        if let Some(accounts) = &self.accounts
+            && accounts.file.current(Instant::now()).await.users().hash(user).is_some()
+        {
+            return true;
+        }
+        let Some(directory) = &self.directory else { return false };
+        if let Some(known) = self.has.get(user) {
+            return known;
+        }
+        let Ok(found) = directory.find(user).await else { return true };
+        self.has.insert(user.to_owned(), found.is_some());
+        found.is_some()
     }
 
     /// Returns what a refresh token of an account has to say; `None` when there is no such account any more.

@@ -14,6 +14,8 @@
 //! | `backoff` | who has to wait after failed logins |
 //! | `source` | what tells clients apart, for limits |
 //! | `token` | tokens of our own issuing, and the keys that sign them |
+//! | `api_keys` | keys that users make for their programs |
+//! | `bearer` | tokens of others' issuing, and the keys that verify them |
 //! | `keep` | where the layer keeps its keys |
 //! | `htpasswd` | the format of an htpasswd file |
 //! | `apr1` | Apache's MD5 hashes |
@@ -29,8 +31,10 @@
 
 mod access;
 mod account_file;
+mod api_keys;
 mod apr1;
 mod backoff;
+mod bearer;
 mod certificate;
 pub mod challenge;
 mod credentials;
@@ -49,10 +53,13 @@ mod source;
 mod token;
 mod verification;
 
-pub use access::{Access, Asking, Grants};
+pub use access::{Access, Asking, Grants, KeyOwner};
+pub use api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, KEYS_MAX as API_KEYS_MAX};
+#[doc(hidden)]
+pub use bearer::{is_signed_by, maps_to_a_name};
 pub use certificate::{CertificateError, Certificates};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
-pub use error::{AccessError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
+pub use error::{AccessError, ApiKeyError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
 pub use identity::{Account, Identity};
 pub use policy::{Accounts, Decision, Policy, Reason};

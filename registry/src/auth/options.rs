@@ -31,6 +31,10 @@ pub struct Options {
     pub verifications_max: usize,
     /// Tokens of our own issuing (`http.auth.token`); only where there are accounts.
     pub token: TokenOptions,
+    /// Whether users may make keys of their own (`http.auth.apikey`).
+    pub api_keys: bool,
+    /// Tokens of others' issuing (`http.auth.bearer`); none means that none are taken.
+    pub bearer: Option<BearerOptions>,
     /// Who may do what (`http.accessControl`); none means that accounts may do everything, and
     /// that without accounts everybody may.
     pub access: Option<AccessControl>,
@@ -67,6 +71,81 @@ pub struct TokenOptions {
     /// How long a key of the store signs (`http.auth.token.keyRotation`); it verifies until the last token that
     /// it signed has expired.
     pub rotation: Duration,
+}
+
+/// The section `http.auth.bearer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerOptions {
+    /// The url at which clients get tokens (`http.auth.bearer.realm`); none is our own.
+    pub realm: Option<String>,
+    /// What this registry is called there, and in tokens (`http.auth.bearer.service`).
+    pub service: String,
+    /// Who issues them (`http.auth.bearer.issuer`); none means that the keys tell.
+    pub issuer: Option<String>,
+    /// The file of certificates and public keys that verify them (`http.auth.bearer.cert`).
+    pub certificates: Option<PathBuf>,
+    /// The key set that does (`http.auth.bearer.jwks`).
+    pub key_set: Option<KeySetPlace>,
+    /// How long keys are used before they are read again (`http.auth.bearer.jwksRefresh`).
+    pub refresh: Duration,
+    /// Issuers of identity tokens of workloads (`http.auth.bearer.oidc`).
+    pub oidc: Vec<OidcOptions>,
+}
+
+/// An item of `http.auth.bearer.oidc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcOptions {
+    /// The issuer's url (`issuer`).
+    pub issuer: String,
+    /// What a token must be for, one of them (`audiences`).
+    pub audiences: Vec<String>,
+    /// How claims become a user and groups (`claimMapping`).
+    pub mapping: MappingOptions,
+    /// The authority of the issuer's certificate beside the system's (`certificateAuthority`,
+    /// `certificateAuthorityFile`).
+    pub authority: Option<Authority>,
+    /// Whether a token's issuer has to be this one (`skipIssuerVerification`).
+    pub check: IssuerCheck,
+}
+
+/// The section `claimMapping` of an issuer, whose expressions are texts as they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingOptions {
+    /// Names, and the expressions that they stand for, each of which may name those before it (`variables`).
+    pub variables: Vec<(String, String)>,
+    /// Expressions that must hold, and what the log says where one does not (`validations`).
+    pub validations: Vec<(String, String)>,
+    /// The expression of the user's name (`username`).
+    pub username: String,
+    /// The expression of the groups (`groups`).
+    pub groups: Option<String>,
+}
+
+/// Certificates in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// As a text.
+    Text(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// Whether a token's issuer has to be the one that is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IssuerCheck {
+    /// It has, to the letter.
+    Exact,
+    /// It may be any whose tokens have the keys; for tests.
+    Skipped,
+}
+
+/// Where a key set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySetPlace {
+    /// In a file.
+    File(PathBuf),
+    /// At a url.
+    Url(String),
 }
 
 /// The section `http.accessControl`.
@@ -131,7 +210,7 @@ pub enum Action {
 impl Options {
     /// Says whether there is a way to log in.
     pub const fn knows_accounts(&self) -> bool {
-        self.htpasswd.is_some() || self.ldap.is_some() || self.certificates.is_some()
+        self.htpasswd.is_some() || self.ldap.is_some() || self.certificates.is_some() || self.bearer.is_some()
     }
 }
 
@@ -148,6 +227,8 @@ impl Default for Options {
             cache_entries_max: 1_024,
             verifications_max: 2,
             token: TokenOptions::default(),
+            api_keys: false,
+            bearer: None,
             access: None,
             certificates: None,
         }
@@ -166,6 +247,43 @@ impl Default for CertificateOptions {
     }
 }
 
+impl Default for BearerOptions {
+    fn default() -> Self {
+        Self {
+            realm: None,
+            service: String::new(),
+            issuer: None,
+            certificates: None,
+            key_set: None,
+            refresh: Duration::from_secs(5 * 60),
+            oidc: Vec::new(),
+        }
+    }
+}
+
+impl Default for OidcOptions {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audiences: Vec::new(),
+            mapping: MappingOptions::default(),
+            authority: None,
+            check: IssuerCheck::Exact,
+        }
+    }
+}
+
+impl Default for MappingOptions {
+    fn default() -> Self {
+        Self {
+            variables: Vec::new(),
+            validations: Vec::new(),
+            username: "claims.iss + '/' + claims.sub".to_owned(),
+            groups: None,
+        }
+    }
+}
+
 impl Default for TokenOptions {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -177,4 +295,13 @@ impl Default for TokenOptions {
             rotation: DAY * 30,
         }
     }
+}
+
+/// Says whether what is at a url may be trusted to be whose it seems: over https, or on this host.
+pub fn may_be_fetched(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    url.username().is_empty()
+        && url.password().is_none()
+        && (url.scheme() == "https" || url.scheme() == "http" && is_here)
 }

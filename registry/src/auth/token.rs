@@ -25,6 +25,7 @@ use super::scope::{Resource, Scope};
 use crate::clock::{Clock, Timestamp};
 pub(super) use keys::Kept;
 use keys::Keys;
+pub(super) use keys::random;
 
 /// Who signs, in each token.
 pub(super) const ISSUER: &str = "wharfinger";

@@ -14,6 +14,7 @@ use super::options::Config;
 use super::reach;
 use super::resolve::stores::{self, Place};
 use crate::auth::options::ldap::{AccountSource, BindAccount, Security, Verification};
+use crate::auth::options::{Authority, BearerOptions, OidcOptions};
 use crate::http::options::TlsOptions;
 use crate::store;
 use crate::telemetry::Target;
@@ -45,6 +46,9 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         }
     }
     directory(config, faults);
+    let issuer = config.auth.bearer.iter().flat_map(BearerOptions::faults_of_files);
+    faults.extend(issuer.map(|(key, message)| Fault::new(format!("http.auth.bearer.{key}"), message)));
+    faults.extend(authorities(config));
     faults.extend(stores::faults(&places(config)));
     let hosts = accounts(config, warnings);
     for (index, upstream) in config.upstreams.iter_mut().enumerate() {
@@ -97,6 +101,19 @@ fn directory(config: &Config, faults: &mut Vec<Fault>) {
     {
         faults.push(Fault::new("http.auth.ldap.caCert", fault));
     }
+}
+
+/// Checks the files of authorities of issuers.
+fn authorities(config: &Config) -> Vec<Fault> {
+    let issuers = config.auth.bearer.iter().flat_map(|bearer| &bearer.oidc).zip(0..);
+    let fault = |(issuer, index): (&OidcOptions, usize)| match &issuer.authority {
+        Some(Authority::File(path)) => {
+            let path_of_key = format!("http.auth.bearer.oidc[{index}].certificateAuthorityFile");
+            certificates::authorities(path).map(|message| Fault::new(path_of_key, message))
+        }
+        Some(Authority::Text(_)) | None => None,
+    };
+    issuers.filter_map(fault).collect()
 }
 
 /// Returns the hosts of the file of accounts, if there is one that can be read.

@@ -1,7 +1,7 @@
 //! `/auth/token`: tokens for those who log in, and for those who do not.
 //!
 //! *Spec:* the Docker Registry token specification (GET) and its form of OAuth 2 (POST, RFC 6749 sections 4.3
-//! and 6). Granting a part of what is asked, or nothing, is no error: the registry refuses what is not granted.
+//! and 6); RFC 8693 for the tokens of workloads. Granting a part of what is asked, or nothing, is no error: the registry refuses what is not granted.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -20,6 +20,16 @@ use crate::auth::{Access, Asking, Authorization, BearerToken, Credentials, Grant
 /// The largest form taken, in bytes.
 const FORM_BYTES_MAX: u64 = 64 * 1024;
 
+/// RFC 8693 section 2.1.
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// What an exchange may be told that the token of a workload is; it gives the first. RFC 8693 section 3.
+const TOKEN_KINDS: [&str; 3] = [
+    "urn:ietf:params:oauth:token-type:access_token",
+    "urn:ietf:params:oauth:token-type:id_token",
+    "urn:ietf:params:oauth:token-type:jwt",
+];
+
 /// Answers a request for a token.
 pub(super) async fn token(
     app: &App,
@@ -30,13 +40,11 @@ pub(super) async fn token(
     query: &Query<'_>,
     body: Body,
 ) -> Result<Response<Body>, Error> {
-    let grants = if verb == Verb::Post {
+    if verb == Verb::Post {
         let form = body::manifest(body, app.0.options.read_idle_timeout, FORM_BYTES_MAX).await;
-        of_form(access, asker, &form?).await?
-    } else {
-        of_query(access, asker, headers, query).await?
-    };
-    Ok(answer(&grants))
+        return of_form(access, asker, &form?).await;
+    }
+    Ok(answer(&of_query(access, asker, headers, query).await?, None))
 }
 
 async fn of_query(
@@ -59,11 +67,12 @@ async fn of_query(
     Ok(access.issue(asking, resources(query)).await?)
 }
 
-async fn of_form(access: &Access, asker: &Asker, form: &Bytes) -> Result<Grants, Error> {
+async fn of_form(access: &Access, asker: &Asker, form: &Bytes) -> Result<Response<Body>, Error> {
     let text = str::from_utf8(form).map_err(|_| Error::Query(super::query::QueryError::Encoding))?;
     // Forms have a plus for a space; one that is meant is encoded.
     let text = text.replace('+', " ");
     let form = Query::parse(&text)?;
+    let mut issued = None;
     let asking = match form.one("grant_type")? {
         Some("password") => {
             let (user, password) = (form.one("username")?.unwrap_or(""), form.one("password")?.unwrap_or(""));
@@ -76,9 +85,19 @@ async fn of_form(access: &Access, asker: &Asker, form: &Bytes) -> Result<Grants,
             let text = form.one("refresh_token")?.unwrap_or("");
             Asking::Refresh(BearerToken::parse(text.as_bytes()).map_err(LoginError::from)?)
         }
+        Some(TOKEN_EXCHANGE) => {
+            let kind = form.one("subject_token_type")?.unwrap_or(TOKEN_KINDS[0]);
+            if !TOKEN_KINDS.contains(&kind) {
+                return Err(Error::GrantType);
+            }
+            let text = form.one("subject_token")?.unwrap_or("");
+            issued = Some(TOKEN_KINDS[0]);
+            Asking::Exchange(BearerToken::parse(text.as_bytes()).map_err(LoginError::from)?)
+        }
         _ => return Err(Error::GrantType),
     };
-    Ok(access.issue(asking, resources(&form)).await?)
+    let grants = access.issue(asking, resources(&form)).await?;
+    Ok(answer(&grants, issued))
 }
 
 /// Returns what is asked for: any number of parameters, each with any number of scopes.
@@ -88,7 +107,8 @@ fn resources(query: &Query<'_>) -> Vec<Resource> {
     scopes.flat_map(|scopes| scope::asked(&scopes)).take(SCOPE_RESOURCES_MAX).collect()
 }
 
-fn answer(grants: &Grants) -> Response<Body> {
+/// Renders what was granted; an exchange says what kind of token it gave.
+fn answer(grants: &Grants, issued: Option<&str>) -> Response<Body> {
     let token = grants.token.token.reveal();
     let mut page = json!({
         "token": token,
@@ -97,6 +117,9 @@ fn answer(grants: &Grants) -> Response<Body> {
         "expires_in": grants.token.expires_in.as_secs(),
         "issued_at": grants.token.issued_at.to_string(),
     });
+    if let Some(kind) = issued {
+        page["issued_token_type"] = kind.into();
+    }
     if let Some(refresh) = &grants.refresh {
         page["refresh_token"] = refresh.reveal().into();
     }

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::peer::Peer;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
-use super::{App, auth, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
+use super::{App, api_keys, auth, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
 use crate::auth::{Access, Grant, Identity, Right};
 use crate::oci::RepositoryName;
 
@@ -47,11 +47,15 @@ pub(super) async fn dispatch(
         }
         return auth::token(app, &access, asker, route.verb, &parts.headers, &query, body).await;
     }
+    if route.target == Target::ApiKeys && !access.has_api_keys() {
+        return Err(RouteError::Path.into());
+    }
     let identity = identify(&access, asker, &parts.headers, parts.extensions.get()).await?;
     let (version, headers) = (parts.version, parts.headers);
     let call = Call { app, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
         (Target::Base | Target::Token, _) => base::get(&call),
+        (Target::ApiKeys, _) => api_keys::answer(&call, body).await,
         (Target::Catalog, _) => catalog::list(&call).await,
         (Target::Tags(name), _) => tags::list(&call, &name).await,
         (Target::Cache(name), _) => catalog::purge(&call, &name).await,

@@ -13,7 +13,7 @@ use tracing::Level;
 use super::headers;
 use super::query::QueryError;
 use super::route::{RouteError, Verb};
-use crate::auth::{LoginError, Refusal};
+use crate::auth::{ApiKeyError, LoginError, Refusal};
 use crate::oci::{Digest, DigestError, ErrorCode, NameError, TagError};
 use crate::repository::{self, BackendError, StoreError, UpstreamError};
 
@@ -88,9 +88,12 @@ pub enum Error {
     /// There are several `Authorization` headers.
     #[error("there is more than one Authorization header")]
     SeveralAuthorizations,
-    /// The form of a request for a token says neither that there is a password nor a refresh token.
-    #[error("grant_type is neither password nor refresh_token")]
+    /// The form of a request for a token says neither that there is a password, nor a refresh token, nor one to exchange.
+    #[error("grant_type is neither password nor refresh_token nor token-exchange of a JWT")]
     GrantType,
+    /// A key cannot be made, or there is none.
+    #[error(transparent)]
+    ApiKey(#[from] ApiKeyError),
     /// Who asks could not be told.
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -172,6 +175,17 @@ impl Error {
                 | LoginError::UnsupportedScheme
                 | LoginError::Token(_) => ErrorCode::Unauthorized,
             },
+            Self::ApiKey(error) => match error {
+                ApiKeyError::TooMany => ErrorCode::Denied,
+                ApiKeyError::Keep(_) => ErrorCode::Unknown,
+                ApiKeyError::Wish
+                | ApiKeyError::Label
+                | ApiKeyError::Scopes
+                | ApiKeyError::Scope { .. }
+                | ApiKeyError::Date
+                | ApiKeyError::Past
+                | ApiKeyError::Unknown => ErrorCode::Unsupported,
+            },
             Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
                 ErrorCode::Unauthorized
             }
@@ -209,7 +223,12 @@ impl Error {
             Self::RateLimited { .. } | Self::Login(LoginError::Overloaded | LoginError::Held { .. }) => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Login(LoginError::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Login(LoginError::Unavailable) | Self::ApiKey(ApiKeyError::Keep(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::ApiKey(ApiKeyError::Unknown) => StatusCode::NOT_FOUND,
+            Self::ApiKey(ApiKeyError::TooMany) => StatusCode::FORBIDDEN,
+            Self::ApiKey(_) => StatusCode::BAD_REQUEST,
             Self::Login(_)
             | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
                 StatusCode::UNAUTHORIZED
@@ -234,7 +253,8 @@ impl Error {
             Self::RateLimited { wait } | Self::Login(LoginError::Held { wait }) => {
                 set(RETRY_AFTER, &whole_seconds(*wait).to_string());
             }
-            Self::Login(LoginError::Overloaded | LoginError::Unavailable) => set(RETRY_AFTER, "1"),
+            Self::Login(LoginError::Overloaded | LoginError::Unavailable)
+            | Self::ApiKey(ApiKeyError::Keep(_)) => set(RETRY_AFTER, "1"),
             Self::Login(_)
             | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
                 if let Some(challenge) = challenge {
@@ -274,6 +294,7 @@ impl Error {
             | Self::BodyBroken
             | Self::GrantType
             | Self::SeveralAuthorizations
+            | Self::ApiKey(_)
             | Self::Refused { refusal: Refusal::Denied }
             | Self::Panic => {}
         }
@@ -283,7 +304,9 @@ impl Error {
     /// Returns how loudly the failure is logged: `error` when somebody must act.
     pub fn level(&self) -> Level {
         match self {
-            Self::Panic | Self::Login(LoginError::Unavailable) => Level::ERROR,
+            Self::Panic | Self::Login(LoginError::Unavailable) | Self::ApiKey(ApiKeyError::Keep(_)) => {
+                Level::ERROR
+            }
             Self::Repository(error) | Self::Upload { source: error, .. } => match error {
                 repository::Error::Store(
                     StoreError::Backend(_)

@@ -26,6 +26,7 @@
 //! | `watched` | files that are looked at for changes |
 
 mod access_log;
+mod api_keys;
 mod app;
 mod asker;
 mod audit;

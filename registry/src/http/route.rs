@@ -1,4 +1,4 @@
-//! Every URL below `/v2`, and that of tokens: parsing, and rendering for `Location` and `Link`.
+//! Every URL below `/v2`, and those of tokens and keys: parsing, and rendering for `Location` and `Link`.
 //!
 //! A name may contain any of the words that end a path (`tags/list` is a fine name), so a path is
 //! read from the right. Pure, and total: every path is a [`Route`] or a [`RouteError`] that says
@@ -12,7 +12,7 @@ use std::fmt;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::auth::challenge::TOKEN_PATH;
+use crate::auth::challenge::{API_KEYS_PATH, TOKEN_PATH};
 use crate::oci::{Digest, DigestError, NameError, Reference, ReferenceError, RepositoryName};
 use crate::repository::UploadId;
 
@@ -65,6 +65,8 @@ pub enum Target {
     Cache(RepositoryName),
     /// `/auth/token`: tokens of our own issuing.
     Token,
+    /// `/auth/apikey`: the keys that users make.
+    ApiKeys,
 }
 
 /// Why a method and path are not a [`Route`].
@@ -130,6 +132,7 @@ impl Verb {
 
 const READ: &[Verb] = &[Verb::Get, Verb::Head];
 const TOKEN: &[Verb] = &[Verb::Get, Verb::Post];
+const API_KEYS: &[Verb] = &[Verb::Get, Verb::Post, Verb::Delete];
 
 impl Target {
     /// Returns its name in logs and metrics: one word per variant.
@@ -145,13 +148,14 @@ impl Target {
             Self::Referrers(..) => "referrers",
             Self::Cache(_) => "cache",
             Self::Token => "token",
+            Self::ApiKeys => "apikeys",
         }
     }
 
     /// Returns the repository that it is in.
     pub const fn name(&self) -> Option<&RepositoryName> {
         match self {
-            Self::Base | Self::Catalog | Self::Token => None,
+            Self::Base | Self::Catalog | Self::Token | Self::ApiKeys => None,
             Self::Manifest(name, _)
             | Self::Blob(name, _)
             | Self::Uploads(name)
@@ -170,6 +174,7 @@ impl fmt::Display for Target {
             Self::Base => f.write_str("/v2/"),
             Self::Catalog => f.write_str("/v2/_catalog"),
             Self::Token => f.write_str(TOKEN_PATH),
+            Self::ApiKeys => f.write_str(API_KEYS_PATH),
             Self::Manifest(name, reference) => write!(f, "/v2/{name}/manifests/{reference}"),
             Self::Blob(name, digest) => write!(f, "/v2/{name}/blobs/{digest}"),
             Self::Uploads(name) => write!(f, "/v2/{name}/blobs/uploads/"),
@@ -191,11 +196,9 @@ pub fn is_api(path: &str) -> bool {
 /// *Errors:* every variant of [`RouteError`]: an unknown path before a wrong method, and a wrong
 /// method before a malformed part.
 pub fn parse(method: &Method, path: &str) -> Result<Route, RouteError> {
-    if path == TOKEN_PATH {
-        let verb = Verb::parse(method).filter(|verb| TOKEN.contains(verb));
-        return verb
-            .map(|verb| Route { verb, target: Target::Token })
-            .ok_or(RouteError::Method { allowed: TOKEN });
+    if let Some((target, allowed)) = beside(path) {
+        let verb = Verb::parse(method).filter(|verb| allowed.contains(verb));
+        return verb.map(|verb| Route { verb, target }).ok_or(RouteError::Method { allowed });
     }
     let rest = path.strip_prefix("/v2").ok_or(RouteError::Path)?;
     let rest = match rest.strip_prefix('/') {
@@ -207,6 +210,15 @@ pub fn parse(method: &Method, path: &str) -> Result<Route, RouteError> {
     let verb = Verb::parse(method).filter(|verb| shape.verbs().contains(verb));
     let verb = verb.ok_or(RouteError::Method { allowed: shape.verbs() })?;
     Ok(Route { verb, target: shape.parse()? })
+}
+
+/// Returns what stands beside the API, at a path of ours or below that of zot, where its clients look for it.
+fn beside(path: &str) -> Option<(Target, &'static [Verb])> {
+    match path.strip_prefix("/zot").unwrap_or(path) {
+        TOKEN_PATH => Some((Target::Token, TOKEN)),
+        API_KEYS_PATH => Some((Target::ApiKeys, API_KEYS)),
+        _ => None,
+    }
 }
 
 /// A path cut into its parts, which are not parsed yet.

@@ -84,9 +84,8 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     storage.storageDriver.objectacl: is refused: set the bucket's policy instead; `redirectBlobURL` needs no public objects
     storage.maxRepos: not supported yet: storage.maxRepos
     http.allowOrigin: not supported yet: http.allowOrigin
-    http.auth.bearer: not supported yet: http.auth.bearer
-    http.auth.openid: not supported yet: http.auth.openid
-    http.auth.apikey: not supported yet: http.auth.apikey
+    http.auth.bearer.awsSecretsManager: is refused: have the keys in a file that is replaced, or at a url: `jwks` reads them again by itself
+    http.auth.openid: is refused: there are no pages to log in to; `http.auth.bearer.oidc` takes identity tokens as they are, and `http.auth.apikey` lets users make keys
     http.auth.sessionDriver: not supported yet: http.auth.sessionDriver
     http.auth.secureSession: not supported yet: http.auth.secureSession
     http.accessControl.repositories["**"].policies[0].conditions: not supported yet: http.accessControl.repositories["**"].policies[0].conditions
@@ -137,6 +136,50 @@ fn accounts_of_upstreams_and_patterns() {
     extensions.sync.registries[6].oauth2CredentialHelper: is not used: credentialHelper is not oauth2
     extensions.sync.registries[9].fallThrough: is any: while this upstream is down, another one may answer for its names; notFound moves on only where it has none
     ");
+}
+
+#[test]
+fn issuers_of_tokens() {
+    let check = |bearer: &str, expect: &[&str]| {
+        let found =
+            parsed(&format!("http: {{ auth: {{ bearer: {bearer} }} }}")).err().unwrap_or_default().faults;
+        let paths: Vec<&str> =
+            found.iter().map(|fault| fault.path.trim_start_matches("http.auth.bearer")).collect();
+        assert_eq!(paths, expect, "{bearer}");
+    };
+    let with =
+        |rest: &str| format!("{{ oidc: [{{ issuer: 'https://a.example', audiences: [a], {rest} }}] }}");
+    check("{ realm: r, service: s, cert: /a }", &[]);
+    check("{ realm: r, service: s, jwks: 'http://localhost:1/keys' }", &[]);
+    check("{}", &[""]);
+    check("{ realm: r, service: s }", &[""]);
+    check("{ cert: /a }", &[".service", ".realm"]);
+    for url in ["http://a.example/keys", "https://u:p@a.example/keys", "ftp://a.example", "https://"] {
+        check(&format!("{{ realm: r, service: s, jwks: '{url}' }}"), &[".jwks"]);
+    }
+    check(&with(""), &[]);
+    check("{ oidc: [{ issuer: 'http://a.example', audiences: [a] }] }", &[".oidc[0].issuer"]);
+    check("{ oidc: [{}] }", &[".oidc[0].issuer", ".oidc[0].audiences"]);
+    check("{ oidc: [{ issuer: 'https://a.example', audiences: [] }] }", &[".oidc[0].audiences"]);
+    check(
+        &with("certificateAuthority: a, certificateAuthorityFile: /a"),
+        &[".oidc[0].certificateAuthorityFile"],
+    );
+    for (mapping, expect) in [
+        ("username: claims.sub.matches('a')", ".username"),
+        ("groups: 'claims.groups.map(g, g)'", ".groups"),
+        ("groups: vars.a, variables: [{ name: b, expression: claims.a }]", ".groups"),
+        (
+            "variables: [{ name: a, expression: vars.b }, { name: b, expression: claims.a }]",
+            ".variables[0].expression",
+        ),
+        ("validations: [{ expression: 'claims.a = 1' }]", ".validations[0].expression"),
+    ] {
+        check(&with(&format!("claimMapping: {{ {mapping} }}")), &[&format!(".oidc[0].claimMapping{expect}")]);
+    }
+    let open = parsed(&format!("http: {{ auth: {{ bearer: {} }} }}", with(""))).expect("it has no fault");
+    let paths: Vec<&str> = open.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    assert_eq!(paths, ["http.auth.bearer.oidc[0].claimMapping"]);
 }
 
 #[test]

@@ -24,7 +24,15 @@ fn every_option_has_a_key() {
     // The main store is a folder, and this key is for buckets.
     let warned: Vec<&str> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
     // What checks certificates nowhere needs no authorities.
-    assert_eq!(warned, ["storage.redirectBlobURL", "http.auth.ldap.skipVerify", "http.auth.ldap.caCert"]);
+    assert_eq!(
+        warned,
+        [
+            "storage.redirectBlobURL",
+            "http.auth.ldap.skipVerify",
+            "http.auth.ldap.caCert",
+            "http.auth.bearer.oidc[0].skipIssuerVerification"
+        ]
+    );
     let usual = Config::default();
     let config = &loaded.config;
     all_differ!(Config, config, usual, {
@@ -49,7 +57,7 @@ fn every_option_has_a_key() {
         missing_in_index, verify_on_read, free_min_percent, gc, retention,
     });
     all_differ!(auth::options::Options, auth, usual.auth, {
-        realm, htpasswd, ldap, fail_delay, failures_max, failure_window, cache_ttl, cache_entries_max, verifications_max, token, access,
+        realm, htpasswd, ldap, fail_delay, failures_max, failure_window, cache_ttl, cache_entries_max, verifications_max, token, api_keys, bearer, access,
         certificates,
     });
     let (directory, plain) = (ldap.as_ref().expect("there is one"), LdapOptions::default());
@@ -105,6 +113,22 @@ fn every_option_of_tls_has_a_key() {
     let usual = auth::options::CertificateOptions::default();
     all_differ!(auth::options::CertificateOptions, names, usual, {
         attributes, uri_pattern, uri_index, dns_index, email_index,
+    });
+}
+
+#[test]
+fn every_option_of_issuers_has_a_key() {
+    let loaded = parsed(&fixture("everything.yaml")).expect("the file has no fault");
+    let bearer = loaded.config.auth.bearer.as_ref().expect("the file takes tokens of others");
+    all_differ!(auth::options::BearerOptions, bearer, auth::options::BearerOptions::default(), {
+        realm, service, issuer, certificates, key_set, refresh, oidc,
+    });
+    all_differ!(auth::options::OidcOptions, &bearer.oidc[0], auth::options::OidcOptions::default(), {
+        issuer, audiences, mapping, authority, check,
+    });
+    let mapping = &bearer.oidc[0].mapping;
+    all_differ!(auth::options::MappingOptions, mapping, auth::options::MappingOptions::default(), {
+        variables, validations, username, groups,
     });
 }
 

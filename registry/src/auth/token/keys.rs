@@ -284,7 +284,7 @@ fn read_file(path: &Path) -> Result<Known, AccessError> {
 }
 
 /// Returns random bytes of the system.
-pub(super) fn random<const N: usize>() -> [u8; N] {
+pub(in crate::auth) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's random numbers do not fail");
     bytes

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ANY_COUNT, ANY_DURATION, DAY, HOUR, SECTIONS, WORDS};
 use crate::auth::options::ldap::POOL_MAX;
-use crate::config::key::{Key, honoured, pending};
+use crate::config::key::{Key, honoured, pending, refused};
 use crate::config::kind::{Kind, Names};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -112,43 +112,155 @@ pub(super) const KEYS: &[Key] = &[
         "Searches at once, and as many passwords checked at once.",
     )
     .limit("further logins wait for their turn, for at most `timeout`, then 429"),
-    section("http.auth.bearer", "Tokens of an external issuer."),
-    text("http.auth.bearer.realm", "The url of the issuer."),
-    text("http.auth.bearer.service", "The name of this service at the issuer."),
-    path("http.auth.bearer.cert", "The certificate that verifies its tokens."),
-    section("http.auth.bearer.upstreamTokenEndpoint", "An issuer that is asked on behalf of clients."),
+    honoured("http.auth.bearer", Kind::Section, "", "Tokens of others' issuing."),
+    honoured(
+        "http.auth.bearer.realm",
+        Kind::Quotable,
+        "",
+        "The url at which clients are told to get tokens; it stands in challenges.",
+    ),
+    honoured(
+        "http.auth.bearer.service",
+        Kind::Quotable,
+        "",
+        "The name of this registry there: challenges say it, and a token's `aud` must.",
+    ),
+    honoured(
+        "http.auth.bearer.cert",
+        Kind::Path,
+        "",
+        "The certificates or public keys that verify tokens, in PEM, any number of them in the file.",
+    ),
+    honoured(
+        "http.auth.bearer.jwks",
+        Kind::Word,
+        "",
+        "The JSON Web Key Set that verifies tokens, a file or an https url; a key that is unknown is looked for at once.",
+    ),
+    honoured(
+        "http.auth.bearer.jwksRefresh",
+        Kind::Duration(MINUTE, DAY),
+        "5m",
+        "How long keys are used before they are read again, of `cert` and `oidc` too.",
+    ),
+    honoured(
+        "http.auth.bearer.issuer",
+        Kind::Word,
+        "",
+        "The issuer that a token's `iss` must name; without it any.",
+    ),
+    refused(
+        "http.auth.bearer.upstreamTokenEndpoint",
+        Kind::Section,
+        "An issuer that is asked on behalf of clients.",
+        "no password is passed on; name the issuer's url as `realm`, and clients ask it themselves",
+    ),
     text("http.auth.bearer.upstreamTokenEndpoint.realm", "Its url."),
     text("http.auth.bearer.upstreamTokenEndpoint.service", "The name of this service there."),
     switch(
         "http.auth.bearer.upstreamTokenEndpoint.allowInsecureHttp",
         "Whether it may be asked without TLS.",
     ),
-    pending("http.auth.bearer.oidc", SECTIONS, "", "Issuers whose identity tokens are taken as they are."),
-    text("http.auth.bearer.oidc[].issuer", "The url of the issuer."),
-    pending("http.auth.bearer.oidc[].audiences", WORDS, "", "Audiences, one of which a token must name."),
-    section("http.auth.bearer.oidc[].claimMapping", "How claims become a user and groups."),
-    pending(
+    honoured(
+        "http.auth.bearer.oidc",
+        SECTIONS,
+        "",
+        "Issuers whose identity tokens are taken as they are, of pods and builds.",
+    ),
+    honoured(
+        "http.auth.bearer.oidc[].issuer",
+        Kind::Word,
+        "",
+        "The url of the issuer, to the letter as its tokens have it: https, or http on this host.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].audiences",
+        Kind::Filled(&Kind::Word),
+        "",
+        "Audiences, one of which a token must name.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping",
+        Kind::Section,
+        "",
+        "How claims become a user and groups, by expressions (`docs/tokens.md`).",
+    ),
+    honoured(
         "http.auth.bearer.oidc[].claimMapping.variables",
-        Kind::List(&Kind::Open),
+        SECTIONS,
         "",
-        "Expressions with a name.",
+        "Expressions with a name; each may name those before it.",
     ),
-    pending(
-        "http.auth.bearer.oidc[].claimMapping.validations",
-        Kind::List(&Kind::Open),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.variables[].name",
+        Kind::Word,
         "",
-        "Expressions that must hold.",
+        "The name, used as `vars.<name>`.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.variables[].expression",
+        Kind::Word,
+        "",
+        "What it stands for.",
+    )
+    .required(),
+    honoured("http.auth.bearer.oidc[].claimMapping.validations", SECTIONS, "", "Expressions that must hold."),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.validations[].expression",
+        Kind::Word,
+        "",
+        "What must be true.",
+    )
+    .required(),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.validations[].message",
+        Kind::Text,
+        "",
+        "What the log says where it is not.",
     ),
-    text("http.auth.bearer.oidc[].claimMapping.username", "The expression of the user's name."),
-    text("http.auth.bearer.oidc[].claimMapping.groups", "The expression of the groups."),
-    text("http.auth.bearer.oidc[].certificateAuthority", "The authority of the issuer's certificate."),
-    path("http.auth.bearer.oidc[].certificateAuthorityFile", "The same, in a file."),
-    switch("http.auth.bearer.oidc[].skipIssuerVerification", "Whether a token's issuer may be any."),
-    section("http.auth.bearer.awsSecretsManager", "Verification keys that rotate."),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.username",
+        Kind::Word,
+        "claims.iss + '/' + claims.sub",
+        "The expression of the user's name.",
+    ),
+    honoured(
+        "http.auth.bearer.oidc[].claimMapping.groups",
+        Kind::Word,
+        "",
+        "The expression of the groups, a list; without it there are none.",
+    ),
+    honoured(
+        "http.auth.bearer.oidc[].certificateAuthority",
+        Kind::Word,
+        "",
+        "The authority of the issuer's certificate, in PEM, beside the system's.",
+    ),
+    honoured("http.auth.bearer.oidc[].certificateAuthorityFile", Kind::Path, "", "The same, in a file."),
+    honoured(
+        "http.auth.bearer.oidc[].skipIssuerVerification",
+        Kind::Bool,
+        "false",
+        "Whether a token's issuer may be any that has the keys; for tests.",
+    ),
+    refused(
+        "http.auth.bearer.awsSecretsManager",
+        Kind::Section,
+        "Verification keys that rotate.",
+        "have the keys in a file that is replaced, or at a url: `jwks` reads them again by itself",
+    ),
     text("http.auth.bearer.awsSecretsManager.region", "The region."),
     text("http.auth.bearer.awsSecretsManager.secretName", "The name of the secret."),
     pending("http.auth.bearer.awsSecretsManager.refreshInterval", ANY_DURATION, "", "How often it is read."),
-    section("http.auth.openid", "Logins in a browser."),
+    refused(
+        "http.auth.openid",
+        Kind::Section,
+        "Logins in a browser.",
+        "there are no pages to log in to; `http.auth.bearer.oidc` takes identity tokens as they are, and `http.auth.apikey` lets users make keys",
+    ),
     pending("http.auth.openid.providers", Kind::Map(Names::Any, &Kind::Section), "", "Providers by name."),
     path("http.auth.openid.providers.*.credentialsFile", "The file with the client's credentials."),
     text("http.auth.openid.providers.*.name", "What users are shown."),
@@ -163,7 +275,12 @@ pub(super) const KEYS: &[Key] = &[
     text("http.auth.openid.providers.*.claimMapping.username", "The claim of the user's name."),
     text("http.auth.openid.providers.*.claimMapping.groups", "The claim of the groups."),
     pending("http.auth.openid.callbackAllowOrigins", WORDS, "", "Where a login may return to."),
-    switch("http.auth.apikey", "Whether users may make keys of their own."),
+    honoured(
+        "http.auth.apikey",
+        Kind::Bool,
+        "false",
+        "Whether users may make keys for their programs, at `/auth/apikey`, which are used as passwords.",
+    ),
     path("http.auth.sessionKeysFile", "The file with `hashKey` and `encryptKey` of sessions."),
     pending("http.auth.sessionDriver", Kind::Open, "", "Where sessions are kept."),
     pending("http.auth.sessionDriver.name", Kind::Choice(&["local", "redis"]), "", "On disk or in redis."),

@@ -1,6 +1,6 @@
 //! The sections `http.auth` and `http.accessControl`.
 
-use super::{Resolved, ldap};
+use super::{Resolved, bearer, ldap};
 use crate::auth::options::{
     AccessControl, Action, Attribute, CertificateOptions, MetricsPolicy, RepositoryPolicy, Rule, UriPattern,
 };
@@ -19,6 +19,11 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     section.read("cacheTtl", &mut options.cache_ttl);
     section.read("cacheEntries", &mut options.cache_entries_max);
     section.read("maxVerifications", &mut options.verifications_max);
+    section.read("apikey", &mut options.api_keys);
+    if options.api_keys && options.htpasswd.is_none() {
+        let message = "there are no accounts (http.auth.htpasswd), so nobody can make a key";
+        resolved.warnings.push(Fault::new("http.auth.apikey", message));
+    }
     let token = section.at("token");
     token.read("enable", &mut options.token.enable);
     options.token.key_file = token.at("keyFile").get();
@@ -34,13 +39,16 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
         ));
     }
     ldap::ldap(section, resolved);
+    bearer::bearer(section.at("bearer"), resolved);
     let access = http.at("accessControl");
     if !access.is_written() {
+        bearer::warn_of_anybody(resolved);
         return;
     }
     let access = access_control(access);
-    let has_accounts = ["htpasswd", "ldap"].iter().any(|key| section.at(key).is_written()) || is_certified;
-    if !has_accounts && grants_to_accounts(&access) {
+    let logs_in =
+        ["htpasswd", "ldap", "bearer"].iter().any(|way| section.at(way).is_written()) || is_certified;
+    if !logs_in && grants_to_accounts(&access) {
         resolved.warnings.push(Fault::new(
             "http.accessControl",
             "there are no accounts (http.auth.htpasswd), so only an anonymousPolicy grants anything",

@@ -4,6 +4,7 @@
 //! (names that stand twice, rules for nobody) are found here.
 
 mod auth;
+mod bearer;
 mod bucket;
 mod credentials;
 mod ldap;
@@ -107,10 +108,12 @@ mod tests {
     }
 
     /// Keys of which a section needs one: without it, its section is a fault, or another that rests on it.
-    const ALTERNATIVES: [&str; 8] = [
+    const ALTERNATIVES: [&str; 10] = [
         "http.tls.cacert",
         "http.auth.ldap.bindDN",
         "http.auth.ldap.bindPassword",
+        "http.auth.bearer.realm",
+        "http.auth.bearer.service",
         "storage.storageDriver.bucket",
         "storage.storageDriver.container",
         "storage.storageDriver.accountname",
@@ -184,7 +187,6 @@ mod tests {
             "storage.retention.policies[].keepUntagged.mostRecentlyPushedCount",
             "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
             "http.externalUrl",
-            "http.auth.token.keyFile",
             "log.audit",
             "http.ratelimit.rate",
             "http.ratelimit.methods[].method",
@@ -206,6 +208,19 @@ mod tests {
             "http.auth.ldap.userFilter",
             "http.auth.ldap.userGroupAttribute",
             "http.auth.ldap.caCert",
+            "http.auth.bearer.realm",
+            "http.auth.bearer.service",
+            "http.auth.bearer.cert",
+            "http.auth.bearer.jwks",
+            "http.auth.bearer.issuer",
+            "http.auth.bearer.oidc[].issuer",
+            "http.auth.bearer.oidc[].claimMapping.variables[].name",
+            "http.auth.bearer.oidc[].claimMapping.variables[].expression",
+            "http.auth.bearer.oidc[].claimMapping.validations[].expression",
+            "http.auth.bearer.oidc[].claimMapping.validations[].message",
+            "http.auth.bearer.oidc[].claimMapping.groups",
+            "http.auth.bearer.oidc[].certificateAuthority",
+            "http.auth.bearer.oidc[].certificateAuthorityFile",
             "extensions.sync.credentialsFile",
             "extensions.sync.registries[].credentialHelper",
             "extensions.sync.registries[].oauth2CredentialHelper.tokenURL",

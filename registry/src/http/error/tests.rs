@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::*;
+use crate::auth::keep::KeepError;
 use crate::auth::{CredentialsError, TokenError};
 use crate::backend::{Error as Backend, Key};
 use crate::oci::{Algorithm, Hasher, ManifestError, ReferenceError, RepositoryName, Tag};
@@ -77,6 +78,15 @@ every! {
         RouteError::Reference(Digest::parse("x").unwrap_err().into()).into(),
     Error::Route(RouteError::Digest(_)) => RouteError::Digest(Digest::parse("x:y").unwrap_err()).into(),
     Error::Route(RouteError::Upload) => RouteError::Upload.into(),
+    Error::ApiKey(ApiKeyError::Wish) => ApiKeyError::Wish.into(),
+    Error::ApiKey(ApiKeyError::Label) => ApiKeyError::Label.into(),
+    Error::ApiKey(ApiKeyError::Scopes) => ApiKeyError::Scopes.into(),
+    Error::ApiKey(ApiKeyError::Scope { .. }) => ApiKeyError::Scope { index: 1 }.into(),
+    Error::ApiKey(ApiKeyError::Date) => ApiKeyError::Date.into(),
+    Error::ApiKey(ApiKeyError::Past) => ApiKeyError::Past.into(),
+    Error::ApiKey(ApiKeyError::TooMany) => ApiKeyError::TooMany.into(),
+    Error::ApiKey(ApiKeyError::Unknown) => ApiKeyError::Unknown.into(),
+    Error::ApiKey(ApiKeyError::Keep(_)) => ApiKeyError::Keep(KeepError::new(system())).into(),
     Error::Query(QueryError::Encoding) => QueryError::Encoding.into(),
     Error::Query(QueryError::TooMany) => QueryError::TooMany.into(),
     Error::Query(QueryError::Ambiguous { key: "digest" }) => QueryError::Ambiguous { key: "digest" }.into(),

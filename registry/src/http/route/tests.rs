@@ -38,6 +38,14 @@ fn paths_are_read_from_the_right() {
         ("GET", "/v2/", "base -"),
         ("GET", "/v2", "base -"),
         ("GET", "/v2/_catalog", "catalog -"),
+        ("POST", "/auth/token", "token -"),
+        ("GET", "/zot/auth/token", "token -"),
+        ("DELETE", "/auth/apikey", "apikeys -"),
+        ("POST", "/zot/auth/apikey", "apikeys -"),
+        ("PUT", "/zot/auth/apikey", "allow GET, POST, DELETE"),
+        ("GET", "/auth/apikey/", "path"),
+        ("GET", "/zot/zot/auth/token", "path"),
+        ("GET", "/zot/v2/", "path"),
         ("GET", "/v2/a/manifests/t", "manifest a"),
         ("PUT", "/v2/a/manifests/b/manifests/t", "manifest a/manifests/b"),
         ("GET", "/v2/tags/list/tags/list", "tags tags/list"),
@@ -96,7 +104,7 @@ fn targets() -> impl Strategy<Value = Target> {
         prop::collection::vec(word, 1..5).prop_map(|words| RepositoryName::parse(&words.join("/")).unwrap());
     let digest = any::<u8>().prop_map(|byte| Hasher::digest(Algorithm::Sha256, &[byte]));
     let tag = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}".prop_map(|text| Tag::parse(&text).unwrap());
-    (name, digest, tag, 0..9_u8).prop_map(|(name, digest, tag, which)| match which {
+    (name, digest, tag, 0..11_u8).prop_map(|(name, digest, tag, which)| match which {
         0 => Target::Base,
         1 => Target::Catalog,
         2 => Target::Manifest(name, Reference::Tag(tag)),
@@ -105,6 +113,8 @@ fn targets() -> impl Strategy<Value = Target> {
         5 => Target::Uploads(name),
         6 => Target::Upload(name, UploadId::parse("3d2f7b0e-6c1e-4d5a-9b1e-0a1b2c3d4e5f").unwrap()),
         7 => Target::Tags(name),
+        8 => Target::Token,
+        9 => Target::ApiKeys,
         _ => Target::Referrers(name, digest),
     })
 }

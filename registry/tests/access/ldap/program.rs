@@ -104,7 +104,7 @@ async fn the_directory_decides_and_then_the_file() {
         StatusCode::NOT_FOUND,
         "the way in by the file is open"
     );
-    assert_eq!(registry.push("bob", &password("bob")).await, StatusCode::SERVICE_UNAVAILABLE, "who knows");
+    assert_eq!(registry.push("bob", &password("bob")).await, StatusCode::UNAUTHORIZED, "the file answers");
     assert_eq!(registry.push("alice", "old-pass").await, StatusCode::FORBIDDEN, "in, and in no group");
     let log = fs::read_to_string(registry.berth.path("wharfinger-0.log")).unwrap();
     let told = log.matches("the directory cannot be asked").count();

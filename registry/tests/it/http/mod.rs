@@ -14,11 +14,14 @@
 //! | `audit` | what is recorded of changes, refusals and failed logins |
 //! | `backoff` | who has to wait after failed logins |
 //! | `clients` | how clients are told apart, and what each may take |
+//! | `api_keys` | what a user's keys do in the place of his password |
 //! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
+//! | `workloads` | tokens of other issuers: of token services, pods and builds |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
 
 #![cfg(test)]
 
+mod api_keys;
 mod audit;
 mod auth;
 mod backoff;
@@ -45,3 +48,4 @@ mod tokens;
 mod upload_faults;
 mod uploads;
 mod wire;
+mod workloads;

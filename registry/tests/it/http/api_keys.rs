@@ -1,0 +1,214 @@
+//! Goal: a key that a user made does what he made it for, in the place of his password, until it ends, is revoked,
+//! or his account is gone; and it makes no further keys. Method: the real dispatch, with an htpasswd file.
+
+use axum::body::Body;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wharfinger::auth::options::{AccessControl, Action, Options, RepositoryPolicy, Rule};
+use wharfinger::clock::{Clock, Timestamp};
+
+use super::exchange::{ask, assert_error};
+use crate::support::{Answer, Client, Registry};
+
+const ALL: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
+
+struct Harbour {
+    client: Client,
+    clock: Clock,
+    folder: TempDir,
+}
+
+fn line(user: &str) -> String {
+    format!("{user}:{}\n", bcrypt::hash(user.repeat(2), 4).unwrap())
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+impl Harbour {
+    /// `eve` and `ada` may do everything below `team`, with passwords that are their names twice.
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("htpasswd");
+        std::fs::write(&path, line("eve") + &line("ada")).unwrap();
+        let users = vec!["eve".to_owned(), "ada".to_owned()];
+        let rule = Rule { users, groups: Vec::new(), actions: ALL.to_vec() };
+        let team = RepositoryPolicy { policies: vec![rule], ..RepositoryPolicy::default() };
+        let access =
+            AccessControl { repositories: vec![("team/**".to_owned(), team)], ..AccessControl::default() };
+        let auth =
+            Options { htpasswd: Some(path), access: Some(access), api_keys: true, ..Options::default() };
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let registry = Registry { auth, clock: clock.clone(), ..Registry::default() };
+        Self { client: registry.open().await, clock, folder }
+    }
+
+    async fn send(&self, authorization: &str, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let mut headers = vec![("host", "registry.example")];
+        if !authorization.is_empty() {
+            headers.push(("authorization", authorization));
+        }
+        ask(&self.client, method, path, &headers, body).await
+    }
+
+    async fn status(&self, authorization: &str, method: &str, path: &str) -> u16 {
+        self.send(authorization, method, path, Body::empty()).await.status.as_u16()
+    }
+
+    /// Makes a key of eve's, and returns how it is used and its name.
+    async fn key(&self, wish: &Value) -> (String, String) {
+        let answer = self.send(&basic("eve", "eveeve"), "POST", "/auth/apikey", wish.to_string()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (201, "no-store"), "{answer:?}");
+        let page = answer.json();
+        (page["apiKey"].as_str().unwrap().to_owned(), page["uuid"].as_str().unwrap().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn the_life_of_a_key() {
+    let harbour = Harbour::open().await;
+    let eve = basic("eve", "eveeve");
+    let wish = json!({"label": "build", "scopes": ["team/app:pull", "team/b"], "expirationDate": "2023-11-14T23:13:20Z"});
+    let (key, id) = harbour.key(&wish).await;
+    assert!(key.starts_with("zak_"), "{key}");
+    let with_key = basic("eve", &key);
+    for (method, path, expect) in [
+        ("GET", "/v2/", 200),
+        ("GET", "/v2/team/app/manifests/v1", 404),
+        ("POST", "/v2/team/app/blobs/uploads/", 401),
+        ("POST", "/v2/team/b/blobs/uploads/", 202),
+        ("GET", "/v2/team/other/manifests/v1", 401),
+        // A key opens nothing that its user may not open.
+        ("GET", "/v2/else/manifests/v1", 403),
+    ] {
+        assert_eq!(harbour.status(&with_key, method, path).await, expect, "{method} {path}");
+    }
+    // Both paths list it, without its secret, and to nobody else.
+    for path in ["/auth/apikey", "/zot/auth/apikey"] {
+        let listed = harbour.send(&eve, "GET", path, Body::empty()).await;
+        let secret = &key["zak_".len() + 32..];
+        assert!(!String::from_utf8_lossy(&listed.body).contains(secret), "P11");
+        let page = json!({
+            "id": id, "uuid": id, "label": "build", "scopes": ["team/app:pull", "team/b"],
+            "createdAt": "2023-11-14T22:13:20.000Z", "expirationDate": "2023-11-14T23:13:20.000Z", "isExpired": false,
+        });
+        assert_eq!(listed.json(), json!({"apiKeys": [page]}));
+    }
+    let others = harbour.send(&basic("ada", "adaada"), "GET", "/auth/apikey", Body::empty()).await;
+    assert_eq!(others.json(), json!({"apiKeys": []}));
+    assert_eq!(
+        harbour.status(&basic("ada", "adaada"), "DELETE", &format!("/auth/apikey?id={id}")).await,
+        404
+    );
+    assert_eq!(harbour.status(&eve, "DELETE", &format!("/zot/auth/apikey?id={id}")).await, 200);
+    assert_error(&harbour.send(&with_key, "GET", "/v2/", Body::empty()).await, 401, "UNAUTHORIZED");
+    let gone = harbour.send(&eve, "DELETE", &format!("/auth/apikey?id={id}"), Body::empty()).await;
+    assert_error(&gone, 404, "UNSUPPORTED");
+}
+
+#[tokio::test]
+async fn a_key_ends_in_time_and_with_its_account() {
+    let harbour = Harbour::open().await;
+    let (short, _) = harbour.key(&json!({"expirationDate": "2023-11-14T22:14:20Z"})).await;
+    let (long, _) = harbour.key(&json!({"label": "long", "expirationDate": ""})).await;
+    let get = async |key: &str| harbour.status(&basic("eve", key), "GET", "/v2/").await;
+    assert_eq!((get(&short).await, get(&long).await), (200, 200));
+    harbour.clock.advance(std::time::Duration::from_secs(60));
+    assert_eq!((get(&short).await, get(&long).await), (401, 200));
+    std::fs::write(harbour.folder.path().join("htpasswd"), line("ada")).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while get(&long).await != 401 {
+        assert!(std::time::Instant::now() < deadline, "the file is looked at once a second");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(harbour.status(&basic("ada", &long), "GET", "/v2/").await, 401);
+}
+
+/// What docker and containerd do with a password; with a key it ends in a token for less.
+#[tokio::test]
+async fn a_key_is_exchanged_for_a_token_within_its_scopes() {
+    let harbour = Harbour::open().await;
+    let (key, _) = harbour.key(&json!({"scopes": ["team/app:pull"]})).await;
+    let scopes = "scope=repository:team/app:pull,push&scope=repository:team/b:pull&scope=registry:catalog:*";
+    let query = format!("/auth/token?offline_token=true&{scopes}");
+    let of_query = harbour.send(&basic("eve", &key), "GET", &query, Body::empty()).await;
+    let form = format!("grant_type=password&access_type=offline&username=eve&password={key}&{scopes}");
+    let of_form = harbour.send("", "POST", "/zot/auth/token", form).await;
+    for answer in [of_query, of_form] {
+        assert_eq!(answer.status, 200);
+        let page = answer.json();
+        // It would be good for everything, and as long as the password is.
+        assert_eq!(page["refresh_token"], Value::Null);
+        let token = format!("Bearer {}", page["token"].as_str().unwrap());
+        for (method, path, expect) in [
+            ("GET", "/v2/team/app/manifests/v1", 404),
+            ("POST", "/v2/team/app/blobs/uploads/", 401),
+            ("GET", "/v2/team/b/manifests/v1", 401),
+            ("GET", "/v2/_catalog", 401),
+        ] {
+            assert_eq!(harbour.status(&token, method, path).await, expect, "{method} {path}");
+        }
+    }
+    // Used by itself, a key sees of the list what it is for.
+    assert_eq!(harbour.status(&basic("eve", &key), "GET", "/v2/_catalog").await, 200);
+}
+
+#[tokio::test]
+async fn only_who_has_logged_in_himself_makes_keys() {
+    let harbour = Harbour::open().await;
+    let (key, id) = harbour.key(&json!({})).await;
+    let token = harbour.send(&basic("eve", "eveeve"), "GET", "/auth/token", Body::empty()).await.json();
+    let token = format!("Bearer {}", token["token"].as_str().unwrap());
+    let forged =
+        basic("eve", &format!("{}{}", &key[..key.len() - 1], if key.ends_with('A') { 'Q' } else { 'A' }));
+    for (authorization, status, code) in [
+        (basic("eve", &key), 403, "DENIED"),
+        (token, 403, "DENIED"),
+        (String::new(), 401, "UNAUTHORIZED"),
+        (basic("eve", "wrong"), 401, "UNAUTHORIZED"),
+        (forged, 401, "UNAUTHORIZED"),
+    ] {
+        for (method, path) in [
+            ("POST", "/auth/apikey".to_owned()),
+            ("GET", "/auth/apikey".to_owned()),
+            ("DELETE", format!("/auth/apikey?id={id}")),
+        ] {
+            let refused = harbour.send(&authorization, method, &path, "{}").await;
+            assert_error(&refused, status, code);
+        }
+    }
+    assert_eq!(harbour.status(&basic("eve", &key), "GET", "/v2/").await, 200);
+}
+
+#[tokio::test]
+async fn wishes_that_cannot_be_met() {
+    let harbour = Harbour::open().await;
+    let eve = basic("eve", "eveeve");
+    for wish in [
+        "",
+        "[]",
+        "{",
+        r#"{"scopes": "team/*"}"#,
+        r#"{"scopes": ["team/["]}"#,
+        r#"{"scopes": ["a:read"]}"#,
+        r#"{"label": "a\nb"}"#,
+        r#"{"expirationDate": "tomorrow"}"#,
+        r#"{"expirationDate": "2023-11-14T22:13:20Z"}"#,
+        r#"{"label": 7}"#,
+        "\u{ff}",
+    ] {
+        assert_error(&harbour.send(&eve, "POST", "/auth/apikey", wish).await, 400, "UNSUPPORTED");
+    }
+    let large = format!("{{\"label\": \"{}\"}}", "x".repeat(64 * 1024));
+    assert_error(&harbour.send(&eve, "POST", "/auth/apikey", large).await, 413, "SIZE_INVALID");
+    assert_error(&harbour.send(&eve, "PUT", "/auth/apikey", "{}").await, 405, "UNSUPPORTED");
+    for _ in 0..wharfinger::auth::API_KEYS_MAX {
+        harbour.key(&json!({"label": "x", "unknown": 1})).await;
+    }
+    assert_error(&harbour.send(&eve, "POST", "/auth/apikey", "{}").await, 403, "DENIED");
+    let without = Registry::default().open().await;
+    assert_error(&ask(&without, "GET", "/auth/apikey", &[], Body::empty()).await, 404, "UNSUPPORTED");
+}
