@@ -136,7 +136,7 @@ impl Service {
         let connection = self.protocol.serve_connection_with_upgrades(io, service).into_owned();
         watcher.watch(connection).map(move |ended| {
             if let Err(error) = ended {
-                tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "a connection ended early");
+                tracing::debug!(error = %WithCauses(error.as_ref()), "a connection ended early");
             }
             drop(open);
         })

@@ -21,6 +21,7 @@ use super::error::SPEAKS_TLS;
 use super::idle::Idle;
 use super::options::TlsOptions;
 use super::watched::Watched;
+use crate::telemetry::WithCauses;
 
 use certificates::Loaded;
 pub use certificates::TlsError;
@@ -118,7 +119,7 @@ impl Tls {
                 if changed {
                     metrics::counter!("wharfinger_tls_reload_failures_total").increment(1);
                     tracing::error!(
-                        error = &error as &dyn std::error::Error,
+                        error = %WithCauses(&error),
                         "the files of http.tls have changed and cannot be used: what they held before stays"
                     );
                 }
@@ -142,7 +143,7 @@ impl Tls {
         };
         count(missed.outcome);
         if let Some(error) = &missed.error {
-            tracing::debug!(error = error as &dyn std::error::Error, "a TLS handshake failed");
+            tracing::debug!(error = %WithCauses(error), "a TLS handshake failed");
         }
         if let Some((stream, words)) = missed.parting {
             let _heard = timeout_at(until, part(stream, words)).await;

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 
 use super::Target;
+use super::WithCauses;
 use super::appender::{Appender, Lost};
 use crate::clock::Clock;
 
@@ -204,8 +205,7 @@ impl Sink {
             Self::File { file, is_stuck } => {
                 let renewed = file.renew();
                 if let (Err(error), false) = (&renewed, *is_stuck) {
-                    let error = error as &dyn std::error::Error;
-                    tracing::warn!(error, "the audit log cannot be opened anew, and goes on in its old file");
+                    tracing::warn!(error = %WithCauses(error), "the audit log cannot be opened anew, and goes on in its old file");
                 }
                 *is_stuck = renewed.is_err();
                 file.append(lines)
@@ -222,9 +222,8 @@ impl Complaints {
     fn lost(&self, lines: u64, error: &io::Error) {
         metrics::counter!("wharfinger_audit_lines_lost_total").increment(lines);
         if !self.0.swap(true, Ordering::Relaxed) {
-            let error = error as &dyn std::error::Error;
             tracing::warn!(
-                error,
+                error = %WithCauses(error),
                 "lines of the audit log are lost; wharfinger_audit_lines_lost_total counts them"
             );
         }

@@ -17,10 +17,8 @@ macro_rules! all_differ {
 }
 
 #[test]
-fn every_option_has_a_key() {
-    // Proxies are what the environment says.
-    let env = |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy.example:3128".to_owned());
-    let loaded = parse(&fixture("everything.yaml"), &env).expect("the file has no fault");
+fn what_the_whole_file_is_warned_of() {
+    let loaded = parsed(&fixture("everything.yaml")).expect("the file has no fault");
     // The main store is a folder, and this key is for buckets.
     let warned: Vec<&str> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
     // What checks certificates nowhere needs no authorities.
@@ -33,6 +31,13 @@ fn every_option_has_a_key() {
             "http.auth.bearer.oidc[0].skipIssuerVerification"
         ]
     );
+}
+
+#[test]
+fn every_option_has_a_key() {
+    // Proxies are what the environment says.
+    let env = |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy.example:3128".to_owned());
+    let loaded = parse(&fixture("everything.yaml"), &env).expect("the file has no fault");
     let usual = Config::default();
     let config = &loaded.config;
     all_differ!(Config, config, usual, {

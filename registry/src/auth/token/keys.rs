@@ -199,7 +199,7 @@ impl Keys {
                 match read_file(path) {
                     Ok(known) => *self.known.write().unwrap_or_else(PoisonError::into_inner) = known,
                     Err(error) => {
-                        tracing::warn!(error = %WithCauses(&error), "the keys of the last reading stay")
+                        tracing::warn!(error = %WithCauses(&error), "the keys of the last reading stay");
                     }
                 }
                 return Ok(());

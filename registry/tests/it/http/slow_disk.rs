@@ -181,7 +181,7 @@ async fn p2_p9_a_disk_that_does_one_thing_at_a_time_answers_everybody_rightly() 
     while !asking.is_empty() {
         stand.gate.let_one_through();
         steps += 1;
-        if steps % 64 == 0 {
+        if steps.is_multiple_of(64) {
             stand.ask_for_what_needs_no_disk().await;
         }
         while let Some(ended) = asking.try_join_next() {

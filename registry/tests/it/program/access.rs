@@ -207,5 +207,13 @@ fn the_command_line_says_who_may() {
     ] {
         text += &explain(arguments);
     }
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    0 allowed: somebody who does not log in may read app: http.accessControl.repositories["**"].anonymousPolicy says so
+    1 denied: somebody who does not log in may not delete app: http.accessControl.repositories["**"] decides, being the longest glob that matches, and grants it to others
+    0 allowed: eve may read team/app: http.accessControl.repositories["team/**"].defaultPolicy says so
+    1 denied: eve may not create team/app: http.accessControl.repositories["team/**"] decides, being the longest glob that matches, and grants it to others
+    0 allowed: eve may create team/app: http.accessControl.repositories["team/**"].policies[0] says so
+    0 allowed: admin may delete team/app: http.accessControl.adminPolicy says so
+    2 --repository Team: the component "Team" of the name is not lowercase letters and digits separated by '.', '_', '__' or '-'
+    "#);
 }
