@@ -15,6 +15,7 @@
 //! | `backoff` | who has to wait after failed logins |
 //! | `clients` | how clients are told apart, and what each may take |
 //! | `api_keys` | what a user's keys do in the place of his password |
+//! | `hostile` | intruders of every kind, at every endpoint |
 //! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
 //! | `workloads` | tokens of other issuers: of token services, pods and builds |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
@@ -32,6 +33,7 @@ mod clients;
 mod deletes;
 mod disk_faults;
 mod exchange;
+mod hostile;
 pub(crate) mod locked_disk;
 mod manifest_faults;
 mod manifests;
