@@ -5,8 +5,7 @@
 //! access, of the log's level and of the rates holds from then on; what it says of anything else takes a restart,
 //! and the log says which. A file with faults changes nothing.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::auth::Access;
 use crate::clock::Clock;
 use crate::config::{self, Config, Faults};
 use crate::http::App;
+use crate::http::watched::Watched;
 use crate::telemetry::{self, WithCauses};
 
 /// How often files are looked at.
@@ -51,24 +51,28 @@ impl Reloads {
                 return;
             }
         };
-        let mut seen = self.look().await;
+        let mut files = self.watch_files().await;
         loop {
             let is_asked = asked(&mut hang_up).await;
-            let now = self.look().await;
-            if is_asked || now != seen {
+            let (looked, has_changed) = look(files).await;
+            files = looked;
+            if is_asked || has_changed {
+                // Looked at before it is read, so that what changes meanwhile is seen the next time.
+                let key_file = self.config.auth.token.key_file.clone();
+                files = self.watch_files().await;
                 self.reload().await;
+                if self.config.auth.token.key_file != key_file {
+                    files = self.watch_files().await;
+                }
             }
-            // As it was before it was read: what changed meanwhile is read the next time.
-            seen = now;
         }
     }
 
-    /// Returns what tells the files from what they may become.
-    async fn look(&self) -> Vec<Option<Fingerprint>> {
+    /// Looks at the files that are read, for what changes from now on.
+    async fn watch_files(&self) -> Watched {
         let files = [Some(self.source.file.clone()), self.config.auth.token.key_file.clone()];
-        let files: Vec<PathBuf> = files.into_iter().flatten().collect();
-        let look = move || files.iter().map(|file| Fingerprint::of(file)).collect();
-        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+        let watch = move || Watched::new(files.into_iter().flatten());
+        tokio::task::spawn_blocking(watch).await.unwrap_or_else(|_| Watched::new([]))
     }
 
     async fn reload(&mut self) {
@@ -140,6 +144,15 @@ impl Reloads {
     }
 }
 
+/// Looks whether a file has changed.
+async fn look(mut files: Watched) -> (Watched, bool) {
+    let look = move || {
+        let has_changed = files.changed();
+        (files, has_changed)
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| (Watched::new([]), true))
+}
+
 /// Waits until it is time to look, and says whether somebody asks for more than a look.
 async fn asked(hang_up: &mut Signal) -> bool {
     tokio::select! {
@@ -180,28 +193,6 @@ impl Outcome {
             Self::Applied => "applied",
             Self::Refused => "refused",
         }
-    }
-}
-
-/// What changes when a file does: by a rename over it, by a link that leads elsewhere, or by writing into it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Fingerprint {
-    /// Returns that of what a path leads to; `None` where that is nothing.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        })
     }
 }
 
