@@ -24,6 +24,7 @@ use super::keep::{Keep, KeepError};
 use super::logins::Logins;
 use super::options::{Action, Options};
 use super::policy::{Accounts, Decision, Policy};
+use super::recent::Recent;
 use super::scope::Resource;
 use super::source::Source;
 use super::token::{ISSUER, Issued, Issuer, service};
@@ -40,6 +41,7 @@ pub struct Access {
     issuer: Option<Issuer>,
     bearer: Option<Bearer>,
     api_keys: Option<ApiKeys>,
+    recent: Option<Recent>,
     /// Whether there is any way to log in.
     accounts: Accounts,
     challenge: Challenge,
@@ -94,6 +96,7 @@ impl Access {
             issuer: None,
             bearer: None,
             api_keys: None,
+            recent: Recent::new(options),
             accounts,
             challenge,
         })
@@ -126,10 +129,18 @@ impl Access {
         let (Accounts::Configured, Some(value)) = (self.accounts, authorization) else {
             return Ok(Identity::ANONYMOUS);
         };
+        let recent = self.recent.as_ref().map(|recent| (recent, recent.header(from, value)));
+        if let Some(identity) = recent.and_then(|(recent, header)| recent.find(header, Instant::now())) {
+            return Ok(identity);
+        }
         match Authorization::parse(value)? {
             Authorization::Basic(credentials) if credentials.is_empty() => Ok(Identity::ANONYMOUS),
             Authorization::Basic(credentials) => {
-                self.login(from, credentials).await.map(|login| login.identity)
+                let login = self.login(from, credentials).await?;
+                if let (Some((recent, header)), Proof::Password) = (recent, login.proof) {
+                    recent.remember(header, login.identity.clone(), Instant::now());
+                }
+                Ok(login.identity)
             }
             Authorization::Bearer(token) => self.bearer(&token).await,
         }

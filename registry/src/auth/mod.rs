@@ -9,6 +9,7 @@
 //! | `credentials` | the value of an `Authorization` header |
 //! | `challenge` | the value of a `WWW-Authenticate` header |
 //! | `identity` | who somebody is |
+//! | `recent` | passwords that were right a moment ago |
 //! | `scope` | what a token or a key restricts its bearer to |
 //! | `logins` | users and passwords: who is asked, in which order |
 //! | `backoff` | who has to wait after failed logins |
@@ -47,6 +48,7 @@ pub mod ldap;
 mod logins;
 pub mod options;
 mod policy;
+mod recent;
 pub mod scope;
 mod sha_crypt;
 mod source;

@@ -11,6 +11,7 @@
 
 mod keys;
 
+use std::fmt;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, Header, Validation};
@@ -22,6 +23,7 @@ use super::identity::{Account, Identity};
 use super::keep::KeepError;
 use super::options::TokenOptions;
 use super::scope::{Resource, Scope};
+use super::verification::{Proof, ProofKey};
 use crate::clock::{Clock, Timestamp};
 pub(super) use keys::Kept;
 use keys::Keys;
@@ -33,13 +35,18 @@ pub(super) const ISSUER: &str = "wharfinger";
 /// What refresh tokens are for, so that none is taken for an access token.
 const REFRESH: &str = "refresh";
 
+/// Verified access tokens that are remembered, until they expire.
+const VERIFIED_MAX: u64 = 10_000;
+
 /// How far the clocks of replicas may be apart.
 const SKEW: Duration = Duration::from_secs(60);
 
 /// Issues and verifies tokens.
-#[derive(Debug)]
 pub(super) struct Issuer {
     keys: Keys,
+    /// Access tokens that were verified, by a keyed hash; the signature of one does not change.
+    verified: moka::sync::Cache<Proof, (Identity, u64, u64)>,
+    proofs: ProofKey,
     clock: Clock,
     service: String,
     life: Duration,
@@ -101,7 +108,17 @@ impl Issuer {
             None => Keys::kept(kept, clock.clone(), options.rotation, life_max).await?,
         };
         let service = service(realm).to_owned();
-        Ok(Self { keys, clock, service, life: options.life, refresh_life: options.refresh_life })
+        let verified =
+            moka::sync::Cache::builder().max_capacity(VERIFIED_MAX).time_to_live(options.life).build();
+        Ok(Self {
+            keys,
+            verified,
+            proofs: ProofKey::random(),
+            clock,
+            service,
+            life: options.life,
+            refresh_life: options.refresh_life,
+        })
     }
 
     /// Issues a token for what was granted.
@@ -132,13 +149,20 @@ impl Issuer {
     ///
     /// *Errors:* every variant of [`TokenError`].
     pub(super) async fn verify(&self, token: &BearerToken) -> Result<Identity, TokenError> {
+        let proof = self.proofs.proof(0, b"", token.reveal().as_bytes());
+        if let Some((identity, not_before, expires)) = self.verified.get(&proof) {
+            check_times(self.clock.now(), not_before, expires)?;
+            return Ok(identity);
+        }
         let claims = self.open_token(token, &self.service).await?;
         let scope = Scope::of_resources(&claims.access);
         let identity = match claims.sub.as_str() {
             "" => Identity::ANONYMOUS,
             user => Identity::of(Account::new(user, claims.groups)),
         };
-        Ok(identity.within(scope))
+        let identity = identity.within(scope);
+        self.verified.insert(proof, (identity.clone(), claims.nbf, claims.exp));
+        Ok(identity)
     }
 
     /// Tells whom a refresh token is for.
@@ -193,6 +217,15 @@ impl Issuer {
         let claims = decoded.map_err(|error| TokenError::of(&error))?.claims;
         check_times(self.clock.now(), claims.nbf, claims.exp)?;
         Ok(claims)
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("keys", &self.keys)
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }
 
