@@ -222,9 +222,6 @@ pub enum AccessError {
         /// What is wrong with it.
         source: std::io::Error,
     },
-    /// The keys that sign tokens cannot be kept.
-    #[error("the keys of tokens cannot be kept in the store; http.auth.token.keyFile keeps them in a file")]
-    Keep(#[source] KeepError),
     /// The directory cannot be asked with these options.
     #[error("the directory of accounts cannot be used")]
     Directory(#[from] DirectoryError),

@@ -95,7 +95,7 @@ struct Claims {
 impl Issuer {
     /// Opens an issuer with the keys of its file, or with those that are kept.
     ///
-    /// *Errors:* [`AccessError::KeyFile`], [`AccessError::Keep`].
+    /// *Errors:* [`AccessError::KeyFile`].
     pub(super) async fn open(
         options: &TokenOptions,
         realm: &str,
@@ -105,7 +105,7 @@ impl Issuer {
         let life_max = options.life.max(options.refresh_life);
         let keys = match &options.key_file {
             Some(path) => Keys::of_file(path.clone(), clock.clone())?,
-            None => Keys::kept(kept, clock.clone(), options.rotation, life_max).await?,
+            None => Keys::kept(kept, clock.clone(), options.rotation, life_max).await,
         };
         let service = service(realm).to_owned();
         let verified =

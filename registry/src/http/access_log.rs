@@ -3,7 +3,6 @@
 //! The line is written when the response's body has ended, so that it can say how much was sent
 //! and whether it was cut. It never has a query string or a header: they may carry secrets (P11).
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use tracing::Level;
 
 use super::asker::Asker;
 use super::audit::Trail;
-use super::client::{Client, client};
+use super::client::client;
 use super::dispatch::dispatch;
 use super::error::{self, Error};
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, X_REQUEST_ID};
@@ -36,7 +35,7 @@ pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body
     let peer = request.extensions().get().map(|peer: &Peer| peer.address().ip());
     let client = client(peer, request.headers(), &app.0.options.trusted_proxies);
     let asker = Arc::new(Asker::new(client));
-    let mut line = Line::begin(&request, routed.as_ref().ok(), &asker.client);
+    let mut line = Line::begin(&request, routed.as_ref().ok(), &asker);
     let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref(), &asker.client);
     let begin = |audit| Trail::begin(audit, &asker, &line.id, &request, routed.as_ref().ok());
     let trail = app.0.audit.as_ref().map(begin);
@@ -90,7 +89,7 @@ fn headless(body: Body) -> Body {
 /// One request, until its line is written.
 struct Line {
     id: String,
-    client: Option<IpAddr>,
+    asker: Arc<Asker>,
     method: Method,
     path: String,
     route: &'static str,
@@ -112,12 +111,12 @@ fn next_id() -> String {
 }
 
 impl Line {
-    fn begin(request: &Request<Body>, route: Option<&route::Route>, client: &Client) -> Self {
+    fn begin(request: &Request<Body>, route: Option<&route::Route>, asker: &Arc<Asker>) -> Self {
         let target = route.map(|route| &route.target);
         metrics::gauge!("wharfinger_http_requests_in_flight").increment(1.0);
         Self {
             id: next_id(),
-            client: client.address,
+            asker: Arc::clone(asker),
             method: request.method().clone(),
             // What is no route is a stranger's text of any length.
             path: request.uri().path().chars().take(300).collect(),
@@ -145,7 +144,8 @@ impl Drop for Line {
         metrics::counter!("wharfinger_http_response_bytes_total", "route" => self.route).increment(self.sent);
         tracing::info!(
             request.id = %self.id,
-            client.address = self.client.map(tracing::field::display),
+            client.address = self.asker.client.address.map(tracing::field::display),
+            auth.user = self.asker.identified().and_then(|who| who.user.as_deref()),
             http.method = %self.method,
             http.path = %self.path,
             http.status = status,

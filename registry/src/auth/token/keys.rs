@@ -82,18 +82,19 @@ struct KeyRecord {
 }
 
 impl Keys {
-    /// Opens the keys that are kept, and makes one when there is none that signs for long enough.
+    /// Opens the keys that are kept, and makes one when it is time for one.
     ///
-    /// *Errors:* [`AccessError::Keep`].
-    pub(super) async fn kept(
-        keep: Kept,
-        clock: Clock,
-        rotation: Duration,
-        life_max: Duration,
-    ) -> Result<Self, AccessError> {
+    /// A store that cannot be written, such as a full disk, is no reason not to start: passwords go on, and a key is
+    /// made once it can be.
+    pub(super) async fn kept(keep: Kept, clock: Clock, rotation: Duration, life_max: Duration) -> Self {
         let keys = Self::new(Source::Kept(keep), clock, rotation, life_max);
-        keys.look().await.map_err(AccessError::Keep)?;
-        Ok(keys)
+        if let Err(error) = keys.look().await {
+            tracing::error!(
+                error = %WithCauses(&error),
+                "the keys of tokens cannot be kept in the store; http.auth.token.keyFile keeps them in a file"
+            );
+        }
+        keys
     }
 
     /// Reads a key file: a line for each key, in base64; the first signs, and all verify.
@@ -122,13 +123,13 @@ impl Keys {
     ///
     /// *Errors:* [`KeepError`] when it is time for a new one and none can be made, and no old one is left.
     pub(super) async fn signing(&self) -> Result<Arc<Key>, KeepError> {
-        if self.is_due(self.clock.now()) {
-            let looked = self.look().await;
-            if let Err(error) = looked {
-                let Some(newest) = self.newest(self.clock.now()) else { return Err(error) };
-                tracing::warn!(error = %WithCauses(&error), "no new key could be made for tokens: the old one goes on signing");
-                return Ok(newest);
-            }
+        if self.is_due(self.clock.now())
+            && self.may_look()
+            && let Err(error) = self.look().await
+        {
+            let Some(newest) = self.newest(self.clock.now()) else { return Err(error) };
+            tracing::warn!(error = %WithCauses(&error), "no new key could be made for tokens: the old one goes on signing");
+            return Ok(newest);
         }
         match self.newest(self.clock.now()) {
             Some(key) => Ok(key),
@@ -160,7 +161,7 @@ impl Keys {
         matches!(self.source, Source::File(_)) || self.clock.now().since(key.created_at) <= life
     }
 
-    /// Says whether it is time to make a key: half a minute before the newest ends, it is.
+    /// Says whether it is time to make a key: when there is none, and when the newest has signed for long enough.
     fn is_due(&self, now: Timestamp) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let newest = known.keys.values().map(|key| key.created_at).max();
@@ -215,7 +216,8 @@ impl Keys {
             };
             match key {
                 Some(key) if self.is_valid(&key) => drop(keys.insert(id, key)),
-                Some(_) => drop(keep.remove(FOLDER, &id).await?),
+                // What cannot be removed now is in nobody's way.
+                Some(_) => drop(keep.remove(FOLDER, &id).await),
                 None => {
                     tracing::warn!(key.id = %id, "a record of a token key is unreadable, and signs nothing");
                 }

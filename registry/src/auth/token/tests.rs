@@ -216,6 +216,56 @@ async fn a_key_file_signs_with_its_first_and_takes_all() {
     }
 }
 
+/// A place whose disk is full until it is not.
+#[derive(Debug, Default)]
+struct Full {
+    below: InMemory,
+    has_room: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl crate::auth::keep::Keep for Full {
+    async fn read(&self, folder: &str, name: &str) -> Result<Option<Vec<u8>>, KeepError> {
+        self.below.read(folder, name).await
+    }
+
+    async fn create(&self, folder: &str, name: &str, record: Vec<u8>) -> Result<bool, KeepError> {
+        if !self.has_room.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(KeepError::new(std::io::Error::from(std::io::ErrorKind::StorageFull)));
+        }
+        self.below.create(folder, name, record).await
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<String>, KeepError> {
+        self.below.list(folder).await
+    }
+
+    async fn remove(&self, _folder: &str, _name: &str) -> Result<bool, KeepError> {
+        Err(KeepError::new(std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem)))
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_no_start_and_no_key_that_is_there() {
+    let full = Arc::new(Full::default());
+    let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+    let kept: Kept = full.clone();
+    let options = TokenOptions::default();
+    let issuer = Issuer::open(&options, "wharfinger", kept, clock.clone()).await.unwrap();
+    assert!(issuer.issue(None, Vec::new(), Vec::new()).await.is_err());
+    full.has_room.store(true, std::sync::atomic::Ordering::SeqCst);
+    clock.advance(Duration::from_secs(1));
+    issuer.issue(None, Vec::new(), Vec::new()).await.unwrap();
+    // It is full again when it is time for the next key, and what is too old cannot be removed.
+    full.has_room.store(false, std::sync::atomic::Ordering::SeqCst);
+    clock.advance(options.rotation + MINUTE);
+    let token = issuer.issue(None, Vec::new(), Vec::new()).await.unwrap().token;
+    let kept: Kept = full.clone();
+    let after = Issuer::open(&options, "wharfinger", kept, clock.clone()).await.unwrap();
+    assert!(after.verify(&token).await.is_ok());
+    assert!(after.issue(None, Vec::new(), Vec::new()).await.is_ok());
+}
+
 #[tokio::test]
 async fn p11_no_key_and_no_token_in_debug() {
     let fixture = Fixture::new().await;
