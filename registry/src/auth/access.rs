@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::oci::RepositoryName;
 use crate::telemetry::WithCauses;
 
@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::bearer::{Bearer, Signed};
 use super::certificate::Certificates;
 use super::challenge::{Challenge, Need};
+use super::circumstances::{Circumstances, Request};
 use super::credentials::{Authorization, BearerToken, Credentials};
 use super::error::{AccessError, ApiKeyError, LoginError, Refusal, TokenError};
 use super::grant::{Grant, Right};
@@ -45,6 +46,7 @@ pub struct Access {
     /// Whether there is any way to log in.
     accounts: Accounts,
     challenge: Challenge,
+    clock: Clock,
 }
 
 impl Access {
@@ -63,6 +65,7 @@ impl Access {
     /// *Errors:* every variant of [`AccessError`].
     pub async fn open(options: &Options, keep: Arc<dyn Keep>, clock: Clock) -> Result<Self, AccessError> {
         let mut access = Self::new(options)?;
+        access.clock = clock.clone();
         access.bearer = Bearer::open(options, &clock).await?;
         if options.api_keys {
             access.api_keys = Some(ApiKeys::new(Arc::clone(&keep), clock.clone()));
@@ -99,6 +102,7 @@ impl Access {
             recent: Recent::new(options),
             accounts,
             challenge,
+            clock: Clock::system(),
         })
     }
 
@@ -267,6 +271,19 @@ impl Access {
         self.policy.grant(identity, name).ok_or_else(|| self.refusal::<R>(identity, name))
     }
 
+    /// Has conditions of the policy judged by a request; where there are none, nothing is made of it.
+    pub fn judged_by(&self, identity: Identity, request: impl FnOnce(Timestamp) -> Request) -> Identity {
+        if !self.policy.has_conditions() {
+            return identity;
+        }
+        identity.under(Circumstances::new(request(self.clock.now())))
+    }
+
+    /// Says whether rights depend on more than who asks for which repository.
+    pub fn has_conditions(&self) -> bool {
+        self.policy.has_conditions()
+    }
+
     /// Tells whether somebody may read a repository, so that a list shows no other.
     ///
     /// A token that is for the list need not name each repository in it.
@@ -383,7 +400,8 @@ impl Access {
             return (resource.name == "catalog" && is_whole).then_some(resource);
         }
         let name = RepositoryName::parse(&resource.name).ok()?;
-        let may = |action| self.policy.decide(identity, &name, action) == Decision::Allowed;
+        // A condition is judged when the token comes with a request; it may be about that.
+        let may = |action| self.policy.may_come_to(identity, &name, action) == Decision::Allowed;
         let rights = [("pull", Action::Read), ("push", Action::Create), ("delete", Action::Delete)];
         let is_asked = |word: &str| resource.actions.iter().any(|it| it == word || it == "*");
         let words = rights.iter().filter(|(word, action)| is_asked(word) && may(*action));
@@ -456,7 +474,7 @@ impl Access {
         if identity.scope().is_some() && would() {
             return Refusal::InsufficientScope;
         }
-        self.policy.refusal(identity)
+        self.policy.refuse::<R>(identity, name)
     }
 }
 

@@ -4,10 +4,12 @@
 //! one by mistake.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::api_keys::{KEYS_MAX, LABEL_CHARS_MAX, SCOPE_BYTES_MAX, SCOPES_MAX};
 use super::credentials::AUTHORIZATION_BYTES_MAX;
+use super::expression::ExpressionError;
 use super::keep::KeepError;
 use super::ldap::DirectoryError;
 
@@ -173,7 +175,7 @@ pub enum ApiKeyError {
 }
 
 /// Why somebody was not given a right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Nobody is logged in, and logging in might help.
     #[error("credentials are needed")]
@@ -184,6 +186,12 @@ pub enum Refusal {
     /// The rights do not suffice, and logging in again would not change that.
     #[error("access is denied")]
     Denied,
+    /// A condition of the policy alone stands between, and says this.
+    #[error("access is denied: {message}")]
+    Condition {
+        /// What the configuration has for who is kept out by it.
+        message: Arc<str>,
+    },
 }
 
 /// Why a policy cannot be made of its options.
@@ -200,6 +208,16 @@ pub enum PolicyError {
     /// The globs are too many or too large to be compiled together.
     #[error("the repository globs are too large")]
     Globs(#[source] globset::Error),
+    /// A condition is no expression.
+    #[error("{place}.conditions[{index}] {source}")]
+    Condition {
+        /// The rule, as it stands in the configuration.
+        place: String,
+        /// Which of its conditions, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: ExpressionError,
+    },
 }
 
 /// Why the access layer cannot be made of its options.

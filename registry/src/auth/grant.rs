@@ -120,10 +120,12 @@ impl<R: Right> Grant<R> {
         &self.name
     }
 
-    /// Returns how the holder is refused what this does not cover.
-    pub fn refusal(&self) -> Refusal {
+    /// Returns how the holder is refused to have an upstream asked.
+    pub fn fetch_refusal(&self) -> Refusal {
         match (&self.policy, &self.holder) {
-            (Some(policy), Holder::Client(identity)) => policy.refusal(identity),
+            (Some(policy), Holder::Client(identity)) => {
+                policy.refuse_action(identity, &self.name, Action::Fetch)
+            }
             _ => Refusal::Denied,
         }
     }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use super::circumstances::Circumstances;
 use super::scope::Scope;
 
-/// Whoever sent a request, once the credentials have been verified, and what the credentials are good for.
+/// Whoever sent a request, once the credentials have been verified, what the credentials are good for, and under
+/// which circumstances he asks, where conditions of the policy are about them.
 ///
 /// Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -14,6 +16,7 @@ pub struct Identity {
     account: Option<Account>,
     /// What a token or a key restricts its bearer to; it never adds a right.
     scope: Option<Scope>,
+    circumstances: Option<Circumstances>,
 }
 
 /// A user who proved to be the one of that name, and the groups that the proof came with.
@@ -29,11 +32,11 @@ struct Inner {
 
 impl Identity {
     /// Somebody who sent no credentials.
-    pub const ANONYMOUS: Self = Self { account: None, scope: None };
+    pub const ANONYMOUS: Self = Self { account: None, scope: None, circumstances: None };
 
     /// Makes the identity of an account.
     pub const fn of(account: Account) -> Self {
-        Self { account: Some(account), scope: None }
+        Self { account: Some(account), scope: None, circumstances: None }
     }
 
     /// Restricts it to a scope, instead of to the one that it had.
@@ -45,7 +48,18 @@ impl Identity {
     /// Returns it as it would be without the restriction of a token or a key.
     #[must_use]
     pub fn unrestricted(&self) -> Self {
-        Self { account: self.account.clone(), scope: None }
+        Self { scope: None, ..self.clone() }
+    }
+
+    /// Says under which circumstances he asks; without, no condition of the policy holds.
+    #[must_use]
+    pub fn under(self, circumstances: Circumstances) -> Self {
+        Self { circumstances: Some(circumstances), ..self }
+    }
+
+    /// Returns the circumstances, if they are known.
+    pub const fn circumstances(&self) -> Option<&Circumstances> {
+        self.circumstances.as_ref()
     }
 
     /// Returns the account, if there is one.

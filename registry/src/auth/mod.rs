@@ -25,6 +25,9 @@
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
 //! | `certificate` | whom a client certificate names |
 //! | `ldap` | accounts in a directory: bounded, remembered, asked once for all who wait |
+//! | `circumstances` | what a request is besides who asks and for what |
+//! | `condition` | what has to hold for a rule of the policy |
+//! | `expression` | the small language of conditions, and of what claims come to |
 //! | `policy` | what each identity may do to each repository |
 //! | `grant` | the proof of a right, which every repository method takes |
 //! | `options` | what this layer can be told |
@@ -38,8 +41,11 @@ mod backoff;
 mod bearer;
 mod certificate;
 pub mod challenge;
+mod circumstances;
+mod condition;
 mod credentials;
 mod error;
+mod expression;
 mod grant;
 mod htpasswd;
 mod identity;
@@ -60,10 +66,11 @@ pub use api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, KEYS_MAX as API_KEYS_MAX};
 #[doc(hidden)]
 pub use bearer::{is_signed_by, maps_to_a_name};
 pub use certificate::{CertificateError, Certificates};
+pub use circumstances::{Circumstances, Request, Transport};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
 pub use error::{AccessError, ApiKeyError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
 pub use identity::{Account, Identity};
-pub use policy::{Accounts, Decision, Policy, Reason};
+pub use policy::{Accounts, Decision, Hindrance, Policy, Reason};
 pub use source::Source;
 pub use token::Issued;

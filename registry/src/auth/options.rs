@@ -190,6 +190,17 @@ pub struct Rule {
     pub groups: Vec<String>,
     /// What they may do.
     pub actions: Vec<Action>,
+    /// What has to hold as well, all of it.
+    pub conditions: Vec<ConditionOptions>,
+}
+
+/// A condition of a rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConditionOptions {
+    /// An expression over `req`, as it was written.
+    pub expression: String,
+    /// What somebody is told whom it alone keeps out; empty for nothing.
+    pub message: String,
 }
 
 /// What may be done to a repository.
@@ -205,6 +216,19 @@ pub enum Action {
     Delete,
     /// Have an upstream asked for what is not here, where its `fetch` is `explicit`.
     Fetch,
+}
+
+impl Action {
+    /// Returns the word for it that configurations use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Fetch => "fetch",
+        }
+    }
 }
 
 impl Options {

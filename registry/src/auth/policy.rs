@@ -11,14 +11,19 @@
 //! takes away the right to pull from a public repository. It opens nothing: the account could
 //! send no credentials instead.
 //!
+//! A rule that has `conditions` grants only where all of them hold. They are about the request, so that they are
+//! judged again for each; a list of repositories judges them for each repository, by the request for the list. Where
+//! nothing is known of a request, no condition holds.
+//!
 //! A group's members are those of the configuration and those whose proof came with it: of a directory, of a
 //! token's claims.
 //!
 //! Globs are zot's: `*`, `?` and `[…]` stay within a component, `{a,b}` are alternatives, `**` as
 //! a whole component is any number of components, also none, so that `team/**` covers `team`.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +31,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::oci::RepositoryName;
 
+use super::circumstances::Asked;
+use super::condition::{self, Condition};
 use super::error::{PolicyError, Refusal};
 use super::grant::{Grant, Right};
 use super::identity::Identity;
@@ -83,6 +90,17 @@ pub enum Reason<'a> {
     },
 }
 
+/// What keeps somebody from what a rule would grant him: the first condition of it that he does not meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hindrance<'a> {
+    /// The rule.
+    pub rule: Reason<'a>,
+    /// Which of its conditions, from 0.
+    pub condition: usize,
+    /// What the configuration has him told, or nothing.
+    pub message: Arc<str>,
+}
+
 /// Whether there is a way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accounts {
@@ -110,6 +128,9 @@ struct Rules {
     repositories: Vec<Repository>,
     admin: Grantees,
     metrics: Option<MetricsPolicy>,
+    /// The groups of the configuration, for conditions.
+    groups: BTreeMap<String, Vec<String>>,
+    has_conditions: bool,
 }
 
 #[derive(Debug)]
@@ -126,13 +147,14 @@ struct Grantees {
     users: HashSet<String>,
     groups: HashSet<String>,
     actions: Vec<Action>,
+    conditions: Vec<Condition>,
 }
 
 impl Policy {
     /// Makes the policy of `http.accessControl`, or the one that holds without that section.
     ///
     /// *Errors:* [`PolicyError::Glob`] for the first malformed glob; [`PolicyError::Globs`] when
-    /// they are too large together.
+    /// they are too large together; [`PolicyError::Condition`] for the first condition that is none.
     pub fn new(access: Option<&AccessControl>, accounts: Accounts) -> Result<Self, PolicyError> {
         let regime = match (access, accounts) {
             (Some(access), _) => Regime::Rules(Box::new(Rules::new(access)?)),
@@ -154,7 +176,48 @@ impl Policy {
         match self.regime.as_ref() {
             Regime::Open => Some(Reason::Open),
             Regime::AccountsOnly => identity.account().map(|_| Reason::AccountsOnly),
-            Regime::Rules(rules) => rules.explain(identity, name, action),
+            Regime::Rules(rules) => rules
+                .explain(identity, name, action, &|rule| rules.unmet(rule, identity, name, action).is_none()),
+        }
+    }
+
+    /// Decides whether somebody may do something to a repository if all conditions hold, which is to be known before
+    /// there is a request that they could be judged by.
+    pub(super) fn may_come_to(&self, identity: &Identity, name: &RepositoryName, action: Action) -> Decision {
+        let Regime::Rules(rules) = self.regime.as_ref() else { return self.decide(identity, name, action) };
+        let is_covered = identity.scope().is_none_or(|scope| scope.covers(name, action));
+        let allowed = is_covered && rules.explain(identity, name, action, &|_| true).is_some();
+        if allowed { Decision::Allowed } else { Decision::Denied }
+    }
+
+    /// Tells what keeps somebody from what a rule would let him do; `None` when no condition does, or he may.
+    pub fn hindrance(
+        &self,
+        identity: &Identity,
+        name: &RepositoryName,
+        action: Action,
+    ) -> Option<Hindrance<'_>> {
+        let Regime::Rules(rules) = self.regime.as_ref() else { return None };
+        if self.explain(identity, name, action).is_some() {
+            return None;
+        }
+        let rule = rules.explain(identity, name, action, &|_| true)?;
+        let grantees = match rule {
+            Reason::Admin => &rules.admin,
+            Reason::Policy { index, .. } => rules.deciding(name)?.policies.get(index)?,
+            Reason::Open | Reason::AccountsOnly | Reason::Default { .. } | Reason::Anonymous { .. } => {
+                return None;
+            }
+        };
+        let (condition, message) = rules.unmet(grantees, identity, name, action)?;
+        Some(Hindrance { rule, condition, message })
+    }
+
+    /// Says whether any rule has conditions, so that they need to know of requests.
+    pub fn has_conditions(&self) -> bool {
+        match self.regime.as_ref() {
+            Regime::Open | Regime::AccountsOnly => false,
+            Regime::Rules(rules) => rules.has_conditions,
         }
     }
 
@@ -166,12 +229,14 @@ impl Policy {
         }
     }
 
-    /// Returns those groups of an identity that any rule names, which are all that a token needs to say.
+    /// Returns those groups of an identity that rules may be about, which are all that a token needs to say.
     pub(super) fn named_groups(&self, identity: &Identity) -> Vec<String> {
         let Regime::Rules(rules) = self.regime.as_ref() else { return Vec::new() };
-        let policies = rules.repositories.iter().flat_map(|each| &each.policies);
-        let named: HashSet<&str> =
-            policies.chain([&rules.admin]).flat_map(|each| &each.groups).map(String::as_str).collect();
+        if self.has_conditions() {
+            // Which groups an expression is about is not known before it is judged.
+            return identity.groups().to_vec();
+        }
+        let named: HashSet<&str> = rules.all().flat_map(|each| &each.groups).map(String::as_str).collect();
         identity.groups().iter().filter(|group| named.contains(group.as_str())).cloned().collect()
     }
 
@@ -202,7 +267,36 @@ impl Policy {
         Some(Grant::mint(name.clone(), identity.clone(), extent, self.clone()))
     }
 
-    /// Says how somebody is refused.
+    /// Says how somebody is refused a right.
+    pub(super) fn refuse<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Refusal {
+        let denied = Cell::new(None);
+        let _ = R::extent(|action| {
+            let allowed = self.decide(identity, name, action) == Decision::Allowed;
+            if !allowed {
+                denied.set(denied.get().or(Some(action)));
+            }
+            allowed
+        });
+        match denied.get() {
+            Some(action) => self.refuse_action(identity, name, action),
+            None => self.refusal(identity),
+        }
+    }
+
+    /// Says how somebody is refused an action.
+    pub(super) fn refuse_action(
+        &self,
+        identity: &Identity,
+        name: &RepositoryName,
+        action: Action,
+    ) -> Refusal {
+        match self.hindrance(identity, name, action) {
+            Some(Hindrance { message, .. }) if !message.is_empty() => Refusal::Condition { message },
+            _ => self.refusal(identity),
+        }
+    }
+
+    /// Says how somebody is refused, whatever the policy is about.
     pub(super) fn refusal(&self, identity: &Identity) -> Refusal {
         match (identity.account(), self.accounts) {
             (None, Accounts::Configured) => Refusal::Unauthenticated,
@@ -235,23 +329,62 @@ impl Rules {
                 places.push(place);
             }
         }
-        Ok(Self {
+        let mut rules = Self {
             globs: globs.build().map_err(PolicyError::Globs)?,
             places,
             repositories: sections
                 .iter()
                 .map(|(glob, policy)| Repository::new(glob, policy, access))
-                .collect(),
-            admin: Grantees::new(&access.admin, access),
+                .collect::<Result<_, _>>()?,
+            admin: Grantees::new(&access.admin, access, || Reason::Admin.to_string())?,
             metrics: access.metrics.clone(),
-        })
+            groups: access.groups.clone(),
+            has_conditions: false,
+        };
+        let has_conditions = rules.all().any(|rule| !rule.conditions.is_empty());
+        rules.has_conditions = has_conditions;
+        Ok(rules)
     }
 
-    fn explain(&self, identity: &Identity, name: &RepositoryName, action: Action) -> Option<Reason<'_>> {
-        if self.admin.may(identity, action) {
+    /// Returns what lets somebody do something, of the rules that hold.
+    fn explain(
+        &self,
+        identity: &Identity,
+        name: &RepositoryName,
+        action: Action,
+        holds: &dyn Fn(&Grantees) -> bool,
+    ) -> Option<Reason<'_>> {
+        if self.admin.may(identity, action) && holds(&self.admin) {
             return Some(Reason::Admin);
         }
-        self.deciding(name)?.explain(identity, action)
+        self.deciding(name)?.explain(identity, action, holds)
+    }
+
+    /// Returns the first condition of a rule that is not met, and its message.
+    fn unmet(
+        &self,
+        rule: &Grantees,
+        identity: &Identity,
+        name: &RepositoryName,
+        action: Action,
+    ) -> Option<(usize, Arc<str>)> {
+        let first = rule.conditions.first()?;
+        let Some(circumstances) = identity.circumstances() else {
+            return Some((0, Arc::clone(&first.message)));
+        };
+        let asked = Asked { name, action, is_admin: self.admin.names(identity) };
+        let own = self
+            .groups
+            .iter()
+            .filter(|(_, users)| users.iter().any(|it| Some(it.as_str()) == identity.account()));
+        let groups: Vec<&str> =
+            identity.groups().iter().chain(own.map(|(group, _)| group)).map(String::as_str).collect();
+        let subject = circumstances.subject(identity, &groups, asked);
+        condition::unmet(&rule.conditions, subject).map(|(index, it)| (index, Arc::clone(&it.message)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Grantees> {
+        self.repositories.iter().flat_map(|each| &each.policies).chain([&self.admin])
     }
 
     /// Returns the section that decides about a name.
@@ -281,16 +414,23 @@ pub(super) fn compile(written: &str, variant: &str) -> Result<globset::Glob, Pol
 }
 
 impl Repository {
-    fn new(glob: &str, policy: &RepositoryPolicy, access: &AccessControl) -> Self {
-        Self {
+    fn new(glob: &str, policy: &RepositoryPolicy, access: &AccessControl) -> Result<Self, PolicyError> {
+        let grantees =
+            |(index, rule)| Grantees::new(rule, access, || Reason::Policy { glob, index }.to_string());
+        Ok(Self {
             glob: glob.to_owned(),
-            policies: policy.policies.iter().map(|rule| Grantees::new(rule, access)).collect(),
+            policies: policy.policies.iter().enumerate().map(grantees).collect::<Result<_, _>>()?,
             default_policy: policy.default_policy.clone(),
             anonymous_policy: policy.anonymous_policy.clone(),
-        }
+        })
     }
 
-    fn explain(&self, identity: &Identity, action: Action) -> Option<Reason<'_>> {
+    fn explain(
+        &self,
+        identity: &Identity,
+        action: Action,
+        holds: &dyn Fn(&Grantees) -> bool,
+    ) -> Option<Reason<'_>> {
         let glob = self.glob.as_str();
         if self.anonymous_policy.contains(&action) {
             return Some(Reason::Anonymous { glob });
@@ -299,26 +439,31 @@ impl Repository {
         if self.default_policy.contains(&action) {
             return Some(Reason::Default { glob });
         }
-        let index = self.policies.iter().position(|each| each.may(identity, action))?;
+        let index = self.policies.iter().position(|each| each.may(identity, action) && holds(each))?;
         Some(Reason::Policy { glob, index })
     }
 }
 
 impl Grantees {
-    fn new(rule: &Rule, access: &AccessControl) -> Self {
+    fn new(rule: &Rule, access: &AccessControl, place: impl Fn() -> String) -> Result<Self, PolicyError> {
         let members = rule.groups.iter().filter_map(|group| access.groups.get(group)).flatten();
-        Self {
+        Ok(Self {
             users: rule.users.iter().chain(members).cloned().collect(),
             groups: rule.groups.iter().cloned().collect(),
             actions: rule.actions.clone(),
-        }
+            conditions: condition::read(rule, place)?,
+        })
     }
 
     fn may(&self, identity: &Identity, action: Action) -> bool {
+        self.actions.contains(&action) && self.names(identity)
+    }
+
+    fn names(&self, identity: &Identity) -> bool {
         let is_named = |user: &str| {
             self.users.contains(user) || identity.groups().iter().any(|group| self.groups.contains(group))
         };
-        self.actions.contains(&action) && identity.account().is_some_and(is_named)
+        identity.account().is_some_and(is_named)
     }
 }
 

@@ -1,13 +1,18 @@
 //! `wharfinger policy explain`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
 use wharfinger::auth::options::Action;
-use wharfinger::auth::{Account, Accounts, Identity, Policy, Reason};
+use wharfinger::auth::{
+    Account, Accounts, Circumstances, Hindrance, Identity, Policy, Reason, Request, Transport,
+};
+use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::config::{self, Faults};
-use wharfinger::oci::RepositoryName;
+use wharfinger::oci::{Reference, RepositoryName};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,6 +38,50 @@ pub(super) struct Explain {
     /// What is to be done.
     #[arg(long, value_name = "A")]
     action: Asked,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+/// What conditions are about, beside who asks for what. What is not said is empty, and the time is now.
+#[derive(Debug, Args)]
+struct RequestArgs {
+    /// For conditions: the tag or the digest that is asked for.
+    #[arg(long, value_name = "T", value_parser = Reference::parse)]
+    reference: Option<Reference>,
+    /// For conditions: the client's address.
+    #[arg(long, value_name = "IP")]
+    address: Option<IpAddr>,
+    /// For conditions: the request's method.
+    #[arg(long, value_name = "M", default_value = "")]
+    method: String,
+    /// For conditions: what the client calls itself.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    user_agent: String,
+    /// For conditions: the version of TLS, such as 1.3; without it the request comes in plain text.
+    #[arg(long, value_name = "V", value_parser = ["1.2", "1.3"])]
+    tls: Option<String>,
+    /// For conditions: when it comes, such as 2027-01-31T08:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339)]
+    time: Option<SystemTime>,
+}
+
+impl RequestArgs {
+    fn circumstances(&self) -> Circumstances {
+        let time = self.time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let start = Timestamp::from_millis(0);
+        Circumstances::new(Request {
+            time: time.map_or_else(|| Clock::system().now(), |time| start.after(time)),
+            method: self.method.clone(),
+            user_agent: self.user_agent.clone(),
+            reference: self.reference.clone(),
+            address: self.address,
+            transport: match self.tls.as_deref() {
+                Some("1.2") => Transport::Tls("1.2"),
+                Some(_) => Transport::Tls("1.3"),
+                None => Transport::Plain,
+            },
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -92,10 +141,17 @@ fn explain(arguments: &Explain) -> Result<(String, bool), Vec<String>> {
     let identity = match &arguments.user {
         Some(user) => Identity::of(Account::new(user.as_str(), arguments.group.clone())),
         None => Identity::ANONYMOUS,
-    };
+    }
+    .under(arguments.request.circumstances());
     let who = arguments.user.as_deref().unwrap_or("somebody who does not log in");
     let what = format!("{:?}", arguments.action).to_lowercase();
-    Ok(match policy.explain(&identity, &name, arguments.action.action()) {
+    let action = arguments.action.action();
+    if let Some(Hindrance { rule, condition, message }) = policy.hindrance(&identity, &name, action) {
+        let told = if message.is_empty() { String::new() } else { format!(": {message}") };
+        let why = format!("{rule} would let him, and its conditions[{condition}] does not hold{told}");
+        return Ok((format!("denied: {who} may not {what} {name}: {why}"), false));
+    }
+    Ok(match policy.explain(&identity, &name, action) {
         Some(reason) => (format!("allowed: {who} may {what} {name}: {}", says(&reason)), true),
         None => {
             let why = match policy.deciding(&name) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, USER_AGENT};
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 
@@ -12,9 +13,12 @@ use super::error::Error;
 use super::peer::Peer;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
-use super::{App, api_keys, auth, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
-use crate::auth::{Access, Grant, Identity, Right};
-use crate::oci::RepositoryName;
+use super::{
+    App, api_keys, auth as token, base, blobs, catalog, headers, manifests, referrers, tags, uploads,
+};
+use crate::auth::{self, Access, Grant, Identity, Overwrite, Push, Right, Transport};
+use crate::clock::Timestamp;
+use crate::oci::{Reference, RepositoryName, Tag};
 
 /// One request, routed and identified.
 pub(super) struct Call<'a> {
@@ -45,12 +49,13 @@ pub(super) async fn dispatch(
         if !access.issues_tokens() {
             return Err(RouteError::Path.into());
         }
-        return auth::token(app, &access, asker, route.verb, &parts.headers, &query, body).await;
+        return token::token(app, &access, asker, route.verb, &parts.headers, &query, body).await;
     }
     if route.target == Target::ApiKeys && !access.has_api_keys() {
         return Err(RouteError::Path.into());
     }
     let identity = identify(&access, asker, &parts.headers, parts.extensions.get()).await?;
+    let identity = access.judged_by(identity, |now| circumstances(now, &route.target, &parts, asker));
     let (version, headers) = (parts.version, parts.headers);
     let call = Call { app, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
@@ -72,6 +77,28 @@ pub(super) async fn dispatch(
         (Target::Upload(name, id), Verb::Put) => uploads::commit(&call, &name, &id, body).await,
         (Target::Upload(name, id), Verb::Delete) => uploads::cancel(&call, &name, &id).await,
         (Target::Upload(name, id), _) => uploads::status(&call, &name, &id).await,
+    }
+}
+
+/// Tells what conditions of the policy may be about.
+fn circumstances(now: Timestamp, target: &Target, parts: &Parts, asker: &Asker) -> auth::Request {
+    let peer = parts.extensions.get::<Peer>();
+    let version = match &asker.client.scheme {
+        Some(scheme) => (*scheme == http::uri::Scheme::HTTPS).then_some(""),
+        None => peer.and_then(Peer::tls_version),
+    };
+    let user_agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    auth::Request {
+        time: now,
+        method: parts.method.to_string(),
+        user_agent: String::from_utf8_lossy(user_agent).into_owned(),
+        reference: match target {
+            Target::Manifest(_, reference) => Some(reference.clone()),
+            Target::Blob(_, digest) | Target::Referrers(_, digest) => Some(Reference::Digest(*digest)),
+            _ => None,
+        },
+        address: asker.client.address,
+        transport: version.map_or(Transport::Plain, Transport::Tls),
     }
 }
 
@@ -108,6 +135,22 @@ impl Call<'_> {
     /// Returns the caller's right to a repository.
     pub(super) fn grant<R: Right>(&self, name: &RepositoryName) -> Result<Grant<R>, Error> {
         Ok(self.access.grant(&self.identity, name)?)
+    }
+
+    /// Returns the caller's right to push a manifest under tags that the path does not name.
+    ///
+    /// A condition may be about each of them, so that the right is the least that he has to any.
+    pub(super) fn grant_for_tags(&self, name: &RepositoryName, tags: &[Tag]) -> Result<Grant<Push>, Error> {
+        let mut least = self.grant::<Push>(name)?;
+        let Some(circumstances) = self.identity.circumstances() else { return Ok(least) };
+        for tag in tags {
+            let about = circumstances.about(Reference::Tag(tag.clone()));
+            let grant = self.access.grant::<Push>(&self.identity.clone().under(about), name)?;
+            if grant.overwrite() == Overwrite::Refused {
+                least = grant;
+            }
+        }
+        Ok(least)
     }
 
     /// Returns the registry that the client means, whether or not an upstream stands for it: one that

@@ -98,7 +98,12 @@ pub enum Error {
     #[error(transparent)]
     Login(#[from] LoginError),
     /// Who asks may not.
-    #[error("{}", match .refusal { Refusal::Unauthenticated => "authentication is required", Refusal::InsufficientScope => "the token is not for this", Refusal::Denied => "the requested access is denied" })]
+    #[error("{}", match .refusal {
+        Refusal::Unauthenticated => "authentication is required".to_owned(),
+        Refusal::InsufficientScope => "the token is not for this".to_owned(),
+        Refusal::Denied => "the requested access is denied".to_owned(),
+        Refusal::Condition { message } => format!("the requested access is denied: {message}"),
+    })]
     Refused {
         /// In which way.
         refusal: Refusal,
@@ -189,7 +194,7 @@ impl Error {
             Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
                 ErrorCode::Unauthorized
             }
-            Self::Refused { refusal: Refusal::Denied } => ErrorCode::Denied,
+            Self::Refused { refusal: Refusal::Denied | Refusal::Condition { .. } } => ErrorCode::Denied,
             Self::Repository(error) | Self::Upload { source: error, .. } => code_of(error),
             Self::Panic => ErrorCode::Unknown,
         }
@@ -233,7 +238,7 @@ impl Error {
             | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Refused { refusal: Refusal::Denied } => StatusCode::FORBIDDEN,
+            Self::Refused { refusal: Refusal::Denied | Refusal::Condition { .. } } => StatusCode::FORBIDDEN,
             Self::Repository(error) | Self::Upload { source: error, .. } => status_of(error),
             Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -295,7 +300,7 @@ impl Error {
             | Self::GrantType
             | Self::SeveralAuthorizations
             | Self::ApiKey(_)
-            | Self::Refused { refusal: Refusal::Denied }
+            | Self::Refused { refusal: Refusal::Denied | Refusal::Condition { .. } }
             | Self::Panic => {}
         }
         map

@@ -101,11 +101,11 @@ pub async fn serve_with(
                 _ = stopped.changed() => None,
                 greeted = tls.greet(stream, service.write_idle_timeout) => greeted,
             };
-            if let Some(Greeted { stream, certificate }) = greeted {
+            if let Some(Greeted { stream, certificate, version }) = greeted {
                 // A task of its own: what a handshake takes is not kept for as long as the connection lasts.
                 tokio::spawn(service.talk(
                     stream,
-                    Peer::new(address, Channel::Tls(certificate)),
+                    Peer::new(address, Channel::Tls { certificate, version }),
                     watcher,
                     open,
                 ));

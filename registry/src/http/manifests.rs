@@ -46,8 +46,9 @@ pub(super) async fn put(
     reference: Reference,
     body: Body,
 ) -> Result<Response<Body>, Error> {
-    let grant = call.grant(name)?;
     let options = &call.app.0.options;
+    let tags = tags(call, &reference, options.tags_per_push_max);
+    let grant = call.grant_for_tags(name, tags.as_deref().unwrap_or_default())?;
     let max = options.manifest_bytes_max;
     // Refused before the body is read, so that a client that waits for 100 sends none.
     let announced =
@@ -55,7 +56,7 @@ pub(super) async fn put(
     if announced.is_some_and(|length| length > max) {
         return Err(Error::ManifestTooLarge { max });
     }
-    let tags = tags(call, &reference, options.tags_per_push_max)?;
+    let tags = tags?;
     let condition = match headers::precondition(&call.headers) {
         Precondition::Any => Condition::Any,
         Precondition::Absent => Condition::Absent,

@@ -28,8 +28,13 @@ struct Facts {
 pub enum Channel {
     /// What everybody on the way can read.
     Plain,
-    /// TLS, with the certificate that the client has shown and the listener has verified.
-    Tls(Option<CertificateDer<'static>>),
+    /// TLS.
+    Tls {
+        /// The certificate that the client has shown and the listener has verified.
+        certificate: Option<CertificateDer<'static>>,
+        /// The version, such as `1.3`.
+        version: &'static str,
+    },
 }
 
 impl Peer {
@@ -40,7 +45,15 @@ impl Peer {
 
     /// Says whether the connection is encrypted.
     pub fn is_encrypted(&self) -> bool {
-        matches!(self.0.channel, Channel::Tls(_))
+        self.tls_version().is_some()
+    }
+
+    /// Returns the version of TLS that it is encrypted by.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        match &self.0.channel {
+            Channel::Tls { version, .. } => Some(version),
+            Channel::Plain => None,
+        }
     }
 
     /// Returns the address that the connection came from.
@@ -51,7 +64,7 @@ impl Peer {
     /// Returns the certificate that was shown, and whose authority is one of `http.tls.cacert`.
     pub fn certificate(&self) -> Option<&CertificateDer<'static>> {
         match &self.0.channel {
-            Channel::Tls(certificate) => certificate.as_ref(),
+            Channel::Tls { certificate, .. } => certificate.as_ref(),
             Channel::Plain => None,
         }
     }

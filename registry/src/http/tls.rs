@@ -9,8 +9,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -56,6 +56,8 @@ pub(super) struct Greeted {
     pub(super) stream: TlsStream<Idle<TcpStream>>,
     /// The certificate that it showed, verified.
     pub(super) certificate: Option<CertificateDer<'static>>,
+    /// The version of TLS.
+    pub(super) version: &'static str,
 }
 
 /// What came about in a handshake's place.
@@ -170,7 +172,12 @@ impl Tls {
         let stream = accepted.map_err(|(error, stream)| failed(error, Some((stream, &[]))))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.map(|certificate| certificate.clone().into_owned());
-        Ok(Greeted { stream, certificate })
+        let version = match stream.get_ref().1.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            Some(ProtocolVersion::TLSv1_3) => "1.3",
+            _ => "",
+        };
+        Ok(Greeted { stream, certificate, version })
     }
 }
 

@@ -88,7 +88,6 @@ fn what_restricts_and_is_not_built_stops_the_server() {
     http.auth.openid: is refused: there are no pages to log in to; `http.auth.bearer.oidc` takes identity tokens as they are, and `http.auth.apikey` lets users make keys
     http.auth.sessionDriver: not supported yet: http.auth.sessionDriver
     http.auth.secureSession: not supported yet: http.auth.secureSession
-    http.accessControl.repositories["**"].policies[0].conditions: not supported yet: http.accessControl.repositories["**"].policies[0].conditions
     extensions.search.cve: is refused: finding vulnerabilities is a scanner's work; run one such as Trivy or Grype against this registry
     "#);
 }
@@ -138,6 +137,35 @@ fn accounts_of_upstreams_and_patterns() {
     ");
 }
 
+/// A condition that is mistyped never holds, or always, so that it is a fault when it is read.
+#[test]
+fn conditions_of_policies() {
+    let check = |rule: &str, expect: &str| {
+        let found = parsed(&format!("http: {{ accessControl: {rule} }}")).err().unwrap_or_default().faults;
+        let paths: Vec<&str> = found.iter().map(|fault| fault.path.as_str()).collect();
+        assert_eq!(paths, [expect], "{rule}");
+    };
+    let conditions =
+        |text: &str| format!("conditions: [{{ expression: \"true\" }}, {{ expression: {text} }}]");
+    for text in [
+        "req.usr.username == 'a'",
+        "req.claims.sub == 'a'",
+        "req.tag.matches('(')",
+        "1 +",
+        "claims.sub == 'a'",
+    ] {
+        let text = serde_json::Value::from(text).to_string();
+        let rule = format!(
+            "{{ repositories: {{ '**': {{ policies: [{{ users: [a], {} }}] }} }} }}",
+            conditions(&text)
+        );
+        let at = "http.accessControl.repositories[\"**\"].policies[0].conditions[1].expression";
+        check(&rule, at);
+        let rule = format!("{{ adminPolicy: {{ users: [a], {} }} }}", conditions(&text));
+        check(&rule, "http.accessControl.adminPolicy.conditions[1].expression");
+    }
+}
+
 #[test]
 fn issuers_of_tokens() {
     let check = |bearer: &str, expect: &[&str]| {
@@ -166,7 +194,7 @@ fn issuers_of_tokens() {
         &[".oidc[0].certificateAuthorityFile"],
     );
     for (mapping, expect) in [
-        ("username: claims.sub.matches('a')", ".username"),
+        ("username: claims.sub.matches(claims.aud)", ".username"),
         ("groups: 'claims.groups.map(g, g)'", ".groups"),
         ("groups: vars.a, variables: [{ name: b, expression: claims.a }]", ".groups"),
         (

@@ -103,7 +103,9 @@ fn every_option_has_a_key() {
     let nobody = auth::options::AccessControl::default();
     all_differ!(auth::options::AccessControl, access, nobody, { repositories, admin, groups, metrics });
     let rule = auth::options::Rule::default();
-    all_differ!(auth::options::Rule, admin, rule, { users, groups, actions });
+    all_differ!(auth::options::Rule, admin, rule, { users, groups, actions, conditions });
+    let condition = auth::options::ConditionOptions::default();
+    all_differ!(auth::options::ConditionOptions, &admin.conditions[0], condition, { expression, message });
 }
 
 #[test]

@@ -45,6 +45,7 @@ impl Fixture {
             users: vec!["admin".to_owned()],
             groups: Vec::new(),
             actions: vec![Action::Read, Action::Create, Action::Update, Action::Delete],
+            conditions: Vec::new(),
         };
         let repositories = vec![("**".to_owned(), policy)];
         Options {

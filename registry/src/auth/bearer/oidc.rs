@@ -5,7 +5,6 @@
 //!
 //! *Spec:* OpenID Connect Core section 3.1.3.7, Discovery section 4.
 
-pub(super) mod expression;
 pub(super) mod mapping;
 
 use std::sync::Arc;

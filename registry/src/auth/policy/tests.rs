@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::circumstances::{Circumstances, Request, Transport};
 use crate::auth::grant::{Delete, Overwrite, Pull, Push};
+use crate::auth::options::ConditionOptions;
+use crate::clock::Timestamp;
+use crate::oci::Reference;
 
 const EVERYTHING: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
 
@@ -22,7 +26,7 @@ fn account(user: &str) -> Identity {
 
 fn rule(users: &[&str], groups: &[&str], actions: &[Action]) -> Rule {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    Rule { users: owned(users), groups: owned(groups), actions: actions.to_vec() }
+    Rule { users: owned(users), groups: owned(groups), actions: actions.to_vec(), conditions: Vec::new() }
 }
 
 fn policy(access: &AccessControl) -> Policy {
@@ -281,6 +285,134 @@ fn model_granted(access: &AccessControl, user: Option<&str>, name: &str) -> Vec<
     granted
 }
 
+fn condition(expression: &str, message: &str) -> ConditionOptions {
+    ConditionOptions { expression: expression.to_owned(), message: message.to_owned() }
+}
+
+fn asking(identity: Identity, reference: Option<&str>) -> Identity {
+    identity.under(Circumstances::new(Request {
+        time: Timestamp::from_millis(1_800_000_000_000),
+        method: "PUT".to_owned(),
+        user_agent: "docker/28.0".to_owned(),
+        reference: reference.map(|text| Reference::parse(text).unwrap()),
+        address: Some([192, 0, 2, 7].into()),
+        transport: Transport::Tls("1.3"),
+    }))
+}
+
+fn conditional(actions: &[Action], conditions: Vec<ConditionOptions>) -> AccessControl {
+    let policies = vec![Rule { conditions, ..rule(&["ada"], &["devs"], actions) }];
+    AccessControl {
+        repositories: vec![("**".to_owned(), RepositoryPolicy { policies, ..RepositoryPolicy::default() })],
+        admin: rule(&["root"], &[], &[]),
+        groups: BTreeMap::from([("own".to_owned(), vec!["ada".to_owned()])]),
+        metrics: None,
+    }
+}
+
+/// Every member of a request, as it was sent.
+#[test]
+fn conditions_are_about_the_request() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let of_digest =
+        format!("req.digest == '{digest}' && req.reference == req.digest && req.referenceType == 'digest'");
+    for (expression, reference, expect) in [
+        ("req.repository.startsWith('prod/')", None, true),
+        ("req.repository.startsWith(req.user.username + '/')", None, false),
+        ("req.action == 'create' && req.method == 'PUT'", None, true),
+        ("req.action == 'update'", None, false),
+        ("req.userAgent.startsWith('docker/')", None, true),
+        (
+            "req.tag == 'v1' && req.reference == 'v1' && req.referenceType == 'tag' && req.digest == ''",
+            Some("v1"),
+            true,
+        ),
+        (of_digest.as_str(), Some(digest.as_str()), true),
+        ("req.reference == '' && req.tag == '' && req.digest == '' && req.referenceType == ''", None, true),
+        ("req.tag != 'latest'", Some("latest"), false),
+        ("req.tag.matches('^v[0-9]+$')", Some("v17"), true),
+        ("req.user.username == 'ada' && 'devs' in req.user.groups && 'own' in req.user.groups", None, true),
+        ("!req.auth.anonymous && !req.auth.admin", None, true),
+        ("req.client.ip.startsWith('192.0.2.')", None, true),
+        ("req.tls.enabled && req.tls.version >= '1.3'", None, true),
+        ("req.time == '2027-01-15T08:00:00.000Z'", None, true),
+        ("req.time < timestamp('2027-01-15T08:00:00Z')", None, false),
+        ("req.time.getHours() >= 8 && req.time.getDayOfWeek() == 5", None, true),
+        // What comes to nothing, or to no truth, grants nothing.
+        ("req.repository", None, false),
+        ("req.repository < 1 || true", None, true),
+        ("req.repository < 1 || false", None, false),
+    ] {
+        let policy = policy(&conditional(&[Action::Create], vec![condition(expression, "")]));
+        let ada = Identity::of(crate::auth::Account::new("ada", vec!["devs".to_owned()]));
+        let decision = policy.decide(&asking(ada, reference), &name("prod/app"), Action::Create);
+        assert_eq!(decision == Decision::Allowed, expect, "{expression}");
+    }
+}
+
+#[test]
+fn all_conditions_have_to_hold_and_the_first_that_does_not_is_told() {
+    let holds = condition("req.tls.enabled", "use TLS");
+    let fails = condition("req.tag == 'v2'", "only v2 may be pushed");
+    let ada = asking(account("ada"), Some("v1"));
+    let (app, push) = (name("app"), |policy: &Policy| policy.grant::<Push>(&ada, &name("app")).is_some());
+    let both = policy(&conditional(&[Action::Create], vec![holds.clone(), fails.clone()]));
+    assert!(push(&policy(&conditional(&[Action::Create], vec![holds.clone(), holds.clone()]))));
+    assert!(!push(&both));
+    let hindrance = both.hindrance(&ada, &app, Action::Create).unwrap();
+    assert_eq!((hindrance.condition, &*hindrance.message), (1, "only v2 may be pushed"));
+    assert_eq!(hindrance.rule.to_string(), "http.accessControl.repositories[\"**\"].policies[0]");
+    let told = both.refuse::<Push>(&ada, &app);
+    assert_eq!(told, Refusal::Condition { message: "only v2 may be pushed".into() });
+    // Who is not named by the rule, and what it does not grant, has nothing to do with it.
+    assert_eq!(both.refuse::<Push>(&asking(account("eve"), None), &app), Refusal::Denied);
+    assert_eq!(both.refuse::<Delete>(&ada, &app), Refusal::Denied);
+    assert_eq!(both.hindrance(&asking(account("eve"), None), &app, Action::Create), None);
+    let silent = policy(&conditional(&[Action::Create], vec![condition("false", "")]));
+    assert_eq!(silent.refuse::<Push>(&ada, &app), Refusal::Denied);
+}
+
+/// A place that forgets to say what a request is must not thereby open anything.
+#[test]
+fn without_a_request_no_condition_holds() {
+    let policy = policy(&conditional(&[Action::Read], vec![condition("true", "")]));
+    assert_eq!(policy.decide(&account("ada"), &name("app"), Action::Read), Decision::Denied);
+    assert_eq!(policy.decide(&asking(account("ada"), None), &name("app"), Action::Read), Decision::Allowed);
+    // A token is got before there is a request, and is judged with it.
+    assert_eq!(policy.may_come_to(&account("ada"), &name("app"), Action::Read), Decision::Allowed);
+    assert_eq!(policy.may_come_to(&account("ada"), &name("app"), Action::Create), Decision::Denied);
+    assert_eq!(policy.may_come_to(&account("eve"), &name("app"), Action::Read), Decision::Denied);
+    assert!(policy.has_conditions());
+}
+
+#[test]
+fn administrators_have_conditions_too() {
+    let mut access = conditional(&[], Vec::new());
+    access.admin = Rule {
+        conditions: vec![condition("req.auth.admin && req.tag != 'v1'", "not v1")],
+        ..rule(&["root"], &[], &EVERYTHING)
+    };
+    let policy = policy(&access);
+    for (reference, expect) in [("v1", Decision::Denied), ("v2", Decision::Allowed)] {
+        assert_eq!(
+            policy.decide(&asking(account("root"), Some(reference)), &name("app"), Action::Delete),
+            expect
+        );
+    }
+    let told = policy.refuse::<Delete>(&asking(account("root"), Some("v1")), &name("app"));
+    assert_eq!(told, Refusal::Condition { message: "not v1".into() });
+}
+
+#[test]
+fn a_condition_that_is_none_is_refused_with_its_place() {
+    let access =
+        conditional(&[Action::Read], vec![condition("true", ""), condition("req.usr.name == 'a'", "")]);
+    let error = Policy::new(Some(&access), Accounts::Configured).unwrap_err();
+    let place =
+        "http.accessControl.repositories[\"**\"].policies[0].conditions[1] names \"req.usr\", and there are ";
+    assert!(error.to_string().starts_with(place), "{error}");
+}
+
 fn some_actions() -> impl Strategy<Value = Vec<Action>> {
     proptest::sample::subsequence(EVERYTHING.to_vec(), 0..=4)
 }
@@ -293,7 +425,7 @@ fn some_of(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<String>>
 
 fn some_rule() -> impl Strategy<Value = Rule> {
     (some_of(&["u", "v", "w"]), some_of(&["g", "h", "unknown"]), some_actions())
-        .prop_map(|(users, groups, actions)| Rule { users, groups, actions })
+        .prop_map(|(users, groups, actions)| Rule { users, groups, actions, conditions: Vec::new() })
 }
 
 fn some_glob() -> impl Strategy<Value = String> {
@@ -331,6 +463,31 @@ proptest! {
             for action in EVERYTHING {
                 let expect = if granted.contains(&action) { Decision::Allowed } else { Decision::Denied };
                 prop_assert_eq!(policy.decide(&identity, &name(&text), action), expect, "{} {:?}", identity, action);
+            }
+        }
+    }
+
+    /// A condition takes away the rule that it stands in, where it does not hold, and nothing else.
+    #[test]
+    fn a_condition_makes_its_rule_there_or_not_there(
+        access in some_access(),
+        holds in proptest::collection::vec(any::<bool>(), 32),
+        text in "[ab]{1,2}(/[ab]{1,2}){0,3}",
+    ) {
+        let (mut conditioned, mut reduced) = (access.clone(), access);
+        let rules = |access: &mut AccessControl, change: &dyn Fn(&mut Rule, bool)| {
+            let policies = access.repositories.iter_mut().flat_map(|(_, policy)| policy.policies.iter_mut());
+            for (rule, holds) in policies.chain([&mut access.admin]).zip(holds.iter().cycle()) {
+                change(rule, *holds);
+            }
+        };
+        rules(&mut conditioned, &|rule, holds| rule.conditions.push(condition(&holds.to_string(), "")));
+        rules(&mut reduced, &|rule, holds| if !holds { rule.actions.clear() });
+        let (conditioned, reduced) = (policy(&conditioned), policy(&reduced));
+        for identity in [Identity::ANONYMOUS, account("u"), account("v"), account("w"), account("x")] {
+            for action in EVERYTHING {
+                let decision = conditioned.decide(&asking(identity.clone(), None), &name(&text), action);
+                prop_assert_eq!(decision, reduced.decide(&identity, &name(&text), action), "{} {:?}", identity, action);
             }
         }
     }

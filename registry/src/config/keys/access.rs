@@ -1,7 +1,7 @@
 //! The section `http.accessControl`.
 
 use super::{ACTIONS, SECTIONS, WORDS};
-use crate::config::key::{Key, honoured, pending};
+use crate::config::key::{Key, honoured};
 use crate::config::kind::{Kind, Names};
 
 pub(super) const KEYS: &[Key] = &[
@@ -25,23 +25,24 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "What they may do: read, create, update, delete.",
     ),
-    pending(
+    honoured(
         "http.accessControl.repositories.*.policies[].conditions",
         SECTIONS,
         "",
-        "Expressions that must hold as well.",
+        "What has to hold as well, all of it.",
     ),
-    pending(
+    honoured(
         "http.accessControl.repositories.*.policies[].conditions[].expression",
         Kind::Word,
         "",
-        "The expression.",
-    ),
-    pending(
+        "An expression over `req`, such as `req.repository.startsWith(req.user.username + '/')`.",
+    )
+    .required(),
+    honoured(
         "http.accessControl.repositories.*.policies[].conditions[].message",
         Kind::Text,
         "",
-        "What to answer where it does not hold.",
+        "What to answer somebody whom it alone keeps out.",
     ),
     honoured("http.accessControl.repositories.*.defaultPolicy", ACTIONS, "", "What every account may do."),
     honoured(
@@ -54,6 +55,25 @@ pub(super) const KEYS: &[Key] = &[
     honoured("http.accessControl.adminPolicy.users", WORDS, "", "Names of users."),
     honoured("http.accessControl.adminPolicy.groups", WORDS, "", "Names of groups."),
     honoured("http.accessControl.adminPolicy.actions", ACTIONS, "", "What they may do."),
+    honoured(
+        "http.accessControl.adminPolicy.conditions",
+        SECTIONS,
+        "",
+        "What has to hold as well, all of it.",
+    ),
+    honoured(
+        "http.accessControl.adminPolicy.conditions[].expression",
+        Kind::Word,
+        "",
+        "An expression over `req`, such as `req.tls.enabled`.",
+    )
+    .required(),
+    honoured(
+        "http.accessControl.adminPolicy.conditions[].message",
+        Kind::Text,
+        "",
+        "What to answer somebody whom it alone keeps out.",
+    ),
     honoured(
         "http.accessControl.groups",
         Kind::Map(Names::Any, &Kind::Section),

@@ -2,7 +2,8 @@
 
 use super::{Resolved, bearer, ldap};
 use crate::auth::options::{
-    AccessControl, Action, Attribute, CertificateOptions, MetricsPolicy, RepositoryPolicy, Rule, UriPattern,
+    AccessControl, Action, Attribute, CertificateOptions, ConditionOptions, MetricsPolicy, RepositoryPolicy,
+    Rule, UriPattern,
 };
 use crate::config::checked::{Checked, FromChecked, View};
 use crate::config::error::Fault;
@@ -46,6 +47,7 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
         return;
     }
     let access = access_control(access);
+    condition_faults(&access, &mut resolved.faults);
     let logs_in =
         ["htpasswd", "ldap", "bearer"].iter().any(|way| section.at(way).is_written()) || is_certified;
     if !logs_in && grants_to_accounts(&access) {
@@ -107,7 +109,15 @@ fn rule(section: View<'_>) -> Rule {
         users: section.at("users").list(),
         groups: section.at("groups").list(),
         actions: section.at("actions").list(),
+        conditions: section.at("conditions").items().map(condition).collect(),
     }
+}
+
+fn condition(section: View<'_>) -> ConditionOptions {
+    let mut condition = ConditionOptions::default();
+    section.read("expression", &mut condition.expression);
+    section.read("message", &mut condition.message);
+    condition
 }
 
 fn grants_to_accounts(access: &AccessControl) -> bool {
@@ -117,6 +127,23 @@ fn grants_to_accounts(access: &AccessControl) -> bool {
             .repositories
             .iter()
             .any(|(_, policy)| !policy.default_policy.is_empty() || policy.policies.iter().any(grants))
+}
+
+/// Tells of conditions that are none.
+fn condition_faults(access: &AccessControl, faults: &mut Vec<Fault>) {
+    let mut check = |path: &str, rule: &Rule| {
+        for (index, condition) in rule.conditions.iter().enumerate() {
+            if let Some(message) = condition.fault() {
+                faults.push(Fault::new(format!("{path}.conditions[{index}].expression"), message));
+            }
+        }
+    };
+    for (glob, policy) in &access.repositories {
+        for (index, rule) in policy.policies.iter().enumerate() {
+            check(&format!("http.accessControl.repositories[{glob:?}].policies[{index}]"), rule);
+        }
+    }
+    check("http.accessControl.adminPolicy", &access.admin);
 }
 
 /// Warns of groups that have no members: a rule for one grants nothing to anybody.

@@ -171,7 +171,11 @@ mod tests {
 
     /// Lists are empty, accounts, rates, names, places, authorities and what a token endpoint may want absent,
     /// an age has no bound, and one wait is by default another's; every other value has a default.
-    const ABSENT: [&str; 68] = [
+    const ABSENT: [&str; 72] = [
+        "http.accessControl.repositories.*.policies[].conditions[].expression",
+        "http.accessControl.repositories.*.policies[].conditions[].message",
+        "http.accessControl.adminPolicy.conditions[].expression",
+        "http.accessControl.adminPolicy.conditions[].message",
         "storage.shared",
         "storage.bucket.url",
         "extensions.sync.downloadDir",

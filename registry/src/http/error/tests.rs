@@ -116,6 +116,7 @@ every! {
     Error::Refused { refusal: Refusal::InsufficientScope } => Refusal::InsufficientScope.into(),
     Error::GrantType => Error::GrantType,
     Error::Refused { refusal: Refusal::Denied } => Refusal::Denied.into(),
+    Error::Refused { refusal: Refusal::Condition { .. } } => Refusal::Condition { message: "no".into() }.into(),
     Error::Repository(Repository::Store(Store::Backend(Backend::Full { .. }))) =>
         stored(Backend::Full { operation: "write", key: key(), source: system() }.into()),
     Error::Repository(Repository::Store(Store::Backend(Backend::Denied { .. }))) =>

@@ -35,7 +35,7 @@ impl Harbour {
         let path = folder.path().join("htpasswd");
         std::fs::write(&path, line("eve") + &line("ada")).unwrap();
         let users = vec!["eve".to_owned(), "ada".to_owned()];
-        let rule = Rule { users, groups: Vec::new(), actions: ALL.to_vec() };
+        let rule = Rule { users, groups: Vec::new(), actions: ALL.to_vec(), ..Rule::default() };
         let team = RepositoryPolicy { policies: vec![rule], ..RepositoryPolicy::default() };
         let access =
             AccessControl { repositories: vec![("team/**".to_owned(), team)], ..AccessControl::default() };

@@ -47,6 +47,7 @@ impl Watched {
             users: vec![user.to_owned()],
             groups: Vec::new(),
             actions: actions.to_vec(),
+            ..Rule::default()
         };
         let policy = RepositoryPolicy {
             policies: vec![rule("eve", &[Action::Read, Action::Create])],

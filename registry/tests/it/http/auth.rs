@@ -20,7 +20,7 @@ const ACCOUNTS: [&str; 4] = ["admin", "ada", "bob", "eve"];
 
 fn rule(users: &[&str], actions: &[Action]) -> Rule {
     let users = users.iter().map(ToString::to_string).collect();
-    Rule { users, groups: Vec::new(), actions: actions.to_vec() }
+    Rule { users, groups: Vec::new(), actions: actions.to_vec(), ..Rule::default() }
 }
 
 /// `public/**` anybody reads; `team/**` is ada's, and bob may add to it; `secret/**` is ada's alone;

@@ -50,8 +50,12 @@ impl Harbour {
         let line =
             |(user, password): (&str, &str)| format!("{user}:{}\n", bcrypt::hash(password, 4).unwrap());
         std::fs::write(&path, PASSWORDS.map(line).concat()).unwrap();
-        let rule =
-            |user: &str| Rule { users: vec![user.to_owned()], groups: Vec::new(), actions: ALL.to_vec() };
+        let rule = |user: &str| Rule {
+            users: vec![user.to_owned()],
+            groups: Vec::new(),
+            actions: ALL.to_vec(),
+            conditions: Vec::new(),
+        };
         let team = RepositoryPolicy { policies: vec![rule("eve")], ..RepositoryPolicy::default() };
         let access = AccessControl {
             repositories: vec![("team/**".to_owned(), team)],

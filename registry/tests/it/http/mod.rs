@@ -10,6 +10,7 @@
 //! | `names` | what a path may hold, and what it may not reach |
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
 //! | `auth` | who may do what, and what those who may not can learn |
+//! | `conditions` | rights that depend on the request |
 //! | `tokens` | how clients get tokens, and what these are worth |
 //! | `audit` | what is recorded of changes, refusals and failed logins |
 //! | `backoff` | who has to wait after failed logins |
@@ -30,6 +31,7 @@ mod base;
 mod blobs;
 mod catalog;
 mod clients;
+mod conditions;
 mod deletes;
 mod disk_faults;
 mod exchange;

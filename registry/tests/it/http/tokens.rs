@@ -34,8 +34,12 @@ impl Harbour {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("htpasswd");
         std::fs::write(&path, line("admin", "admin") + &line("eve", "secret")).unwrap();
-        let rule =
-            |user: &str| Rule { users: vec![user.to_owned()], groups: Vec::new(), actions: ALL.to_vec() };
+        let rule = |user: &str| Rule {
+            users: vec![user.to_owned()],
+            groups: Vec::new(),
+            actions: ALL.to_vec(),
+            ..Rule::default()
+        };
         let public = RepositoryPolicy { anonymous_policy: vec![Action::Read], ..RepositoryPolicy::default() };
         let team = RepositoryPolicy { policies: vec![rule("eve")], ..RepositoryPolicy::default() };
         let access = AccessControl {

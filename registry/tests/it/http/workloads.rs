@@ -117,7 +117,7 @@ impl Harbour {
 
 fn rule(users: &[&str], groups: &[&str]) -> Rule {
     let texts = |all: &[&str]| all.iter().map(ToString::to_string).collect();
-    Rule { users: texts(users), groups: texts(groups), actions: ALL.to_vec() }
+    Rule { users: texts(users), groups: texts(groups), actions: ALL.to_vec(), ..Rule::default() }
 }
 
 fn basic(user: &str, password: &str) -> String {

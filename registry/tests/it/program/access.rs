@@ -186,6 +186,11 @@ fn the_command_line_says_who_may() {
     let repositories = json!({
         "team/**": {"policies": [{"groups": ["devs"], "actions": ["read", "create"]}], "defaultPolicy": ["read"]},
         "**": {"anonymousPolicy": ["read"]},
+        "users/**": {"policies": [{"users": ["eve"], "actions": ["create"], "conditions": [
+            {"expression": "req.repository.startsWith('users/' + req.user.username + '/')"},
+            {"expression": "req.tls.enabled && req.client.ip.startsWith('10.')", "message": "push from inside"},
+            {"expression": "req.time < timestamp('2027-01-01T00:00:00Z') || req.tag == 'v1'"},
+        ]}]},
     });
     fs::write(&file, config(&repositories)).unwrap();
     let explain = |arguments: &[&str]| {
@@ -204,6 +209,38 @@ fn the_command_line_says_who_may() {
         &["--user", "eve", "--group", "devs", "--repository", "team/app", "--action", "create"],
         &["--user", "admin", "--repository", "team/app", "--action", "delete"],
         &["--user", "eve", "--repository", "Team", "--action", "read"],
+        &["--user", "eve", "--repository", "users/bob/app", "--action", "create"],
+        &["--user", "eve", "--repository", "users/eve/app", "--action", "create", "--tls", "1.3"],
+        &[
+            "--user",
+            "eve",
+            "--repository",
+            "users/eve/app",
+            "--action",
+            "create",
+            "--tls",
+            "1.3",
+            "--address",
+            "10.0.0.7",
+            "--time",
+            "2027-01-31T08:00:00Z",
+        ],
+        &[
+            "--user",
+            "eve",
+            "--repository",
+            "users/eve/app",
+            "--action",
+            "create",
+            "--tls",
+            "1.3",
+            "--address",
+            "10.0.0.7",
+            "--time",
+            "2027-01-31T08:00:00Z",
+            "--reference",
+            "v1",
+        ],
     ] {
         text += &explain(arguments);
     }
@@ -215,5 +252,9 @@ fn the_command_line_says_who_may() {
     0 allowed: eve may create team/app: http.accessControl.repositories["team/**"].policies[0] says so
     0 allowed: admin may delete team/app: http.accessControl.adminPolicy says so
     2 --repository Team: the component "Team" of the name is not lowercase letters and digits separated by '.', '_', '__' or '-'
+    1 denied: eve may not create users/bob/app: http.accessControl.repositories["users/**"].policies[0] would let him, and its conditions[0] does not hold
+    1 denied: eve may not create users/eve/app: http.accessControl.repositories["users/**"].policies[0] would let him, and its conditions[1] does not hold: push from inside
+    1 denied: eve may not create users/eve/app: http.accessControl.repositories["users/**"].policies[0] would let him, and its conditions[2] does not hold
+    0 allowed: eve may create users/eve/app: http.accessControl.repositories["users/**"].policies[0] says so
     "#);
 }

@@ -27,7 +27,7 @@ async fn stand(policies: &[(&str, &[Action])], fetch: Fetch) -> (Running, Client
         anonymous_policy: actions.to_vec(),
     };
     let repositories = policies.iter().map(|(glob, actions)| ((*glob).to_owned(), policy(actions))).collect();
-    let admin = Rule { users: Vec::new(), groups: Vec::new(), actions: Vec::new() };
+    let admin = Rule::default();
     let access = AccessControl { repositories, admin, ..AccessControl::default() };
     let auth = auth::options::Options { access: Some(access), ..auth::options::Options::default() };
     let registry = Registry { auth, routes: routes(vec![options], &clock), clock, ..Registry::default() };

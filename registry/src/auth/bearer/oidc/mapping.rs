@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::expression::{Context, Expression, ExpressionError, Failure};
 use crate::auth::bearer::claims::{Claims, check_name};
 use crate::auth::error::TokenError;
+use crate::auth::expression::{Context, Expression, ExpressionError, Failure, Subject};
 use crate::auth::identity::Account;
 use crate::auth::options::MappingOptions;
 
@@ -31,16 +31,18 @@ impl Mapping {
         let mut variables = Vec::new();
         for (index, (name, text)) in options.variables.iter().enumerate() {
             let at = |error| (format!("variables[{index}].expression"), error);
-            variables.push((name.clone(), Expression::parse(text, &names).map_err(at)?));
+            variables.push((name.clone(), Expression::parse(text, Subject::Claims, &names).map_err(at)?));
             names.push(name.clone());
         }
         let mut validations = Vec::new();
         for (index, (text, message)) in options.validations.iter().enumerate() {
             let at = |error| (format!("validations[{index}].expression"), error);
-            validations.push((Expression::parse(text, &names).map_err(at)?, message.clone()));
+            validations
+                .push((Expression::parse(text, Subject::Claims, &names).map_err(at)?, message.clone()));
         }
-        let of =
-            |key: &str, text: &str| Expression::parse(text, &names).map_err(|error| (key.to_owned(), error));
+        let of = |key: &str, text: &str| {
+            Expression::parse(text, Subject::Claims, &names).map_err(|error| (key.to_owned(), error))
+        };
         let username = of("username", &options.username)?;
         let groups = options.groups.as_ref().map(|text| of("groups", text)).transpose()?;
         Ok(Self { variables, validations, username, groups })
@@ -50,7 +52,7 @@ impl Mapping {
     ///
     /// *Errors:* [`TokenError::Mapping`] when they do not come to one, or a validation does not hold.
     pub(in crate::auth::bearer) fn account(&self, claims: &Claims) -> Result<Account, TokenError> {
-        let mut context = Context { claims: claims.value(), ..Context::default() };
+        let mut context = Context { subject: claims.value(), ..Context::default() };
         for (name, expression) in &self.variables {
             let value = expression.evaluate(&context).map_err(|Failure| refused(name, "variable"))?;
             context.variables.insert(name.clone(), value);

@@ -28,7 +28,7 @@ async fn p10_a_private_name_is_not_answered_by_a_public_registry() {
     let repositories = [("**", &[Action::Read][..]), ("corp.example/**", &[])];
     let repositories =
         repositories.iter().map(|(glob, actions)| ((*glob).to_owned(), policy(actions))).collect();
-    let admin = Rule { users: Vec::new(), groups: Vec::new(), actions: Vec::new() };
+    let admin = Rule::default();
     let access = AccessControl { repositories, admin, ..AccessControl::default() };
     let auth = auth::options::Options { access: Some(access), ..auth::options::Options::default() };
     let client =

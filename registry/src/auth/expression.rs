@@ -1,16 +1,26 @@
-//! Expressions over the claims of a token: a small part of CEL, without loops.
+//! Expressions over the claims of a token, or over a request: a small part of CEL, without loops.
 //!
-//! *Shape:* texts in either quotes, whole numbers, `true`, `false`, lists; `claims`, and `vars.<name>` of a variable
-//! that stands before; `.name`, `['name']`, `[0]`; `+` of texts and of lists; `==`, `!=`, `in`; `!`, `&&`, `||`,
-//! `a ? b : c`; `has(claims.name)`; the methods `startsWith`, `endsWith`, `contains`, `split`, `lowerAscii`.
-//! Everything else is a fault when the configuration is read, rather than a token that is refused or taken later.
+//! *Shape:* texts in either quotes, whole numbers, `true`, `false`, lists; what it is about ([`Subject`]), and
+//! `vars.<name>` of a variable that stands before; `.name`, `['name']`, `[0]`; `+` of texts and of lists; `==`, `!=`,
+//! `in`; `<`, `<=`, `>`, `>=` of two texts or two numbers; `!`, `&&`, `||`, `a ? b : c`; `has(claims.name)`;
+//! `timestamp('2027-01-31T00:00:00Z')`; the methods `startsWith`, `endsWith`, `contains`, `matches`, `split`,
+//! `lowerAscii`, and those that take a time apart. Everything else is a fault when the configuration is read, rather
+//! than a token or a request that is refused or taken later.
+//!
+//! A time is a text: RFC 3339 in UTC with milliseconds, so that the later one is the greater one.
 //!
 //! *Units and limits:* an expression has [`EXPRESSION_BYTES_MAX`] and is [`DEPTH_MAX`] deep; evaluating takes as many
-//! steps as it has parts, and makes nothing larger than [`VALUE_BYTES_MAX`](evaluate::VALUE_BYTES_MAX).
+//! steps as it has parts, and makes nothing larger than [`VALUE_BYTES_MAX`](evaluate::VALUE_BYTES_MAX). A regular
+//! expression is a text of its own, compiled when it is read, of at most [`REGEX_BYTES_MAX`].
 
 mod evaluate;
+mod pattern;
+mod time;
 
 pub(super) use evaluate::{Context, Failure};
+
+use pattern::Pattern;
+use time::Part;
 
 /// The longest expression, in bytes.
 const EXPRESSION_BYTES_MAX: usize = 4096;
@@ -21,6 +31,27 @@ const DEPTH_MAX: usize = 32;
 /// How many operators an expression may have: each stands around what is before it.
 const OPERATORS_MAX: usize = 200;
 
+/// The largest that a regular expression may become, in bytes.
+const REGEX_BYTES_MAX: usize = 256 * 1024;
+
+/// What expressions are about, and the name that they call it by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// `claims`: whatever a token says.
+    Claims,
+    /// `req`: a request, of which these members are known, in full, such as `user.username`.
+    Request(&'static [&'static str]),
+}
+
+impl Subject {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Claims => "claims",
+            Self::Request(_) => "req",
+        }
+    }
+}
+
 /// An expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Expression {
@@ -28,7 +59,7 @@ pub(super) enum Expression {
     Number(i64),
     Bool(bool),
     List(Vec<Expression>),
-    Claims,
+    Subject,
     Variable(String),
     Member(Box<Expression>, String),
     Index(Box<Expression>, Box<Expression>),
@@ -37,7 +68,9 @@ pub(super) enum Expression {
     Pair(Box<Expression>, Operator, Box<Expression>),
     Choice(Box<Expression>, Box<Expression>, Box<Expression>),
     Call(Box<Expression>, Method, Box<Expression>),
+    Matches(Box<Expression>, Pattern),
     Lower(Box<Expression>),
+    Part(Box<Expression>, Part),
 }
 
 /// What stands between two.
@@ -47,6 +80,10 @@ pub(super) enum Operator {
     And,
     Equal,
     Unequal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
     In,
     Plus,
 }
@@ -62,7 +99,7 @@ pub(super) enum Method {
 
 /// Why a text is no expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ExpressionError {
+pub enum ExpressionError {
     /// It is too long.
     #[error("is longer than {EXPRESSION_BYTES_MAX} bytes")]
     TooLong,
@@ -78,28 +115,49 @@ pub(crate) enum ExpressionError {
         expected: &'static str,
     },
     /// It names what there is not.
-    #[error("names {name:?}, which is neither claims nor a variable that stands before as vars.<name>")]
+    #[error("names {name:?}, which is neither {subject} nor a variable that stands before as vars.<name>")]
     Name {
         /// The name.
         name: String,
+        /// What could be named.
+        subject: &'static str,
+    },
+    /// It names a member of a request that there is not.
+    #[error("names {name:?}, and there are {known}")]
+    Member {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: String,
     },
     /// It calls what there is not.
-    #[error("calls {name:?}, which is none of startsWith, endsWith, contains, split, lowerAscii and has")]
+    #[error(
+        "calls {name:?}, which is none of startsWith, endsWith, contains, matches, split, lowerAscii, {parts}, has and timestamp",
+        parts = time::NAMES
+    )]
     Call {
         /// The name.
         name: String,
     },
+    /// A regular expression is none.
+    #[error("matches the regular expression {pattern:?}, which is none, or too large: {reason}")]
+    Pattern {
+        /// The text.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl Expression {
-    /// Reads an expression that may name these variables.
+    /// Reads an expression about something, which may name these variables.
     ///
     /// *Errors:* every variant of [`ExpressionError`].
-    pub(super) fn parse(text: &str, variables: &[String]) -> Result<Self, ExpressionError> {
+    pub(super) fn parse(text: &str, subject: Subject, variables: &[String]) -> Result<Self, ExpressionError> {
         if text.len() > EXPRESSION_BYTES_MAX {
             return Err(ExpressionError::TooLong);
         }
-        let mut parser = Parser { text, at: 0, depth: 0, operators: 0, variables };
+        let mut parser = Parser { text, at: 0, depth: 0, operators: 0, subject, variables };
         let expression = parser.expression()?;
         parser.space();
         if parser.rest().is_empty() { Ok(expression) } else { Err(parser.expected("an operator or the end")) }
@@ -111,6 +169,7 @@ struct Parser<'a> {
     at: usize,
     depth: usize,
     operators: usize,
+    subject: Subject,
     variables: &'a [String],
 }
 
@@ -156,6 +215,14 @@ impl<'a> Parser<'a> {
             Operator::Equal
         } else if self.take("!=") {
             Operator::Unequal
+        } else if self.take("<=") {
+            Operator::LessOrEqual
+        } else if self.take("<") {
+            Operator::Less
+        } else if self.take(">=") {
+            Operator::GreaterOrEqual
+        } else if self.take(">") {
+            Operator::Greater
         } else if self.take_word("in") {
             Operator::In
         } else {
@@ -191,6 +258,11 @@ impl<'a> Parser<'a> {
 
     fn member(&mut self) -> Parsed {
         let mut of = self.primary()?;
+        if of == Expression::Subject
+            && let Subject::Request(members) = self.subject
+        {
+            of = self.member_of_request(members)?;
+        }
         // Each step stands around the one before it, so that their number is a depth too.
         for _ in 0..DEPTH_MAX {
             if self.take(".") {
@@ -211,7 +283,31 @@ impl<'a> Parser<'a> {
         Err(ExpressionError::TooDeep)
     }
 
+    /// Reads the members of a request one after the other, as far as they name one that is known.
+    fn member_of_request(&mut self, members: &[&str]) -> Parsed {
+        let (mut of, mut path) = (Expression::Subject, String::new());
+        loop {
+            let name = if self.take(".") { self.word() } else { None };
+            let Some(name) = name else { return Err(self.expected("a member, as in req.user.username")) };
+            path.push_str(&name);
+            of = Expression::Member(Box::new(of), name);
+            if members.contains(&path.as_str()) {
+                return Ok(of);
+            }
+            path.push('.');
+            if !members.iter().any(|member| member.starts_with(&path)) {
+                let name = format!("req.{}", path.trim_end_matches('.'));
+                return Err(ExpressionError::Member { name, known: members.join(", ") });
+            }
+        }
+    }
+
     fn call(&mut self, of: Expression, name: String) -> Parsed {
+        let of = Box::new(of);
+        if let Some(part) = Part::named(&name) {
+            self.need(")", "a closing parenthesis, since times are in UTC,")?;
+            return Ok(Expression::Part(of, part));
+        }
         let method = match name.as_str() {
             "startsWith" => Method::StartsWith,
             "endsWith" => Method::EndsWith,
@@ -219,19 +315,33 @@ impl<'a> Parser<'a> {
             "split" => Method::Split,
             "lowerAscii" => {
                 self.need(")", "a closing parenthesis")?;
-                return Ok(Expression::Lower(Box::new(of)));
+                return Ok(Expression::Lower(of));
+            }
+            "matches" => {
+                let pattern = Pattern::compile(self.literal()?)?;
+                self.need(")", "a closing parenthesis")?;
+                return Ok(Expression::Matches(of, pattern));
             }
             _ => return Err(ExpressionError::Call { name }),
         };
         let argument = self.expression()?;
         self.need(")", "a closing parenthesis")?;
-        Ok(Expression::Call(Box::new(of), method, Box::new(argument)))
+        Ok(Expression::Call(of, method, Box::new(argument)))
+    }
+
+    /// Reads a text that stands there itself.
+    fn literal(&mut self) -> Result<String, ExpressionError> {
+        self.space();
+        match self.rest().chars().next() {
+            Some(quote @ ('\'' | '"')) => self.quoted(quote),
+            _ => Err(self.expected("a text in quotes")),
+        }
     }
 
     fn primary(&mut self) -> Parsed {
         self.space();
         match self.rest().chars().next() {
-            Some(quote @ ('\'' | '"')) => self.quoted(quote),
+            Some(quote @ ('\'' | '"')) => self.quoted(quote).map(Expression::Text),
             Some('0'..='9' | '-') => self.number(),
             Some('(') => {
                 self.at += 1;
@@ -263,14 +373,22 @@ impl<'a> Parser<'a> {
         match name.as_str() {
             "true" => Ok(Expression::Bool(true)),
             "false" => Ok(Expression::Bool(false)),
-            "claims" => Ok(Expression::Claims),
+            name if name == self.subject.name() => Ok(Expression::Subject),
+            "timestamp" if self.take("(") => {
+                let time = time::normal(&self.literal()?);
+                let time = time.ok_or_else(|| {
+                    self.expected("a time such as '2027-01-31T00:00:00Z', in UTC, before this")
+                })?;
+                self.need(")", "a closing parenthesis")?;
+                Ok(Expression::Text(time))
+            }
             "vars" => {
                 self.need(".", "the name of a variable after vars.")?;
                 let name = self.word().ok_or_else(|| self.expected("the name of a variable"))?;
                 if self.variables.contains(&name) {
                     Ok(Expression::Variable(name))
                 } else {
-                    Err(ExpressionError::Name { name: format!("vars.{name}") })
+                    Err(self.unknown(format!("vars.{name}")))
                 }
             }
             "has" if self.take("(") => {
@@ -282,11 +400,11 @@ impl<'a> Parser<'a> {
                 Ok(Expression::Has(Box::new(of)))
             }
             _ if self.looks_at("(") => Err(ExpressionError::Call { name }),
-            _ => Err(ExpressionError::Name { name }),
+            _ => Err(self.unknown(name)),
         }
     }
 
-    fn quoted(&mut self, quote: char) -> Parsed {
+    fn quoted(&mut self, quote: char) -> Result<String, ExpressionError> {
         self.at += 1;
         let mut text = String::new();
         let mut chars = self.rest().char_indices();
@@ -298,7 +416,7 @@ impl<'a> Parser<'a> {
                 },
                 char if char == quote => {
                     self.at += at + 1;
-                    return Ok(Expression::Text(text));
+                    return Ok(text);
                 }
                 char => text.push(char),
             }
@@ -359,6 +477,10 @@ impl<'a> Parser<'a> {
 
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
+    }
+
+    fn unknown(&self, name: String) -> ExpressionError {
+        ExpressionError::Name { name, subject: self.subject.name() }
     }
 
     fn expected(&self, expected: &'static str) -> ExpressionError {

@@ -13,11 +13,11 @@ fn context() -> Context {
         "groups": ["a", "b"], "kubernetes.io": {"namespace": "prod", "pod": {"name": "x"}}, "empty": "", "no": null,
     });
     let variables = [("owner".to_owned(), json!("acme"))].into();
-    Context { claims, variables }
+    Context { subject: claims, variables }
 }
 
 fn evaluated(text: &str) -> Result<Value, Failure> {
-    Expression::parse(text, &["owner".to_owned()])
+    Expression::parse(text, Subject::Claims, &["owner".to_owned()])
         .unwrap_or_else(|error| panic!("{text}: {error}"))
         .evaluate(&context())
 }
@@ -57,6 +57,22 @@ fn what_expressions_come_to() {
         ("true ? 'a' : false ? 'b' : 'c'", json!("a")),
         ("claims.groups[1]", json!("b")),
         ("claims.info == 1 || claims.level == 3", json!(true)),
+        ("1 < 2 && 2 <= 2 && 3 > 2 && 2 >= 2", json!(true)),
+        ("2 < 2 || 3 <= 2 || 2 > 2 || 1 >= 2", json!(false)),
+        ("claims.share < 4 && 'a' < 'b' && 'B' < 'a'", json!(true)),
+        ("claims.sub.matches('^system:.*:app$') && claims.sub.matches('prod')", json!(true)),
+        ("claims.sub.matches('^prod')", json!(false)),
+        ("timestamp('2027-01-31T00:00:00Z')", json!("2027-01-31T00:00:00.000Z")),
+        ("timestamp('2027-01-31T00:00:00Z') < timestamp(\"2027-01-31T00:00:00.5Z\")", json!(true)),
+        ("timestamp('2027-02-01T23:04:05Z').getDayOfWeek()", json!(1)),
+        ("timestamp('1970-01-01T00:00:00Z').getDayOfWeek()", json!(4)),
+        ("timestamp('2027-02-01T23:04:05Z').getHours() >= 22", json!(true)),
+        ("timestamp('2027-02-01T23:04:05Z').getMinutes()", json!(4)),
+        ("timestamp('2027-02-01T23:04:05Z').getSeconds()", json!(5)),
+        ("timestamp('2027-02-01T23:04:05Z').getFullYear()", json!(2027)),
+        ("timestamp('2027-02-01T23:04:05Z').getMonth()", json!(1)),
+        ("timestamp('2027-02-01T23:04:05Z').getDate()", json!(1)),
+        ("timestamp('2027-02-01T23:04:05Z').getDayOfMonth()", json!(0)),
     ] {
         assert_eq!(evaluated(text), Ok(expect), "{text}");
     }
@@ -84,6 +100,10 @@ fn what_comes_to_nothing() {
         "claims.sub ? 1 : 2",
         "1 in 1",
         "1 in claims",
+        "1 < '2'",
+        "claims.admin < true",
+        "claims.level.matches('3')",
+        "claims.sub.getHours()",
     ] {
         assert_eq!(evaluated(text), Err(Failure), "{text}");
     }
@@ -92,7 +112,7 @@ fn what_comes_to_nothing() {
 #[test]
 fn what_is_no_expression() {
     use ExpressionError::{Call, Name, TooDeep, TooLong};
-    let error = |text: &str| Expression::parse(text, &["owner".to_owned()]).err();
+    let error = |text: &str| Expression::parse(text, Subject::Claims, &["owner".to_owned()]).err();
     for text in [
         "",
         " ",
@@ -112,7 +132,6 @@ fn what_is_no_expression() {
         "true ? 1 :",
         "+ 1",
         "1 - 1",
-        "1 < 2",
         "1.5",
         "-",
         "a'",
@@ -127,14 +146,27 @@ fn what_is_no_expression() {
         "claims.é",
         "claims.sub.startsWith()",
         "claims.sub.lowerAscii(1)",
+        "claims.sub.matches(claims.ref)",
+        "claims.sub.matches('(')",
+        "claims.sub.matches('(a{1000}){1000}')",
+        "claims.sub.matches('a'",
+        "timestamp(claims.sub)",
+        "timestamp('2027-01-31')",
+        "timestamp('2027-01-31T00:00:00+02:00')",
+        "timestamp('2027-01-31T00:00:00Z'",
+        "timestamp",
+        "claims.sub.getHours('Europe/Berlin')",
+        "claims < ",
+        "1 < 2 < 3",
+        "req.user",
     ] {
         assert!(error(text).is_some(), "{text}");
     }
-    let name = |name: &str| Some(Name { name: name.to_owned() });
+    let name = |name: &str| Some(Name { name: name.to_owned(), subject: "claims" });
     assert_eq!(error("claim.sub"), name("claim"));
     assert_eq!(error("vars.other"), name("vars.other"));
     assert_eq!(error("null"), name("null"));
-    for text in ["claims.sub.matches('a')", "size(claims)", "claims.groups.all(it, true)"] {
+    for text in ["claims.sub.replace('a', 'b')", "size(claims)", "claims.groups.all(it, true)"] {
         assert!(matches!(error(text), Some(Call { .. })), "{text}");
     }
     assert_eq!(error(&"'".repeat(EXPRESSION_BYTES_MAX + 1)), Some(TooLong));
@@ -146,14 +178,38 @@ fn what_is_no_expression() {
     assert_eq!(error(&format!("claims{}", ".a".repeat(DEPTH_MAX + 1))), Some(TooDeep));
     let sum = |operators: usize| format!("1{}", "+1".repeat(operators));
     assert_eq!((error(&sum(OPERATORS_MAX)), error(&sum(OPERATORS_MAX + 1))), (None, Some(TooDeep)));
-    let place = Expression::parse("claims.é == ", &[]).unwrap_err().to_string();
+    let place = Expression::parse("claims.é == ", Subject::Claims, &[]).unwrap_err().to_string();
     assert_eq!(place, "is no expression from its character 8 on: a name is expected");
+}
+
+/// A name that is mistaken would make a condition that never holds, or always.
+#[test]
+fn a_request_has_the_members_that_are_known() {
+    let members = &["method", "user.username", "user.groups"];
+    let error = |text: &str| Expression::parse(text, Subject::Request(members), &[]).err();
+    for text in
+        ["req.method == 'GET'", "req.user.username + 'x'", "'a' in req.user.groups", "has(req.method)"]
+    {
+        assert_eq!(error(text), None, "{text}");
+    }
+    for text in
+        ["req", "req.user", "req['method']", "req == 1", "'user' in req", "has(req)", "req.", "claims.sub"]
+    {
+        assert!(error(text).is_some(), "{text}");
+    }
+    for (text, name) in
+        [("req.user.name", "req.user.name"), ("req.metod", "req.metod"), ("req.claims.x", "req.claims")]
+    {
+        let known = "method, user.username, user.groups".to_owned();
+        assert_eq!(error(text), Some(ExpressionError::Member { name: name.to_owned(), known }), "{text}");
+    }
 }
 
 #[test]
 fn nothing_grows_without_end() {
     let mut context = context();
-    let double = Expression::parse("vars.owner + vars.owner", &["owner".to_owned()]).unwrap();
+    let double =
+        Expression::parse("vars.owner + vars.owner", Subject::Claims, &["owner".to_owned()]).unwrap();
     let mut grown = 0;
     while let Ok(value) = double.evaluate(&context) {
         context.variables.insert("owner".to_owned(), value);
@@ -161,8 +217,8 @@ fn nothing_grows_without_end() {
         assert!(grown < 20);
     }
     let many = "a,".repeat(2000);
-    context.claims = json!({"list": many});
-    let split = Expression::parse("claims.list.split(',')", &[]).unwrap();
+    context.subject = json!({"list": many});
+    let split = Expression::parse("claims.list.split(',')", Subject::Claims, &[]).unwrap();
     assert_eq!(split.evaluate(&context), Err(Failure));
 }
 
@@ -170,7 +226,7 @@ proptest! {
     #[test]
     fn any_text_is_answered(text in "[ a-z'\"\\[\\]().+!=&|?:,0-9\\\\é-]{0,60}") {
         for text in [text.clone(), format!("claims.{text}"), format!("claims['{text}")] {
-            if let Ok(expression) = Expression::parse(&text, &[]) {
+            if let Ok(expression) = Expression::parse(&text, Subject::Claims, &[]) {
                 let _answered = expression.evaluate(&context()).is_ok();
             }
         }

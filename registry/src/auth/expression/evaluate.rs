@@ -1,5 +1,6 @@
 //! What an expression comes to.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -12,20 +13,21 @@ const ITEMS_MAX: usize = 1_000;
 
 /// What an expression is about.
 #[derive(Debug, Default)]
-pub(in crate::auth::bearer::oidc) struct Context {
-    pub(in crate::auth::bearer::oidc) claims: Value,
-    pub(in crate::auth::bearer::oidc) variables: BTreeMap<String, Value>,
+pub(in crate::auth) struct Context {
+    /// The claims, or the request.
+    pub(in crate::auth) subject: Value,
+    pub(in crate::auth) variables: BTreeMap<String, Value>,
 }
 
 /// An expression comes to nothing: a claim is not there or of another kind, or the value would be too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::auth::bearer::oidc) struct Failure;
+pub(in crate::auth) struct Failure;
 
 impl Expression {
     /// Evaluates it.
     ///
     /// *Errors:* [`Failure`].
-    pub(in crate::auth::bearer::oidc) fn evaluate(&self, context: &Context) -> Result<Value, Failure> {
+    pub(in crate::auth) fn evaluate(&self, context: &Context) -> Result<Value, Failure> {
         match self {
             Self::Text(text) => Ok(text.as_str().into()),
             Self::Number(number) => Ok((*number).into()),
@@ -35,7 +37,7 @@ impl Expression {
                 .map(|item| item.evaluate(context))
                 .collect::<Result<Vec<_>, _>>()
                 .map(Value::from),
-            Self::Claims => Ok(context.claims.clone()),
+            Self::Subject => Ok(context.subject.clone()),
             Self::Variable(name) => context.variables.get(name).cloned().ok_or(Failure),
             Self::Member(..) | Self::Index(..) => self.found(context)?.ok_or(Failure),
             Self::Has(of) => Ok(of.found(context)?.is_some().into()),
@@ -49,17 +51,19 @@ impl Expression {
                 }
             }
             Self::Call(of, method, argument) => call(&of.text(context)?, *method, &argument.text(context)?),
+            Self::Matches(of, pattern) => Ok(pattern.is_match(&of.text(context)?).into()),
+            Self::Part(of, part) => part.of(&of.text(context)?).map(Value::from).ok_or(Failure),
             Self::Lower(of) => Ok(of.text(context)?.to_ascii_lowercase().into()),
         }
     }
 
     /// Evaluates it to true or false.
-    pub(in crate::auth::bearer::oidc) fn truth(&self, context: &Context) -> Result<bool, Failure> {
+    pub(in crate::auth) fn truth(&self, context: &Context) -> Result<bool, Failure> {
         self.evaluate(context)?.as_bool().ok_or(Failure)
     }
 
     /// Evaluates it to a text.
-    pub(in crate::auth::bearer::oidc) fn text(&self, context: &Context) -> Result<String, Failure> {
+    pub(in crate::auth) fn text(&self, context: &Context) -> Result<String, Failure> {
         match self.evaluate(context)? {
             Value::String(text) => Ok(text),
             _ => Err(Failure),
@@ -73,12 +77,12 @@ impl Expression {
             Self::Index(of, index) => (of, index.evaluate(context)?),
             other => return other.evaluate(context).map(Some),
         };
-        // Claims are large, and only one of them is meant.
+        // What it is about is large, and only one of them is meant.
         let whole = match of.as_ref() {
-            Self::Claims => None,
+            Self::Subject => None,
             of => Some(of.evaluate(context)?),
         };
-        match (whole.as_ref().unwrap_or(&context.claims), by) {
+        match (whole.as_ref().unwrap_or(&context.subject), by) {
             (Value::Object(members), Value::String(name)) => Ok(members.get(&name).cloned()),
             (Value::Array(items), Value::Number(index)) => {
                 let index = index.as_u64().and_then(|index| usize::try_from(index).ok()).ok_or(Failure)?;
@@ -112,6 +116,10 @@ fn operate(
         Operator::And => either(false),
         Operator::Equal => Ok(is_equal(&left.evaluate(context)?, &right.evaluate(context)?).into()),
         Operator::Unequal => Ok((!is_equal(&left.evaluate(context)?, &right.evaluate(context)?)).into()),
+        Operator::Less => Ok(compare(left, right, context)?.is_lt().into()),
+        Operator::LessOrEqual => Ok(compare(left, right, context)?.is_le().into()),
+        Operator::Greater => Ok(compare(left, right, context)?.is_gt().into()),
+        Operator::GreaterOrEqual => Ok(compare(left, right, context)?.is_ge().into()),
         Operator::In => match (left.evaluate(context)?, right.evaluate(context)?) {
             (item, Value::Array(items)) => Ok(items.iter().any(|it| is_equal(it, &item)).into()),
             (Value::String(name), Value::Object(members)) => Ok(members.contains_key(&name).into()),
@@ -126,6 +134,21 @@ fn operate(
             }
             _ => Err(Failure),
         },
+    }
+}
+
+fn compare(left: &Expression, right: &Expression, context: &Context) -> Result<Ordering, Failure> {
+    match (left.evaluate(context)?, right.evaluate(context)?) {
+        (Value::String(left), Value::String(right)) => Ok(left.cmp(&right)),
+        (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
+            (Some(left), Some(right)) => Ok(left.cmp(&right)),
+            _ => left
+                .as_f64()
+                .zip(right.as_f64())
+                .and_then(|(one, other)| one.partial_cmp(&other))
+                .ok_or(Failure),
+        },
+        _ => Err(Failure),
     }
 }
 
