@@ -261,6 +261,16 @@ impl Policy {
         if allowed { Decision::Allowed } else { Decision::Denied }
     }
 
+    /// Decides whether `adminPolicy` lets somebody do something, to whatever there is.
+    ///
+    /// Conditions are about repositories; with any, it is refused.
+    pub(super) fn administers(&self, identity: &Identity, action: Action) -> bool {
+        match self.regime.as_ref() {
+            Regime::Open | Regime::AccountsOnly => false,
+            Regime::Rules(rules) => rules.admin.conditions.is_empty() && rules.admin.may(identity, action),
+        }
+    }
+
     /// Mints the grant of a right, where the policy gives it.
     pub fn grant<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Option<Grant<R>> {
         let extent = R::extent(|action| self.decide(identity, name, action) == Decision::Allowed)?;

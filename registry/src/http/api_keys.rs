@@ -33,7 +33,10 @@ struct Wish {
 /// Answers a request about the keys of whoever asks.
 pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>, Error> {
     let authorization = dispatch::one(&call.headers, &AUTHORIZATION)?.map(HeaderValue::as_bytes);
-    let owner = call.access.owner(authorization, &call.identity)?;
+    let mut owner = call.access.owner(authorization, &call.identity)?;
+    if let Some(user) = call.query.one("user")? {
+        owner = call.access.owner_of(user, &owner, &call.identity)?;
+    }
     match call.verb {
         Verb::Post => {
             let bytes = body::manifest(body, call.app.0.options.read_idle_timeout, WISH_BYTES_MAX).await?;

@@ -181,7 +181,7 @@ impl Error {
                 | LoginError::Token(_) => ErrorCode::Unauthorized,
             },
             Self::ApiKey(error) => match error {
-                ApiKeyError::TooMany => ErrorCode::Denied,
+                ApiKeyError::TooMany | ApiKeyError::Others => ErrorCode::Denied,
                 ApiKeyError::Keep(_) => ErrorCode::Unknown,
                 ApiKeyError::Wish
                 | ApiKeyError::Label
@@ -232,7 +232,7 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ApiKey(ApiKeyError::Unknown) => StatusCode::NOT_FOUND,
-            Self::ApiKey(ApiKeyError::TooMany) => StatusCode::FORBIDDEN,
+            Self::ApiKey(ApiKeyError::TooMany | ApiKeyError::Others) => StatusCode::FORBIDDEN,
             Self::ApiKey(_) => StatusCode::BAD_REQUEST,
             Self::Login(_)
             | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {

@@ -85,6 +85,7 @@ every! {
     Error::ApiKey(ApiKeyError::Date) => ApiKeyError::Date.into(),
     Error::ApiKey(ApiKeyError::Past) => ApiKeyError::Past.into(),
     Error::ApiKey(ApiKeyError::TooMany) => ApiKeyError::TooMany.into(),
+    Error::ApiKey(ApiKeyError::Others) => ApiKeyError::Others.into(),
     Error::ApiKey(ApiKeyError::Unknown) => ApiKeyError::Unknown.into(),
     Error::ApiKey(ApiKeyError::Keep(_)) => ApiKeyError::Keep(KeepError::new(system())).into(),
     Error::Query(QueryError::Encoding) => QueryError::Encoding.into(),
