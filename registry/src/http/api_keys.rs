@@ -37,17 +37,22 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
     if let Some(user) = call.query.one("user")? {
         owner = call.access.owner_of(user, &owner, &call.identity)?;
     }
+    let id = call.query.one("id")?.unwrap_or_default();
+    if call.verb == Verb::Delete {
+        call.asker.concerns(is_written(id).then_some(id), owner.user());
+    }
     match call.verb {
         Verb::Post => {
             let bytes = body::manifest(body, call.app.0.options.read_idle_timeout, WISH_BYTES_MAX).await?;
             let wish = read(&bytes)?;
+            let user = owner.user().to_owned();
             let (key, secret) = call.access.create_key(owner, wish).await?;
+            call.asker.concerns(Some(&key.id), &user);
             let mut page = page(&key);
             page["apiKey"] = secret.reveal().into();
             Ok(respond(StatusCode::CREATED, &page))
         }
         Verb::Delete => {
-            let id = call.query.one("id")?.unwrap_or_default();
             call.access.revoke_key(&owner, id).await?;
             Ok(respond(StatusCode::OK, &json!({})))
         }
@@ -56,6 +61,11 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
             Ok(respond(StatusCode::OK, &json!({"apiKeys": keys.iter().map(page).collect::<Vec<_>>()})))
         }
     }
+}
+
+/// Says whether the name of a key, which is any text, may stand in the audit log.
+fn is_written(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn read(bytes: &[u8]) -> Result<ApiKeyWish, ApiKeyError> {

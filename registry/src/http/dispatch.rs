@@ -23,6 +23,7 @@ use crate::oci::{Reference, RepositoryName, Tag};
 /// One request, routed and identified.
 pub(super) struct Call<'a> {
     pub(super) app: &'a App,
+    pub(super) asker: &'a Asker,
     pub(super) access: Arc<Access>,
     pub(super) verb: Verb,
     pub(super) identity: Identity,
@@ -57,7 +58,7 @@ pub(super) async fn dispatch(
     let identity = identify(&access, asker, &parts.headers, parts.extensions.get()).await?;
     let identity = access.judged_by(identity, |now| circumstances(now, &route.target, &parts, asker));
     let (version, headers) = (parts.version, parts.headers);
-    let call = Call { app, access, verb: route.verb, identity, version, headers, query };
+    let call = Call { app, asker, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
         (Target::Base | Target::Token, _) => base::get(&call),
         (Target::ApiKeys, _) => api_keys::answer(&call, body).await,
@@ -118,6 +119,7 @@ pub(super) async fn identify(
         asker.is(&identity, None);
         return Ok(identity);
     }
+    asker.tries(authorization);
     let identified = access.identify_from(asker.source(), authorization.map(HeaderValue::as_bytes)).await;
     let identity = identified.inspect_err(|_| asker.claims(authorization))?;
     asker.is(&identity, authorization);

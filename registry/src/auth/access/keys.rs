@@ -15,6 +15,13 @@ pub struct KeyOwner {
     maker: Option<Origin>,
 }
 
+impl KeyOwner {
+    /// Returns whose they are.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+}
+
 impl Access {
     pub(super) async fn login_by_key(
         &self,
