@@ -72,8 +72,8 @@ impl Access {
 
     /// Makes the access layer of other options, in the place of this one.
     ///
-    /// Whose logins have failed stays known. With [`Anew::WhatDiffers`], what has the same options goes on as it is:
-    /// the keys of issuers, which may be away at this moment, and passwords that were verified.
+    /// Whose logins have failed stays known, and so do the keys of issuers, which may be away at this moment. With
+    /// [`Anew::WhatDiffers`], what has the same options goes on as it is, passwords that were verified among it.
     ///
     /// *Errors:* every variant of [`AccessError`].
     pub async fn open_again(
@@ -98,16 +98,17 @@ impl Access {
         let made = tokio::task::spawn_blocking(move || Self::new(&own)).await;
         let mut access = made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         access.clock = clock.clone();
-        let mut bearer = None;
         if let Some((old, of, anew)) = previous {
             access.goes_on_from(old, of, options, anew);
-            let is_same = of.bearer == options.bearer && of.access.is_some() == options.access.is_some();
-            bearer = old.bearer.clone().filter(|_| is_same && anew == Anew::WhatDiffers);
         }
-        access.bearer = match bearer {
-            Some(bearer) => Some(bearer),
-            None => Bearer::open(options, &clock).await?.map(Arc::new),
-        };
+        if access.bearer.is_none() {
+            access.bearer = Bearer::open(options, &clock).await?.map(Arc::new);
+            if let (Some((old, of, _)), Some(bearer)) = (previous, &access.bearer)
+                && let Some(former) = old.bearer.as_ref().filter(|_| is_same_bearer(of, options))
+            {
+                bearer.goes_on_from(former);
+            }
+        }
         if options.api_keys {
             access.api_keys = Some(ApiKeys::new(Arc::clone(&keep), clock.clone()));
         }
@@ -135,6 +136,9 @@ impl Access {
             && of.verifications_max == options.verifications_max;
         if is_same && anew == Anew::WhatDiffers {
             self.logins.clone_from(&old.logins);
+        }
+        if is_same_bearer(of, options) && anew == Anew::WhatDiffers {
+            self.bearer.clone_from(&old.bearer);
         }
     }
 
@@ -350,11 +354,14 @@ impl Access {
         }
     }
 
-    /// Answers for the metrics.
+    /// Answers for the metrics, for which no token and no scope of a key can be.
     ///
     /// *Errors:* [`Refusal`], as of a repository.
     pub fn metrics(&self, identity: &Identity) -> Result<(), Refusal> {
         match self.policy.metrics(identity) {
+            Decision::Allowed if identity.account().is_some() && identity.scope().is_some() => {
+                Err(Refusal::InsufficientScope)
+            }
             Decision::Allowed => Ok(()),
             Decision::Denied => Err(self.policy.refusal(identity)),
         }
@@ -512,6 +519,11 @@ pub struct Grants {
     pub refresh: Option<BearerToken>,
     /// Whose they are.
     pub account: Option<Account>,
+}
+
+/// Says whether tokens of others are taken by the same options, and mean the same.
+fn is_same_bearer(one: &Options, other: &Options) -> bool {
+    one.bearer == other.bearer && one.access.is_some() == other.access.is_some()
 }
 
 fn of_token(error: TokenError) -> LoginError {

@@ -57,6 +57,8 @@ pub(super) struct ApiKeys {
     keep: Arc<dyn Keep>,
     clock: Clock,
     known: moka::sync::Cache<String, (Arc<Known>, Timestamp)>,
+    /// Those that were revoked here, for as long as somebody may still be reading one of them. No name comes back.
+    revoked: moka::sync::Cache<String, ()>,
 }
 
 /// A key as its user is shown it, which is without its secret.
@@ -139,7 +141,9 @@ impl ApiKeys {
     pub(super) fn new(keep: Arc<dyn Keep>, clock: Clock) -> Self {
         let known =
             moka::sync::Cache::builder().max_capacity(LOOKUPS_MAX).time_to_live(LOOKUP_TIME_MAX).build();
-        Self { keep, clock, known }
+        let revoked =
+            moka::sync::Cache::builder().max_capacity(LOOKUPS_MAX).time_to_live(LOOKUP_TIME_MAX).build();
+        Self { keep, clock, known, revoked }
     }
 
     /// Makes a key.
@@ -205,6 +209,7 @@ impl ApiKeys {
         }
         let name = name(user, id);
         let was_there = self.keep.remove(FOLDER, &name).await?;
+        self.revoked.insert(name.clone(), ());
         self.known.invalidate(&name);
         if was_there {
             tracing::info!(auth.user = %user, key.id = %id, "a key was revoked");
@@ -222,8 +227,16 @@ impl ApiKeys {
             Some((known, _)) => known,
             None => {
                 let Some(record) = self.read(user, &key.id).await? else { return Ok(None) };
+                if self.revoked.contains_key(&name) {
+                    return Ok(None);
+                }
                 let known = Arc::new(Known { verified: record.verified(), record });
-                self.known.insert(name, (Arc::clone(&known), now));
+                self.known.insert(name.clone(), (Arc::clone(&known), now));
+                if self.revoked.contains_key(&name) {
+                    // Between the two.
+                    self.known.invalidate(&name);
+                    return Ok(None);
+                }
                 known
             }
         };

@@ -35,9 +35,12 @@ const FOUND_STALE_MAX: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Logins {
     directory: Option<Directory>,
     accounts: Option<FileLogins>,
-    /// Whom the directory was asked about lately, when, and his groups, if it has him.
-    found: moka::sync::Cache<String, (Instant, Option<Arc<[String]>>)>,
+    /// Whom the directory was asked about lately.
+    found: moka::sync::Cache<String, Found>,
 }
+
+/// When the directory was asked about somebody, and his groups, if it has him.
+type Found = (Instant, Option<Arc<[String]>>);
 
 #[derive(Debug)]
 struct FileLogins {
@@ -93,7 +96,8 @@ impl Logins {
                 Next::Accept(groups) => return Ok(Account::of(Origin::Directory, user, groups)),
                 Next::Refuse => {
                     if let Some(accounts) = &self.accounts {
-                        accounts.verify(credentials.of_nobody()).await?;
+                        // Whatever comes of it: that the file is busy makes no wrong password less wrong.
+                        let _spent = accounts.verify(credentials.of_nobody()).await;
                     }
                     return Err(LoginError::Refused);
                 }
@@ -124,9 +128,17 @@ impl Logins {
             Origin::File => {
                 let Some(accounts) = &self.accounts else { return Ok(None) };
                 let is_there = accounts.file.current(Instant::now()).await.users().hash(user).is_some();
-                // A directory that cannot be asked leaves the word to the file, as at a login.
-                let is_taken = is_there && matches!(self.find(user).await, Ok(Some(_)));
-                Ok((is_there && !is_taken).then(|| Account::of(Origin::File, user, Vec::new())))
+                if !is_there {
+                    return Ok(None);
+                }
+                // As at a login: a directory that cannot be asked leaves the word to the file, and overload, which
+                // anybody can bring about, does not.
+                let is_taken = match self.find(user).await {
+                    Ok(groups) => groups.is_some(),
+                    Err(LoginError::Overloaded) => return Err(LoginError::Overloaded),
+                    Err(_) => false,
+                };
+                Ok((!is_taken).then(|| Account::of(Origin::File, user, Vec::new())))
             }
             Origin::Certificate => Ok(None),
         }

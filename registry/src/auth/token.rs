@@ -17,7 +17,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::credentials::BearerToken;
+use super::credentials::{AUTHORIZATION_BYTES_MAX, BearerToken};
 use super::error::{AccessError, TokenError};
 use super::identity::{Account, Identity};
 use super::keep::KeepError;
@@ -41,6 +41,9 @@ const VERIFIED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What is remembered of a token weighs more than the token: the names in it stand each for themselves.
 const WEIGHT_FACTOR: u32 = 2;
 const WEIGHT_MIN: u32 = 512;
+
+/// The longest token that a header holds with its scheme.
+const TOKEN_BYTES_MAX: usize = AUTHORIZATION_BYTES_MAX - "Bearer ".len();
 
 /// How far the clocks of replicas may be apart.
 const SKEW: Duration = Duration::from_secs(60);
@@ -106,6 +109,25 @@ struct Claims {
     mark: Option<String>,
 }
 
+impl Claims {
+    /// Leaves out half of what there is most of; says whether there was anything. To grant a part is no error.
+    fn shorten(&mut self) -> bool {
+        if !self.access.is_empty() {
+            self.access.truncate(self.access.len() / 2);
+            return true;
+        }
+        if !self.groups.is_empty() {
+            self.groups.truncate(self.groups.len() / 2);
+            tracing::warn!(
+                auth.user = %self.sub,
+                "has more groups than a token can hold: some are left out of it, and a password has them all"
+            );
+            return true;
+        }
+        false
+    }
+}
+
 impl Issuer {
     /// Opens an issuer with the keys of its file, or with those that are kept.
     ///
@@ -138,7 +160,7 @@ impl Issuer {
         })
     }
 
-    /// Issues a token for what was granted.
+    /// Issues a token for what was granted, as far as a header can hold it.
     ///
     /// *Errors:* [`KeepError`] when no key signs.
     pub(super) async fn issue(
@@ -150,7 +172,11 @@ impl Issuer {
         let sub = account.map_or("", Account::name);
         let claims = self.claims(sub, &self.service, self.life);
         let issued_at = self.clock.now();
-        let token = self.sign(&Claims { access: granted, groups, ..claims }).await?;
+        let mut claims = Claims { access: granted, groups, ..claims };
+        let mut token = self.sign(&claims).await?;
+        while token.reveal().len() > TOKEN_BYTES_MAX && claims.shorten() {
+            token = self.sign(&claims).await?;
+        }
         Ok(Issued { token, expires_in: self.life, issued_at })
     }
 

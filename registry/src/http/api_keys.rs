@@ -115,7 +115,7 @@ fn moment(text: &str) -> Option<Timestamp> {
     let offset = Duration::from_secs((hours * 60 + minutes) * 60);
     let local = utc(&format!("{local}Z"))?;
     match sign {
-        "-" => Some(local.after(offset)),
+        "-" => Some(local.after(offset)).filter(|moment| *moment <= Timestamp::LAST),
         "+" => {
             Some(Timestamp::from_millis(0).after(local.since(Timestamp::from_millis(0)).checked_sub(offset)?))
         }
@@ -149,6 +149,7 @@ mod tests {
             "2030-13-02T03:04:05Z",
             "1969-01-01T00:00:00Z",
             "1970-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-23:59",
             "2030-01-02T03:04:05é0:00",
             "2030-01-02T03:04:05+é:00",
         ] {

@@ -20,6 +20,9 @@ use crate::auth::{self, Access, Grant, Identity, Overwrite, Push, Right, Transpo
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName, Tag};
 
+/// What conditions see of what a client calls itself, in bytes: it is copied for each decision.
+const USER_AGENT_BYTES_MAX: usize = 512;
+
 /// One request, routed and identified.
 pub(super) struct Call<'a> {
     pub(super) app: &'a App,
@@ -89,6 +92,7 @@ fn circumstances(now: Timestamp, target: &Target, parts: &Parts, asker: &Asker) 
         None => peer.and_then(Peer::tls_version),
     };
     let user_agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let user_agent = &user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)];
     auth::Request {
         time: now,
         method: parts.method.to_string(),

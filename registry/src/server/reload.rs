@@ -27,8 +27,17 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Source {
     /// The file.
     pub file: PathBuf,
+    /// What it looked like before it was read.
+    pub seen: Watched,
     /// What the command line says otherwise.
     pub adjust: Arc<dyn Fn(&mut Config) + Send + Sync>,
+}
+
+impl Source {
+    /// Looks at a file that is read afterwards: what changes in between is read again.
+    pub fn before(file: PathBuf) -> Watched {
+        Watched::new([file])
+    }
 }
 
 /// What is reloaded, and into what.
@@ -52,7 +61,8 @@ impl Reloads {
             }
         };
         let mut files = self.watch_files().await;
-        let mut settling = Settling::default();
+        // What has changed since the file was read at the start counts as a change that is just seen.
+        let mut settling = Settling { is_unsettled: self.source.seen.clone().changed() };
         loop {
             let asked = asked(&mut hang_up).await;
             let (looked, has_changed) = look(files).await;

@@ -1,6 +1,8 @@
 //! Goal: whoever asks is identified, let in or sent to log in, as the set-ups that people have
 //! mean it. Method: a real htpasswd file, real headers, and tables over the identities.
 
+mod kept;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -161,8 +161,8 @@ every! {
     Error::Repository(Repository::Store(Store::Abandoned)) => stored(Store::Abandoned),
     Error::Repository(Repository::Upstream(Upstream::NotFound { .. })) =>
         of_upstream(Upstream::NotFound { upstream: upstream() }),
-    Error::Repository(Repository::FetchRefused { .. }) =>
-        Error::Repository(Repository::FetchRefused { refusal: Refusal::Denied }),
+    Error::Repository(Repository::Refused { .. }) =>
+        Error::Repository(Repository::Refused { refusal: Refusal::Denied }),
     Error::Repository(Repository::Upstream(Upstream::Unsigned { .. })) =>
         of_upstream(Upstream::Unsigned { upstream: upstream() }),
     Error::Repository(Repository::Upstream(Upstream::Denied { .. })) =>

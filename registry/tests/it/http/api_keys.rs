@@ -223,6 +223,7 @@ async fn wishes_that_cannot_be_met() {
         r#"{"expirationDate": "tomorrow"}"#,
         r#"{"expirationDate": "2023-11-14T22:13:20Z"}"#,
         r#"{"label": 7}"#,
+        r#"{"expirationDate": "9999-12-31T23:59:59-23:59"}"#,
         "\u{ff}",
     ] {
         assert_error(&harbour.send(&eve, "POST", "/auth/apikey", wish).await, 400, "UNSUPPORTED");

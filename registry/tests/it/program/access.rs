@@ -146,6 +146,17 @@ async fn what_changes_in_the_file_holds_without_a_restart() {
     server.tells("has changed, which takes a restart").await;
 }
 
+/// What changes while the server starts, which may take a while, is no less a change.
+#[tokio::test]
+async fn a_file_that_changes_at_the_start_is_seen() {
+    let folder = folder();
+    let file = folder.path().join("config.json");
+    fs::write(&file, config(&anonymous())).unwrap();
+    let server = Server::start(&file, folder.path());
+    fs::write(&file, config(&nobody())).unwrap();
+    server.answers("GET", TAGS, "", 401).await;
+}
+
 /// An empty file is a configuration without accounts, and a file that is being written is empty for a moment.
 #[tokio::test]
 async fn a_reload_opens_nothing() {
