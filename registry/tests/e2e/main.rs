@@ -19,6 +19,7 @@ mod curl;
 mod deploy;
 mod derived;
 mod docker;
+mod encrypted;
 mod login;
 mod outage;
 mod podman;

@@ -51,6 +51,10 @@ pub(super) struct Kind {
 enum Role {
     Open,
     Accounts,
+    /// The same, without tokens.
+    Basic,
+    /// The same as the first, over TLS.
+    Encrypted,
     Proxy,
     Reading,
 }
@@ -58,7 +62,9 @@ enum Role {
 /// Every kind; the first is the one that most checks are for.
 pub(super) const STANDS: &[Kind] = &[
     Kind { name: "open", says: "everybody may do everything, with all controls", role: Role::Open },
-    Kind { name: "accounts", says: "accounts with different rights", role: Role::Accounts },
+    Kind { name: "accounts", says: "accounts with different rights, by token", role: Role::Accounts },
+    Kind { name: "basic", says: "accounts with different rights, by password alone", role: Role::Basic },
+    Kind { name: "encrypted", says: "accounts with different rights, over TLS", role: Role::Encrypted },
     Kind { name: "proxy", says: "in front of two upstreams", role: Role::Proxy },
     Kind { name: "reading", says: "anonymous users may only pull", role: Role::Reading },
 ];
@@ -138,15 +144,18 @@ impl Servers {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Ok(match role {
             Role::Open => (json!({"storage": {"gcDelay": GC_DELAY, "gcInterval": GC_INTERVAL}}), Vec::new()),
-            Role::Accounts => {
-                let args =
-                    "--username=alice --password=of_alice --reader=bob:of_bob --outsider=carol:of_carol";
-                let args: Vec<String> = args.split(' ').map(|arg| arg.replace('_', " ")).collect();
-                let policies = json!({
-                    "conf/**": {"policies": [{"users": ["bob"], "actions": ["read"]}]},
-                    "conf-outside/**": {"policies": [{"users": ["carol"], "actions": EVERYTHING}]},
-                });
-                (self.accounts(&policies)?, args)
+            Role::Accounts => self.people()?,
+            Role::Basic => {
+                let (mut configuration, args) = self.people()?;
+                configuration["http"]["auth"]["token"] = json!({"enable": false});
+                (configuration, args)
+            }
+            Role::Encrypted => {
+                let (mut configuration, mut args) = self.people()?;
+                let (certificate, key) = self.certify()?;
+                configuration["http"]["tls"] = json!({"cert": certificate, "key": key});
+                args.extend(["--ca".to_owned(), certificate.display().to_string()]);
+                (configuration, args)
             }
             Role::Proxy => {
                 let port = || free_port().map(|port| format!("127.0.0.1:{port}")).context("a free port");
@@ -161,6 +170,29 @@ impl Servers {
                 (self.accounts(&json!({"**": {"anonymousPolicy": ["read"]}}))?, words(&["--given", &image]))
             }
         })
+    }
+
+    /// Returns a configuration in which alice may do everything, bob reads, and carol has nothing to do with it; and
+    /// what the suite is told of them.
+    fn people(&self) -> Result<(Value, Vec<String>)> {
+        let args = "--username=alice --password=of_alice --reader=bob:of_bob --outsider=carol:of_carol";
+        let args: Vec<String> = args.split(' ').map(|arg| arg.replace('_', " ")).collect();
+        let policies = json!({
+            "conf/**": {"policies": [{"users": ["bob"], "actions": ["read"]}]},
+            "conf-outside/**": {"policies": [{"users": ["carol"], "actions": EVERYTHING}]},
+        });
+        Ok((self.accounts(&policies)?, args))
+    }
+
+    /// Makes a certificate for 127.0.0.1 that is its own authority; returns its file, and that of its key.
+    fn certify(&self) -> Result<(PathBuf, PathBuf)> {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let file = |name: &str, pem: String| {
+            let path = self.scratch.path().join(name);
+            fs::write(&path, pem).with_context(|| format!("writing {}", path.display()))?;
+            Ok::<_, anyhow::Error>(path)
+        };
+        Ok((file("certificate.pem", made.cert.pem())?, file("key.pem", made.signing_key.serialize_pem())?))
     }
 
     /// Returns a configuration in which alice may do everything, and others what these policies say.

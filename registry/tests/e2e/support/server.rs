@@ -52,14 +52,14 @@ impl Server {
         Self { _daemon: daemon, url, _folder: folder }
     }
 
-    /// Returns `http://IP:PORT`.
+    /// Returns `http://IP:PORT`, or with `https`.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Returns `IP:PORT`, as it stands in front of an image's name.
     pub(crate) fn authority(&self) -> &str {
-        self.url.strip_prefix("http://").unwrap()
+        self.url.split_once("://").unwrap().1
     }
 
     /// Returns what sends requests to it.
