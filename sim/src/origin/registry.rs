@@ -17,7 +17,7 @@ use super::{
     blob_host::{BlobHost, Redirects},
     dispatch::{self, Call},
     journal::{Arrival, Journal, LiveExchange},
-    lie::Lie,
+    lie::{Asked, Lie},
     query::Query,
     refusal::Refusal,
     store::Store,
@@ -207,6 +207,11 @@ impl Origin {
         locked(&self.inner.store).content(digest)
     }
 
+    /// Says whether it lies about where a request ends.
+    pub(super) fn reads_loosely(&self) -> bool {
+        self.inner.nature.lie.is_some_and(Lie::is_on_the_wire)
+    }
+
     /// Says whether responses have no `Content-Length`.
     pub(super) fn is_unsized(&self) -> bool {
         self.inner.nature.variant == Some(Variant::UnsizedBodies)
@@ -304,6 +309,9 @@ impl Origin {
     fn answer(&self, mut call: Call, place: Place, now: Moment) -> Response<Bytes> {
         let Inner { store, redirects, nature, faults, had_gate, .. } = &*self.inner;
         let gate = locked(&self.inner.gate).clone().filter(|_| place != Place::Stranger);
+        if let (Some(tell), Some(gate)) = (nature.lie.and_then(Lie::at_the_gate), &gate) {
+            return tell(Asked { gate, store: &mut locked(store), call, now });
+        }
         if let Some(issued) = gate.as_ref().and_then(|gate| gate.issue(&call, now)) {
             return issued;
         }
