@@ -1,6 +1,6 @@
 //! Headers that only a proxy may set: from a stranger they give nothing.
 
-use super::tools::told_alike;
+use super::tools::{settled, told_alike};
 use crate::check::{Check, Level, Need, Verdict, run};
 use crate::checks::auth::account;
 use crate::context::Context;
@@ -65,6 +65,7 @@ async fn disguised(ctx: &Context) -> Verdict {
     let (repo, account, mut findings) = (ctx.repo(), account(ctx)?, Findings::default());
     let image = ctx.tagged(&repo, "t").await?;
     for who in [ctx.outsider()?, ctx.anonymous()] {
+        settled(&who).await?;
         for wish in wishes(ctx, &repo) {
             let plain = who.send(wish.clone()).await?;
             for (name, value) in disguises(&account.username, &account.basic(), &repo) {

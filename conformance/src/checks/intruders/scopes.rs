@@ -181,7 +181,7 @@ async fn odd_scopes(ctx: &Context) -> Verdict {
 async fn endless_scopes(ctx: &Context, repo: &str, reader: &Account) -> Verdict {
     let many: Vec<String> = (0..SCOPES).map(|number| format!("repository:{repo}{number}:push")).collect();
     let long = [format!("repository:{}:push", "a".repeat(SCOPE_BYTES))];
-    let half = [format!("repository:{}:push", "a/".repeat(SCOPE_BYTES / 4))];
+    let half = [format!("repository:{}:push", "a".repeat(SCOPE_BYTES / 2))];
     let mut findings = Findings::default();
     for (what, scopes) in [("2,000 scopes", &many[..]), ("a scope of 100 KiB", &long), ("one of 50", &half)] {
         let request = wanted(ctx, repo, scopes, Some(reader)).await?;

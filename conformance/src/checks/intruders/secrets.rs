@@ -67,7 +67,7 @@ async fn challenges_keep_their_form(ctx: &Context) -> Verdict {
             let request = ctx.request(method, &path).header("Authorization", "Bearer none");
             match ctx.attempt(request).await {
                 Ok(answer) => {
-                    findings.note(refused(&answer))?;
+                    findings.note(refused_here(ctx, &answer))?;
                     findings.note(header_absent(&answer, "X-Injected"))?;
                     let named = realms(&answer);
                     let same = named.iter().all(|realm| realms(&honest).contains(realm)) && named.len() < 2;
@@ -91,6 +91,15 @@ async fn challenges_keep_their_form(ctx: &Context) -> Verdict {
     findings.verdict()
 }
 
+/// Passes for a refusal, and for a redirect to a cleaner path of the same host, which is refused then.
+fn refused_here(ctx: &Context, answer: &Response) -> Verdict {
+    let location = answer.header("location").filter(|_| answer.is_redirect());
+    let Some(Ok(url)) = location.map(|location| ctx.target().join(location)) else {
+        return refused(answer);
+    };
+    that(url.same_origin(ctx.target()), || format!("{}: redirected to {url}", answer.label))
+}
+
 async fn kept_secret(ctx: &Context) -> Verdict {
     let (repo, account, mut findings) = (ctx.repo(), account(ctx)?, Findings::default());
     // Letters and digits, so that there is one way to write it.
@@ -100,7 +109,6 @@ async fn kept_secret(ctx: &Context) -> Verdict {
     for value in [
         login.basic(),
         basic(planted.as_bytes()),
-        basic(format!("{planted}:x").as_bytes()),
         format!("Bearer {planted}"),
         format!("Bearer {planted}.{planted}.{planted}"),
         format!("Digest username=\"a\", response=\"{planted}\""),
@@ -122,7 +130,7 @@ async fn kept_secret(ctx: &Context) -> Verdict {
         let text = format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body));
         let secrets = std::iter::once(planted.clone()).chain(value).filter(|it| it.len() > 16);
         for secret in secrets {
-            // Where it was the name of a user, it is no secret; where it is found, it is not told again here.
+            // The message does not repeat it either.
             findings.note(that(!text.contains(&secret), || {
                 format!("{}: the refusal ({}) repeats what it was sent", answer.label, answer.status)
             }))?;

@@ -1,6 +1,6 @@
 //! Uploads of somebody else: their address is no key.
 
-use super::tools::told_alike;
+use super::tools::{settled, told_alike};
 use crate::check::{Check, Level, Need, Verdict, run};
 use crate::checks::BLOB;
 use crate::checks::upload_faults::held;
@@ -46,6 +46,25 @@ fn invented(session: &Url) -> Option<(Url, String, String)> {
     (other != id).then(|| (url, id.to_owned(), other))
 }
 
+/// Passes when the id of an upload is nothing in a repository of the outsider's own, either.
+async fn at_home(ctx: &Context, repo: &str, session: &Url, digest: &str) -> Verdict {
+    let (outsider, own) = (ctx.outsider()?, ctx.outside());
+    let moved = session.at(&session.target.replace(repo, &own));
+    let Some((other, id, other_id)) = invented(&moved).filter(|_| moved != *session) else {
+        return Ok(());
+    };
+    settled(&outsider).await?;
+    let mut findings = Findings::default();
+    for (real, other) in requests(ctx, &moved, digest).into_iter().zip(requests(ctx, &other, digest)) {
+        let (real, other) = (outsider.send(real).await?, outsider.send(other).await?);
+        findings.note(that(matches!(real.status, 400..=499), || {
+            format!("{}: answered {} in a repository of one's own", real.label, real.status)
+        }))?;
+        findings.note(told_alike(&real, &other, &[(&id, &other_id)]))?;
+    }
+    findings.verdict()
+}
+
 async fn foreign(ctx: &Context) -> Verdict {
     let (repo, blob) = (ctx.repo(), ctx.blob(2000));
     let session = ctx.session_with(&repo, &blob.bytes[..1000]).await?;
@@ -56,6 +75,7 @@ async fn foreign(ctx: &Context) -> Verdict {
         ("nobody", Some(ctx.anonymous())),
     ];
     for (name, who) in strangers.into_iter().filter_map(|(name, who)| Some((name, who?))) {
+        settled(&who).await?;
         let invented = invented(&session);
         let mut others = invented
             .as_ref()
@@ -73,6 +93,7 @@ async fn foreign(ctx: &Context) -> Verdict {
             }
         }
     }
+    findings.note(at_home(ctx, &repo, &session, &blob.digest).await)?;
     let still = held(ctx, &session).await;
     let Ok((session, count)) = still else {
         findings.note(still.map(|_| ()))?;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::tools::told_alike;
-use crate::check::{Check, Feature, Level, Need, Verdict, run};
+use super::tools::{settled, told_alike};
+use crate::check::{Check, Feature, Level, Need, Stop, Verdict, run};
 use crate::content::{Blob, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
 use crate::context::Context;
 use crate::expect::{Findings, that};
@@ -59,6 +59,16 @@ pub(in crate::checks) const CHECKS: &[Check] = &[
     .after(&["T-155a"])
     .needs(OUTSIDER)
     .why("Otherwise a digest is enough to take a private layer, or to learn that it is there."),
+    Check::new(
+        "T-155g",
+        Level::Observe,
+        "spec.md#pulling-blobs, spec.md#pushing-blobs",
+        "A digest of what one may not read is worth nothing in a repository of one's own.",
+        run!(digests),
+    )
+    .after(&["T-155a"])
+    .needs(OUTSIDER)
+    .why("Content that is stored once for all must not be had, or found, by whoever knows its name."),
 ];
 
 async fn mounts(ctx: &Context) -> Verdict {
@@ -66,6 +76,7 @@ async fn mounts(ctx: &Context) -> Verdict {
     let (blob, absent) = (ctx.blob(500), ctx.blob(500));
     ctx.have_blob(&source, &blob).await?;
     let outsider = ctx.outsider()?;
+    settled(&outsider).await?;
     let mount = |digest: &str, from: &str| ctx.begin(&target).query("mount", digest).query("from", from);
     let real = outsider.send(mount(&blob.digest, &source)).await?;
     let mut findings = Findings::default();
@@ -110,6 +121,7 @@ async fn endpoints(ctx: &Context) -> Verdict {
     let open = anonymous.pull(&there, "t").await?.is_success();
     let mut findings = Findings::default();
     for who in std::iter::once(&outsider).chain((!open).then_some(&anonymous)) {
+        settled(who).await?;
         let real = every_endpoint(ctx, &there, "t", &image.manifest, &image.layer);
         let other = every_endpoint(ctx, &nowhere, "t", &image.manifest, &image.layer);
         for (real, other) in real.into_iter().zip(other) {
@@ -129,6 +141,7 @@ async fn catalog(ctx: &Context) -> Verdict {
         ctx.tagged(repo, "t").await?;
     }
     let (outsider, mut findings) = (ctx.outsider()?, Findings::default());
+    settled(&outsider).await?;
     let before = encode(&there[..there.len() - 1]);
     let mut pages = Vec::new();
     for query in [
@@ -153,7 +166,7 @@ async fn catalog(ctx: &Context) -> Verdict {
 }
 
 /// Follows the pages of the catalog from its beginning.
-async fn walked(ctx: &Context, who: &Context) -> Result<Vec<Response>, crate::check::Stop> {
+async fn walked(ctx: &Context, who: &Context) -> Result<Vec<Response>, Stop> {
     let (mut pages, mut next) = (Vec::new(), Some("/v2/_catalog?n=50".to_owned()));
     while let Some(path) = next.take().filter(|_| pages.len() < PAGES_MAX) {
         let page = who.send(ctx.request("GET", &path)).await?;
@@ -178,6 +191,7 @@ async fn manifests(ctx: &Context) -> Verdict {
     let (image, absent) = (ctx.tagged(&private, "t").await?, ctx.image());
     let (outsider, config) = (ctx.outsider()?, ctx.blob(100));
     // What the stranger pushes himself is there; what he refers to is not, or is not his to refer to.
+    settled(&outsider).await?;
     outsider.have_blob(&target, &config).await?;
     let with_layer = |layer: &Blob| {
         let layers = [layer.descriptor(OCI_LAYER)];
@@ -210,5 +224,38 @@ async fn manifests(ctx: &Context) -> Verdict {
         let got = outsider.follow(request).await?;
         findings.note(that(!got.is_success(), || format!("{}: there after a push", got.label)))?;
     }
+    findings.verdict()
+}
+
+/// Returns what a stranger may try with a digest where he may do everything.
+async fn tries(who: &Context, repo: &str, layer: &Blob, manifest: &Manifest) -> Result<Vec<Request>, Stop> {
+    let (sessions, digest) = ([who.session(repo).await?, who.session(repo).await?], &layer.digest);
+    let mut all: Vec<Request> = ["GET", "HEAD", "DELETE"].map(|it| who.blob_request(it, repo, digest)).into();
+    all.extend(["GET", "HEAD", "DELETE"].map(|it| who.manifest(it, repo, &manifest.digest)));
+    all.push(who.request("GET", &format!("/v2/{repo}/referrers/{}", manifest.digest)));
+    all.push(who.begin(repo).query("digest", digest).body(*b"guessed"));
+    let [empty, other] = &sessions;
+    all.push(who.finish(empty, digest, b""));
+    all.push(who.finish(other, digest, b"guessed"));
+    Ok(all)
+}
+
+async fn digests(ctx: &Context) -> Verdict {
+    let (private, target, absent) = (ctx.repo(), ctx.outside(), ctx.image());
+    let (image, outsider) = (ctx.tagged(&private, "t").await?, ctx.outsider()?);
+    outsider.have_blob(&target, &ctx.blob(100)).await?;
+    let real = tries(&outsider, &target, &image.layer, &image.manifest).await?;
+    let other = tries(&outsider, &target, &absent.layer, &absent.manifest).await?;
+    let mut findings = Findings::default();
+    for (real, other) in real.into_iter().zip(other) {
+        let (real, other) = (outsider.send(real).await?, outsider.send(other).await?);
+        let names = [
+            (image.layer.digest.as_str(), absent.layer.digest.as_str()),
+            (&image.manifest.digest, &absent.manifest.digest),
+        ];
+        findings.note(that(real.status != 201, || format!("{}: taken without its bytes", real.label)))?;
+        findings.note(told_alike(&real, &other, &names))?;
+    }
+    findings.note(outsider.blob_gone(&target, &image.layer.digest).await)?;
     findings.verdict()
 }

@@ -105,6 +105,11 @@ pub(super) async fn token_refused(ctx: &Context, repo: &str, what: &str, token: 
     that(error == "invalid_token", || format!("{what}: the challenge says {error:?}, expected invalid_token"))
 }
 
+/// Lets a login find out how the target wants to be asked, so that no answer differs for being the first.
+pub(super) async fn settled(who: &Context) -> Verdict {
+    who.send(who.begin(&who.repo())).await.map(drop)
+}
+
 /// Passes when two answers say the same to somebody who must not know what is there: status, error codes, names
 /// of headers, challenge, length and body, but for the texts given, each with what stands in its place.
 pub(super) fn told_alike(real: &Response, other: &Response, names: &[(&str, &str)]) -> Verdict {

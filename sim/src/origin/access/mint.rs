@@ -1,6 +1,9 @@
 //! What lies about access are made with: passes for callers who have not earned them. Nothing honest is here.
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
@@ -23,6 +26,12 @@ impl Gate {
     /// Says whether there is an account of this name.
     pub(in crate::origin) fn knows(&self, name: &str) -> bool {
         self.access.accounts.iter().any(|account| account.name == name)
+    }
+
+    /// Returns the header with which the account of this name logs in.
+    pub(in crate::origin) fn basic_of(&self, name: &str) -> Option<String> {
+        let account = self.access.accounts.iter().find(|account| account.name == name)?;
+        Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{}", account.password))))
     }
 
     /// Returns the name and the password that a request comes with, if it does.

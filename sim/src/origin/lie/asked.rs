@@ -40,9 +40,11 @@ impl Asked<'_> {
         }
     }
 
-    /// Answers honestly as if the request had come with this header.
+    /// Answers honestly as if the request had come with this header; one that comes with two is left as it is.
     pub(super) fn honest_with(&mut self, authorization: Option<String>) -> Response<Bytes> {
-        if let Some(value) = authorization.and_then(|it| HeaderValue::from_str(&it).ok()) {
+        if self.call.headers.get_all(AUTHORIZATION).iter().count() < 2
+            && let Some(value) = authorization.and_then(|it| HeaderValue::from_str(&it).ok())
+        {
             self.call.headers.insert(AUTHORIZATION, value);
         }
         self.honest()

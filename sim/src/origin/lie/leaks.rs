@@ -10,11 +10,12 @@ use super::{
     Plan,
     asked::Asked,
     guarded,
-    tools::{Kind, manifest, name, pushed, respell, rewrite, upload},
+    tools::{Kind, is_refusal, manifest, name, pushed, respell, rewrite, upload},
 };
 use crate::origin::{
-    access::{Caller, Gate, TOKEN_PATH},
+    access::{Caller, Gate, TOKEN_PATH, bearer},
     dispatch::{empty, honest, set},
+    uploads::keep,
 };
 
 /// Tells what nobody should know.
@@ -36,11 +37,13 @@ pub(super) const LIES: &[Plan] = &[
     }),
     guarded("logins-first-wins", "Reads the first of two headers about who asks.", |mut asked| {
         let first = asked.call.header(header::AUTHORIZATION).map(str::to_owned);
+        asked.call.headers.remove(header::AUTHORIZATION);
         asked.honest_with(first)
     }),
     guarded("logins-last-wins", "Reads the last of two headers about who asks.", |mut asked| {
         let last = asked.call.headers.get_all(header::AUTHORIZATION).iter().next_back();
         let last = last.and_then(|it| it.to_str().ok()).map(str::to_owned);
+        asked.call.headers.remove(header::AUTHORIZATION);
         asked.honest_with(last)
     }),
     guarded("user-name-is-a-pattern", "Takes a user name with a star for whoever it matches first.", matched),
@@ -48,6 +51,9 @@ pub(super) const LIES: &[Plan] = &[
         let given = Gate::given(&asked.call).filter(|(name, _)| name.contains('\0'));
         let value =
             given.map(|(name, password)| basic(name.split('\0').next().unwrap_or_default(), &password));
+        if value.is_some() {
+            asked.call.query.remove("account");
+        }
         asked.honest_with(value)
     }),
     guarded(
@@ -64,13 +70,12 @@ pub(super) const LIES: &[Plan] = &[
             response
         },
     ),
-    guarded("login-told-again", "Tells in a refusal what the request came with.", |mut asked| {
-        let value = asked.call.headers.get(header::AUTHORIZATION).map(|it| it.as_bytes().to_vec());
+    guarded("token-told-again", "Tells in a refusal which token could not be read.", |mut asked| {
+        let token = bearer(&asked.call).filter(|token| !token.contains('.')).map(str::to_owned);
         let mut response = asked.honest();
-        if let Some(value) = value.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
-            let message = String::from_utf8_lossy(&value).into_owned();
-            *response.body_mut() =
-                json!({"errors": [{"code": "UNAUTHORIZED", "message": message}]}).to_string().into();
+        if let Some(token) = token.filter(|_| response.status() == StatusCode::UNAUTHORIZED) {
+            let error = json!({"code": "UNAUTHORIZED", "message": format!("no token: {token}")});
+            *response.body_mut() = json!({"errors": [error]}).to_string().into();
         }
         response
     }),
@@ -139,13 +144,43 @@ pub(super) const LIES: &[Plan] = &[
         response
     }),
     guarded(
+        "session-is-known-anywhere",
+        "Calls an upload of another repository invalid, not unknown.",
+        |mut asked| {
+            let there = upload(&asked.call)
+                .is_some_and(|(name, id)| asked.store.uploads.get(&id).is_some_and(|it| it.name != name));
+            let response = asked.honest();
+            let is_unknown = there && response.status() == StatusCode::NOT_FOUND;
+            if is_unknown { empty(StatusCode::BAD_REQUEST) } else { response }
+        },
+    ),
+    guarded(
+        "blob-had-by-its-digest",
+        "Closes an upload without bytes by the digest of what is there.",
+        |mut asked| {
+            asked.answered(|store, call| {
+                let digest = call.query.first("digest").filter(|_| Kind::of(call) == Kind::Close);
+                let digest = digest.and_then(|it| it.parse().ok()).filter(|_| call.body.is_empty());
+                let found = digest.and_then(|digest| Some((store.content(&digest)?, digest)));
+                let empty = upload(call)
+                    .is_some_and(|(_, id)| store.uploads.get(&id).is_some_and(|it| it.bytes.is_empty()));
+                match found.zip(name(call)).filter(|_| empty) {
+                    Some(((bytes, digest), name)) => keep(store, &name, digest, bytes),
+                    None => honest(store, call),
+                }
+            })
+        },
+    ),
+    guarded(
         "catalog-cursor-tells",
         "Cuts pages of the catalog before it hides what one may not see.",
         |mut asked| {
             let caller = asked.caller();
             let mut response = asked.answered(|store, call| {
                 let mut call = call.clone();
-                call.caller = Caller::default();
+                if Kind::of(&call) == Kind::Catalog {
+                    call.caller = Caller::default();
+                }
                 honest(store, &call)
             });
             if let Some(caller) = caller.filter(|_| Kind::of(&asked.call) == Kind::Catalog) {
@@ -203,10 +238,6 @@ pub(super) const LIES: &[Plan] = &[
         overridden,
     ),
 ];
-
-fn is_refusal(response: &Response<Bytes>) -> bool {
-    matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-}
 
 fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")))

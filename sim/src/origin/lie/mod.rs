@@ -25,6 +25,7 @@ mod blobs;
 mod chunks;
 mod deletes;
 mod digests;
+mod doors;
 mod errors;
 mod forgeries;
 mod kinds;
@@ -107,7 +108,7 @@ impl Plan {
     }
 }
 
-const TABLES: [&[Plan]; 18] = [
+const TABLES: [&[Plan]; 19] = [
     base::LIES,
     references::LIES,
     digests::LIES,
@@ -124,6 +125,7 @@ const TABLES: [&[Plan]; 18] = [
     deletes::LIES,
     errors::LIES,
     WIRE,
+    doors::LIES,
     forgeries::LIES,
     leaks::LIES,
 ];
