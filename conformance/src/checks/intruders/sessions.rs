@@ -4,6 +4,7 @@ use super::tools::{settled, told_alike};
 use crate::check::{Check, Level, Need, Verdict, run};
 use crate::checks::BLOB;
 use crate::checks::upload_faults::held;
+use crate::content::Blob;
 use crate::context::Context;
 use crate::expect::{Findings, status, that};
 use crate::wire::{Request, Url};
@@ -12,7 +13,7 @@ pub(in crate::checks) const CHECKS: &[Check] = &[Check::new(
     "T-155c",
     Level::Observe,
     "spec.md#pushing-a-blob-in-chunks",
-    "Nobody sees, fills, ends or cancels an upload where he may not push.",
+    "Nobody fills, ends or cancels an upload where he may not push, or sees it where he may not pull.",
     run!(foreign),
 )
 .after(&["T-155a", BLOB])
@@ -46,62 +47,70 @@ fn invented(session: &Url) -> Option<(Url, String, String)> {
     (other != id).then(|| (url, id.to_owned(), other))
 }
 
-/// Passes when the id of an upload is nothing in a repository of the outsider's own, either.
-async fn at_home(ctx: &Context, repo: &str, session: &Url, digest: &str) -> Verdict {
-    let (outsider, own) = (ctx.outsider()?, ctx.outside());
-    let moved = session.at(&session.target.replace(repo, &own));
-    let Some((other, id, other_id)) = invented(&moved).filter(|_| moved != *session) else {
-        return Ok(());
-    };
-    settled(&outsider).await?;
+/// Passes when whoever may not even read the repository is refused alike, whether the upload is there or not.
+async fn hidden(ctx: &Context, who: &Context, session: &Url, digest: &str) -> Verdict {
+    settled(who).await?;
     let mut findings = Findings::default();
-    for (real, other) in requests(ctx, &moved, digest).into_iter().zip(requests(ctx, &other, digest)) {
-        let (real, other) = (outsider.send(real).await?, outsider.send(other).await?);
-        findings.note(that(matches!(real.status, 400..=499), || {
-            format!("{}: answered {} in a repository of one's own", real.label, real.status)
+    let Some((other, id, other_id)) = invented(session) else {
+        return closed(ctx, who, session, digest).await;
+    };
+    for (real, other) in requests(ctx, session, digest).into_iter().zip(requests(ctx, &other, digest)) {
+        let (real, other) = (who.send(real).await?, who.send(other).await?);
+        findings.note(that(real.is_client_error(), || {
+            format!("{}: a stranger is answered {}", real.label, real.status)
         }))?;
         findings.note(told_alike(&real, &other, &[(&id, &other_id)]))?;
     }
     findings.verdict()
 }
 
+/// Passes when whoever may read the repository changes nothing. Some registries tell him how far an upload is.
+async fn closed(ctx: &Context, who: &Context, session: &Url, digest: &str) -> Verdict {
+    let mut findings = Findings::default();
+    for request in requests(ctx, session, digest) {
+        let looks = matches!(request.method.as_str(), "GET" | "HEAD");
+        let answer = who.send(request).await?;
+        if looks && answer.is_success() {
+            ctx.observe("who may pull is told how far an upload is");
+            continue;
+        }
+        findings.note(that(answer.is_client_error(), || {
+            format!("{}: who may only pull is answered {}", answer.label, answer.status)
+        }))?;
+    }
+    findings.verdict()
+}
+
 async fn foreign(ctx: &Context) -> Verdict {
     let (repo, blob) = (ctx.repo(), ctx.blob(2000));
+    let old = ctx.blob(100);
+    ctx.have_blob(&repo, &old).await?;
     let session = ctx.session_with(&repo, &blob.bytes[..1000]).await?;
+    let (outsider, anonymous) = (ctx.outsider()?, ctx.anonymous());
     let mut findings = Findings::default();
-    let strangers = [
-        ("the outsider", Some(ctx.outsider()?)),
-        ("the reader", ctx.reader().ok()),
-        ("nobody", Some(ctx.anonymous())),
-    ];
-    for (name, who) in strangers.into_iter().filter_map(|(name, who)| Some((name, who?))) {
-        settled(&who).await?;
-        let invented = invented(&session);
-        let mut others = invented
-            .as_ref()
-            .map(|(url, ..)| requests(ctx, url, &blob.digest))
-            .unwrap_or_default()
-            .into_iter();
-        for request in requests(ctx, &session, &blob.digest) {
-            let real = who.send(request).await?;
-            findings.note(that(matches!(real.status, 400..=499), || {
-                format!("{}: {name} is answered {}", real.label, real.status)
-            }))?;
-            if let (Some(other), Some((_, id, other_id))) = (others.next(), &invented) {
-                let other = who.send(other).await?;
-                findings.note(told_alike(&real, &other, &[(id, other_id)]))?;
-            }
-        }
+    findings.note(hidden(ctx, &outsider, &session, &blob.digest).await)?;
+    // Nor is the id of an upload worth anything in a repository of the outsider's own.
+    let moved = session.at(&session.target.replace(&repo, &ctx.outside()));
+    if moved != session {
+        findings.note(hidden(ctx, &outsider, &moved, &blob.digest).await)?;
     }
-    findings.note(at_home(ctx, &repo, &session, &blob.digest).await)?;
-    let still = held(ctx, &session).await;
-    let Ok((session, count)) = still else {
-        findings.note(still.map(|_| ()))?;
-        return findings.verdict();
-    };
-    findings.note(that(count == 1000, || format!("the upload holds {count} bytes, expected 1000")))?;
-    let finished = ctx.send(ctx.finish(&session, &blob.digest, &blob.bytes[1000..])).await?;
-    findings.note(status(&finished, &[201]))?;
-    findings.note(ctx.blob_is(&repo, &blob.digest, &blob.bytes).await)?;
+    if let Ok(reader) = ctx.reader() {
+        findings.note(closed(ctx, &reader, &session, &blob.digest).await)?;
+    }
+    if anonymous.pull_blob(&repo, &old.digest).await?.is_success() {
+        findings.note(closed(ctx, &anonymous, &session, &blob.digest).await)?;
+    } else {
+        findings.note(hidden(ctx, &anonymous, &session, &blob.digest).await)?;
+    }
+    findings.note(finished(ctx, &repo, &session, &blob).await)?;
     findings.verdict()
+}
+
+/// Passes when the upload is as its owner left it, and becomes the blob.
+async fn finished(ctx: &Context, repo: &str, session: &Url, blob: &Blob) -> Verdict {
+    let (session, count) = held(ctx, session).await?;
+    that(count == 1000, || format!("the upload holds {count} bytes, expected 1000"))?;
+    let finished = ctx.send(ctx.finish(&session, &blob.digest, &blob.bytes[1000..])).await?;
+    status(&finished, &[201])?;
+    ctx.blob_is(repo, &blob.digest, &blob.bytes).await
 }

@@ -154,9 +154,14 @@ impl Told {
                 text.replace(name, &mark).replace(&crate::login::encode(name), &mark)
             })
         };
-        let body = neutral(&String::from_utf8_lossy(&response.body));
         let mut headers: Vec<String> = response.headers.iter().map(|header| told(header, &neutral)).collect();
         headers.sort();
+        let body = neutral(&String::from_utf8_lossy(&response.body));
+        // The length is told apart from the text, in which lists have no order.
+        let body = match serde_json::from_str::<Value>(&body) {
+            Ok(value) => format!("{} in {} bytes", ordered(value), body.len()),
+            Err(_) => body,
+        };
         Self { status: response.status, headers, body }
     }
 }
@@ -164,8 +169,47 @@ impl Told {
 /// Returns what a header tells: its value where that is about what was asked for, else its name alone.
 fn told((name, value): &(String, String), neutral: &impl Fn(&str) -> String) -> String {
     let name = name.to_ascii_lowercase();
-    let telling = ["www-authenticate", "content-type", "link", "allow", "docker-content-digest"];
-    if telling.contains(&name.as_str()) { format!("{name}: {}", neutral(value)) } else { name }
+    match name.as_str() {
+        "www-authenticate" => format!("{name}: {}", challenge(&neutral(value))),
+        "content-type" | "link" | "allow" | "docker-content-digest" => format!("{name}: {}", neutral(value)),
+        _ => name,
+    }
+}
+
+/// Returns a challenge in an order of its own: neither parameters nor scopes nor actions have one.
+fn challenge(value: &str) -> String {
+    let Some(Challenge { scheme, mut parameters }) = Challenge::parse(value) else {
+        return value.to_owned();
+    };
+    for (_, text) in parameters.iter_mut().filter(|(name, _)| name == "scope") {
+        let mut scopes: Vec<String> = text.split(' ').map(scope).collect();
+        scopes.sort();
+        *text = scopes.join(" ");
+    }
+    parameters.sort();
+    format!("{scheme} {parameters:?}")
+}
+
+fn scope(text: &str) -> String {
+    let (resource, actions) = text.rsplit_once(':').unwrap_or(("", text));
+    let mut actions: Vec<&str> = actions.split(',').collect();
+    actions.sort_unstable();
+    format!("{resource}:{}", actions.join(","))
+}
+
+/// Returns JSON whose lists are sorted: some are made of what has no order.
+fn ordered(value: Value) -> Value {
+    match value {
+        Value::Array(list) => {
+            let mut list: Vec<Value> = list.into_iter().map(ordered).collect();
+            list.sort_by_key(Value::to_string);
+            Value::Array(list)
+        }
+        Value::Object(members) => {
+            Value::Object(members.into_iter().map(|(name, value)| (name, ordered(value))).collect())
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +237,16 @@ mod tests {
         for other in ["", "abc", "a.b", "a.b.c", &format!("{token}.x")] {
             assert!(Jwt::parse(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn what_has_no_order_is_alike_in_any() {
+        let one = r#"Bearer realm="r",scope="repository:a:push,pull repository:b:pull""#;
+        let other = r#"Bearer scope="repository:b:pull repository:a:pull,push", realm="r""#;
+        assert_eq!(challenge(one), challenge(other));
+        assert_ne!(challenge(one), challenge(&other.replace("a:pull,", "a:")));
+        assert_eq!(ordered(json!([{"a": [2, 1]}, 3])), ordered(json!([3, {"a": [1, 2]}])));
+        assert_ne!(ordered(json!([1])), ordered(json!([1, 1])));
     }
 
     #[test]
