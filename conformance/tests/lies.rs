@@ -274,6 +274,7 @@ const DECLARED: &[(&str, &str)] = &[
     ("warning-of-its-own-form", "T-160"),
     ("warning-without-end", "T-160"),
     ("request-of-two-lengths-goes-on", "T-017a"),
+    ("request-of-two-hosts-is-read", "T-017b"),
     ("challenge-without-scope", "T-151 T-155c"),
     ("password-unread", "T-152"),
     ("token-under-one-name", "T-152a"),

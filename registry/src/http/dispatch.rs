@@ -12,7 +12,9 @@ use super::error::Error;
 use super::peer::Peer;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
-use super::{App, api_keys, auth, base, blobs, catalog, headers, manifests, referrers, tags, uploads};
+use super::{
+    App, api_keys, auth, base, blobs, catalog, headers, manifests, origin, referrers, tags, uploads,
+};
 use crate::auth::{Access, Grant, Identity, Right};
 use crate::oci::RepositoryName;
 
@@ -37,6 +39,7 @@ pub(super) async fn dispatch(
     // Before anything is looked at: what is too much must cost next to nothing.
     let taken = app.limits().take(asker.source(), request.method(), Instant::now());
     taken.map_err(|wait| Error::RateLimited { wait })?;
+    origin::check_host(&request)?;
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;

@@ -14,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{loose::Loose, payload::Payload, registry::Origin};
+use super::{lie::Wire, loose::Loose, payload::Payload, registry::Origin};
 use crate::fault::pipe::{self, Script, Scripts};
 
 /// The most connections at once; further ones are closed unread.
@@ -194,7 +194,7 @@ async fn converse(origin: Origin, client: TcpStream) {
         builder.timer(TokioTimer::new());
         builder
     };
-    let connection = if origin.reads_loosely() {
+    let connection = if origin.is_careless_of(Wire::Lengths) {
         Either::Left(protocol.serve_connection(TokioIo::new(Loose::new(service_end)), service))
     } else {
         Either::Right(protocol.serve_connection(TokioIo::new(service_end), service))

@@ -6,15 +6,26 @@ use crate::context::Context;
 use crate::expect::{Findings, status, that};
 use crate::wire::{Response, WireError};
 
-pub(in crate::checks) const CHECKS: &[Check] = &[Check::new(
-    "T-017a",
-    Level::Observe,
-    "RFC 9112 §5.1, §6.1, §6.3, §11.2",
-    "A request whose end can be read in two ways is the last of its connection.",
-    run!(two_ends),
-)
-.after(&[BASE])
-.why("What a proxy takes for a body, and the registry for a request, is answered to somebody else.")];
+pub(in crate::checks) const CHECKS: &[Check] = &[
+    Check::new(
+        "T-017a",
+        Level::Observe,
+        "RFC 9112 §5.1, §6.1, §6.3, §11.2",
+        "A request whose end can be read in two ways is the last of its connection.",
+        run!(two_ends),
+    )
+    .after(&[BASE])
+    .why("What a proxy takes for a body, and the registry for a request, is answered to somebody else."),
+    Check::new(
+        "T-017b",
+        Level::Observe,
+        "RFC 9112 §3.2",
+        "A request without a host, with two, or with one that is none is 400.",
+        run!(one_host),
+    )
+    .after(&[BASE])
+    .why("Realms and locations are made of it: what a proxy reads there must be what the registry reads."),
+];
 
 async fn two_ends(ctx: &Context) -> Verdict {
     let host = ctx.target().authority();
@@ -67,4 +78,27 @@ fn one_answer(what: &str, answers: Result<Vec<Response>, WireError>) -> Verdict 
     that(statuses.len() < 2, || format!("{what}: answered {statuses:?}, the hidden request too"))?;
     let broken = statuses.iter().find(|status| **status >= 500 && **status != 501);
     that(broken.is_none(), || format!("{what}: answered {statuses:?}, expected a refusal"))
+}
+
+async fn one_host(ctx: &Context) -> Verdict {
+    let host = ctx.target().authority();
+    let mut findings = Findings::default();
+    for (what, headers) in [
+        ("no host", String::new()),
+        ("two hosts", format!("Host: {host}\r\nHost: intruder.invalid\r\n")),
+        ("two hosts, the other first", format!("Host: intruder.invalid\r\nHost: {host}\r\n")),
+        ("a host with a space", "Host: intruder invalid\r\n".to_owned()),
+        ("a host with a path", "Host: intruder.invalid/v2\r\n".to_owned()),
+        ("a host with a query", "Host: intruder.invalid?x\r\n".to_owned()),
+        ("a host with a user", format!("Host: {host}@intruder.invalid\r\n")),
+        ("a host with a quote", "Host: a\",realm=\"http://intruder.invalid\r\n".to_owned()),
+    ] {
+        let bytes = format!("GET /v2/ HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        match ctx.send_raw(bytes.as_bytes(), what).await {
+            Ok(answer) => findings.note(status(&answer, &[400]))?,
+            Err(WireError::Closed | WireError::Broken(_)) => {}
+            Err(error) => findings.note(that(false, || format!("{what}: {error}")))?,
+        }
+    }
+    findings.verdict()
 }

@@ -3,8 +3,8 @@
 //! A lie is an entry in the table of the file that bears the name of its noun. It stands between the
 //! request and the honest handlers: it misreads the one, bends what the others answer, changes the store
 //! behind their back, or answers itself. `tools` says how, `memory` keeps what has to be kept meanwhile. A lie
-//! about who asks stands before the gate ([`Asked`]); an origin without one does not tell it. One about the
-//! connection stands before everything, in `server`.
+//! about who asks stands before the gate ([`Asked`]); an origin without one does not tell it. One about
+//! what a request is stands before everything ([`Wire`]).
 
 use std::{fmt, str::FromStr};
 
@@ -66,8 +66,17 @@ enum Tell {
     Inside(fn(&mut Store, &mut Call) -> Response<Bytes>),
     /// Before anybody is let in.
     AtTheGate(fn(Asked<'_>) -> Response<Bytes>),
-    /// Before there is a request.
-    OnTheWire,
+    /// Before it is looked at.
+    OnTheWire(Wire),
+}
+
+/// What is read carelessly of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// Where it ends.
+    Lengths,
+    /// Whom it is for.
+    Hosts,
 }
 
 /// What a lie is made of.
@@ -93,20 +102,28 @@ const fn guarded(name: &'static str, says: &'static str, tell: fn(Asked<'_>) -> 
     Plan { name, says, mutant: None, tell: Tell::AtTheGate(tell) }
 }
 
-/// The lie about the connection: see `server`.
-const WIRE: &[Plan] = &[Plan {
-    name: "request-of-two-lengths-goes-on",
-    says: "Reads a request of two lengths by one of them, and what follows as the next.",
-    mutant: None,
-    tell: Tell::OnTheWire,
-}];
-
 impl Plan {
     /// Sets the number of the mutant that this lie is.
     const fn mutant(self, number: u8) -> Self {
         Self { mutant: Some(number), ..self }
     }
 }
+
+/// Lies about what a request is, before anybody reads what it asks.
+const WIRE: &[Plan] = &[
+    Plan {
+        name: "request-of-two-lengths-goes-on",
+        says: "Reads a request of two lengths by one of them, and what follows as the next.",
+        mutant: None,
+        tell: Tell::OnTheWire(Wire::Lengths),
+    },
+    Plan {
+        name: "request-of-two-hosts-is-read",
+        says: "Reads a request that names no host, several, or none that is one.",
+        mutant: None,
+        tell: Tell::OnTheWire(Wire::Hosts),
+    },
+];
 
 const TABLES: [&[Plan]; 19] = [
     base::LIES,
@@ -158,13 +175,16 @@ impl Lie {
     pub(super) fn at_the_gate(self) -> Option<fn(Asked<'_>) -> Response<Bytes>> {
         match self.0.tell {
             Tell::AtTheGate(tell) => Some(tell),
-            Tell::Inside(_) | Tell::OnTheWire => None,
+            Tell::Inside(_) | Tell::OnTheWire(_) => None,
         }
     }
 
-    /// Says whether it is about the connection.
-    pub(super) fn is_on_the_wire(self) -> bool {
-        matches!(self.0.tell, Tell::OnTheWire)
+    /// Returns what it reads carelessly of a request, if it is about that.
+    pub(super) fn on_the_wire(self) -> Option<Wire> {
+        match self.0.tell {
+            Tell::OnTheWire(wire) => Some(wire),
+            Tell::Inside(_) | Tell::AtTheGate(_) => None,
+        }
     }
 
     /// Returns the number of the mutant of a registry that this lie plays, where there is one.
@@ -206,7 +226,7 @@ impl FromStr for Lie {
 pub(super) fn answer(lie: Lie, store: &mut Store, mut call: Call) -> Response<Bytes> {
     match lie.0.tell {
         Tell::Inside(tell) => tell(store, &mut call),
-        Tell::AtTheGate(_) | Tell::OnTheWire => honest(store, &call),
+        Tell::AtTheGate(_) | Tell::OnTheWire(_) => honest(store, &call),
     }
 }
 
