@@ -11,9 +11,7 @@ use conformance::check::{Level, Outcome};
 use conformance::login;
 use conformance::report::Report;
 use conformance::{Options, run};
-use sim::origin::{
-    Access, Account, Action, BlobHost, Nature, Origin, Right, Running, Scheme, TokenOptions, Variant,
-};
+use sim::origin::{Access, Action, BlobHost, Nature, Origin, Right, Running, Scheme, TokenOptions, Variant};
 use tokio::task::JoinSet;
 
 /// Runs of the suite that go on at the same time; each of them makes requests side by side already.
@@ -101,19 +99,9 @@ async fn no_liberty_of_the_specification_is_a_fault() {
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
 }
 
-/// Returns an origin where alice may do everything, bob may pull and carol may nothing of what the suite
-/// makes.
+/// Returns an origin where alice may do everything, bob may pull and carol nothing but in the place of outsiders.
 async fn guarded(scheme: Scheme, anonymous: Vec<Right>) -> Running {
-    let account = |name: &str, rights| Account { name: name.into(), password: format!("of {name}"), rights };
-    let access = Access {
-        scheme,
-        accounts: vec![
-            account("alice", vec![Right::to_everything()]),
-            account("bob", vec![Right::of("*", [Action::Pull])]),
-            account("carol", vec![Right::of("elsewhere/", Action::ALL)]),
-        ],
-        anonymous,
-    };
+    let access = Access { anonymous, ..Access::of_three(scheme, "conf-outside/") };
     Origin::guarded(access).serve("127.0.0.1:0").await.unwrap()
 }
 
@@ -147,7 +135,11 @@ async fn check_login(scheme: Scheme, anonymous: Vec<Right>, skipped: &[&str]) {
 
 #[tokio::test]
 async fn an_origin_that_asks_for_passwords_passes() {
-    check_login(Scheme::Basic, Vec::new(), &["T-152a", "T-153", "T-154a", "T-157", "T-158"]).await;
+    let about_tokens = [
+        "T-152a", "T-153", "T-154a", "T-157", "T-158", "T-154b", "T-154c", "T-154d", "T-153a", "T-153b",
+        "T-153c", "T-153d",
+    ];
+    check_login(Scheme::Basic, Vec::new(), &about_tokens).await;
 }
 
 #[tokio::test]

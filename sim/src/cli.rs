@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     fleet,
-    origin::{Lie, Origin},
+    origin::{Access, Lie, Origin, Scheme, TokenOptions},
     report::{Choice, Report, Total},
     run::Runner,
     scenario::{Guarded, Plan, Scenario},
@@ -24,6 +24,8 @@ use crate::{
 
 /// The seed of a run that is given none.
 const SEED: u64 = 1;
+/// Where the account of somebody who may read nothing else may push, as the conformance suite has it.
+const OUTSIDE: &str = "conf-outside/";
 /// How long a target has to appear once its upstream listens.
 const TARGET_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The most runs of one command.
@@ -144,7 +146,10 @@ async fn serve(scenario: &str, listen: &str, seed: u64, lie: Option<Lie>) -> any
     let plan = Plan::new(Scenario::named(scenario)?, seed);
     let origin = lie.map_or_else(Origin::new, Origin::lying);
     let images = plan.scenario.seed(&origin, seed, "");
-    origin.guard(plan.scenario.access.map(Guarded::access));
+    // A lie about who asks is told only where somebody asks.
+    let accounts = || Access::of_three(Scheme::Bearer(TokenOptions::default()), OUTSIDE);
+    let asks = lie.is_some_and(Lie::is_about_access);
+    origin.guard(plan.scenario.access.map(Guarded::access).or_else(|| asks.then(accounts)));
     let _guards: Vec<_> =
         plan.scenario.faults.iter().map(|it| origin.install_seeded(it.clone(), seed)).collect();
     // Installed before the first client may find the port, or an early stop would be missed.

@@ -9,11 +9,11 @@ use crate::expect::{Findings, code, header, json, status, that};
 use crate::login::{Account, Challenge, Login, encode};
 use crate::wire::{Request, Response, Url};
 
-const ANCHOR: &str = "docker token authentication, RFC 9110 §11";
+pub(super) const ANCHOR: &str = "docker token authentication, RFC 9110 §11";
 
-const LOGIN: &[Need] = &[Need::Credentials];
-const TOKENS: &[Need] = &[Need::Credentials, Need::Tokens];
-const READER: &[Need] = &[Need::Credentials, Need::Reader];
+pub(super) const LOGIN: &[Need] = &[Need::Credentials];
+pub(super) const TOKENS: &[Need] = &[Need::Credentials, Need::Tokens];
+pub(super) const READER: &[Need] = &[Need::Credentials, Need::Reader];
 
 /// The shortest life of a token that Docker's clients assume, in seconds.
 const LIFE_SECONDS_MIN: u64 = 60;
@@ -165,10 +165,27 @@ async fn wrong_password(ctx: &Context) -> Verdict {
 }
 
 /// Asks the realm for a token.
-async fn ask(ctx: &Context, repo: &str, actions: &str, account: Option<&Account>) -> Result<Response, Stop> {
+pub(super) async fn ask(
+    ctx: &Context,
+    repo: &str,
+    actions: &str,
+    account: Option<&Account>,
+) -> Result<Response, Stop> {
+    ctx.send(wanted(ctx, repo, &[format!("repository:{repo}:{actions}")], account).await?).await
+}
+
+/// Returns the request for a token with these scopes, as the challenge to a push says.
+pub(super) async fn wanted(
+    ctx: &Context,
+    repo: &str,
+    scopes: &[String],
+    account: Option<&Account>,
+) -> Result<Request, Stop> {
     let (realm, service) = realm_of(ctx, repo).await?;
-    let scope = encode(&format!("repository:{repo}:{actions}"));
-    let mut request = Request::new("GET", realm).query("scope", &scope);
+    let mut request = Request::new("GET", realm);
+    for scope in scopes {
+        request = request.query("scope", &encode(scope));
+    }
     if let Some(service) = service {
         request = request.query("service", &encode(&service));
     }
@@ -176,11 +193,11 @@ async fn ask(ctx: &Context, repo: &str, actions: &str, account: Option<&Account>
         request = request.query("account", &encode(&account.username));
         request = request.header("Authorization", account.basic());
     }
-    ctx.send(request).await
+    Ok(request)
 }
 
 /// Returns realm and service of the challenge to a push, got by a request that nobody logs in for.
-async fn realm_of(ctx: &Context, repo: &str) -> Result<(Url, Option<String>), Stop> {
+pub(super) async fn realm_of(ctx: &Context, repo: &str) -> Result<(Url, Option<String>), Stop> {
     let refusal = ctx.send(ctx.begin(repo).header("Authorization", "Bearer none")).await?;
     let challenge = Challenge::bearer(&refusal);
     let challenge = challenge.ok_or_else(|| Stop::Fail(format!("{}: no Bearer challenge", refusal.label)))?;
@@ -193,14 +210,14 @@ fn refusal_url(ctx: &Context, realm: &str) -> Result<Url, Stop> {
     ctx.target().join(realm).map_err(|error| Stop::Fail(format!("the realm {realm:?}: {error}")))
 }
 
-fn token_of(response: &Response) -> Result<String, Stop> {
+pub(super) fn token_of(response: &Response) -> Result<String, Stop> {
     status(response, &[200])?;
     let value = json(response)?;
     let token = ["token", "access_token"].iter().find_map(|name| value.get(name)?.as_str());
     token.map(str::to_owned).ok_or_else(|| Stop::Fail(format!("{}: no token in the answer", response.label)))
 }
 
-fn account(ctx: &Context) -> Result<Account, Stop> {
+pub(super) fn account(ctx: &Context) -> Result<Account, Stop> {
     ctx.login().account().cloned().ok_or_else(|| Stop::Skip("no account was given".to_owned()))
 }
 

@@ -12,6 +12,7 @@ mod deletes;
 mod digests;
 mod docker;
 mod errors;
+mod intruders;
 mod manifest_faults;
 mod manifest_push;
 mod manifests;
@@ -59,6 +60,14 @@ pub fn all() -> &'static [Check] {
             deletes::CHECKS,
             errors::CHECKS,
             auth::CHECKS,
+            intruders::tokens::CHECKS,
+            intruders::scopes::CHECKS,
+            intruders::logins::CHECKS,
+            intruders::secrets::CHECKS,
+            intruders::strangers::CHECKS,
+            intruders::sessions::CHECKS,
+            intruders::disguises::CHECKS,
+            intruders::framing::CHECKS,
             proxy::CHECKS,
             upstreams::CHECKS,
         ]

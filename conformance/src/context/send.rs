@@ -12,6 +12,8 @@ use crate::wire::{Connection, Exchange, Request, Response, Url, WireError, excha
 const REDIRECTS_MAX: usize = 5;
 /// How long an answer to `Expect: 100-continue` may take: nobody transfers anything meanwhile.
 const EXPECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long nothing may come before a server is taken to have no more to say.
+const SILENCE: Duration = Duration::from_millis(500);
 /// How many times longer a request with gigabytes may take.
 const BULK_FACTOR: u32 = 60;
 
@@ -166,6 +168,22 @@ impl Context {
             .await;
         lock(&self.own.record).push(Exchange::raw(bytes, &result));
         result
+    }
+
+    /// Sends raw bytes that may be one request or several, and returns every answer that comes: up to the end of
+    /// the connection, or until there is silence after one.
+    ///
+    /// *Errors*: every variant of [`WireError`], of the first answer.
+    pub async fn send_raw_all(&self, bytes: &[u8], label: &str) -> Result<Vec<Response>, WireError> {
+        let mut connection = Connection::open(&self.shared.dialer, &self.target).await?;
+        let exchange = connection.exchange_bytes(bytes, "GET", label);
+        let first = self.within(self.shared.request_deadline, exchange).await;
+        lock(&self.own.record).push(Exchange::raw(bytes, &first));
+        let mut answers = vec![first?];
+        while let Ok(next) = self.within(SILENCE, connection.next_answer("GET", label)).await {
+            answers.push(next);
+        }
+        Ok(answers)
     }
 
     /// Opens a connection to the target.

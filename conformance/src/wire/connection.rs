@@ -111,6 +111,13 @@ impl Connection {
         self.converse(bytes, method, label, After::Nothing).await
     }
 
+    /// Reads one more final response, to whatever the server has taken for a request.
+    ///
+    /// *Errors*: as [`Connection::exchange`].
+    pub async fn next_answer(&mut self, method: &str, label: &str) -> Result<Response, WireError> {
+        read_final(&mut self.stream, &mut self.buffer, method, label).await
+    }
+
     async fn converse(
         &mut self,
         bytes: &[u8],

@@ -14,7 +14,7 @@ use super::peer::Peer;
 use super::query::Query;
 use super::route::{Route, RouteError, Target, Verb};
 use super::{
-    App, api_keys, auth as token, base, blobs, catalog, headers, manifests, referrers, tags, uploads,
+    App, api_keys, auth as token, base, blobs, catalog, headers, manifests, origin, referrers, tags, uploads,
 };
 use crate::auth::{self, Access, Grant, Identity, Overwrite, Push, Right, Transport};
 use crate::clock::Timestamp;
@@ -45,6 +45,7 @@ pub(super) async fn dispatch(
     // Before anything is looked at: what is too much must cost next to nothing.
     let taken = app.limits().take(asker.source(), request.method(), Instant::now());
     taken.map_err(|wait| Error::RateLimited { wait })?;
+    origin::check_host(&request)?;
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;

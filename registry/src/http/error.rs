@@ -85,6 +85,9 @@ pub enum Error {
     /// The body of a manifest's push broke off.
     #[error("the request body broke off")]
     BodyBroken,
+    /// A request names no host, several, or none that is one.
+    #[error("there is not one Host header that names a host")]
+    Host,
     /// There are several `Authorization` headers.
     #[error("there is more than one Authorization header")]
     SeveralAuthorizations,
@@ -162,9 +165,11 @@ impl Error {
             Self::Query(QueryError::Ambiguous { key: "digest" }) | Self::Digest(_) | Self::DigestMissing => {
                 ErrorCode::DigestInvalid
             }
-            Self::Query(_) | Self::Precondition | Self::SeveralAuthorizations | Self::GrantType => {
-                ErrorCode::Unsupported
-            }
+            Self::Query(_)
+            | Self::Precondition
+            | Self::Host
+            | Self::SeveralAuthorizations
+            | Self::GrantType => ErrorCode::Unsupported,
             Self::Name(_) => ErrorCode::NameInvalid,
             Self::Tag(_) | Self::TooManyTags { .. } | Self::BodyBroken => ErrorCode::ManifestInvalid,
             Self::ManifestTooLarge { .. }
@@ -221,6 +226,7 @@ impl Error {
             | Self::ContentLength { .. }
             | Self::BodyBroken
             | Self::GrantType
+            | Self::Host
             | Self::SeveralAuthorizations => StatusCode::BAD_REQUEST,
             Self::ManifestTooLarge { .. } | Self::BlobTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
@@ -298,6 +304,7 @@ impl Error {
             | Self::Precondition
             | Self::BodyBroken
             | Self::GrantType
+            | Self::Host
             | Self::SeveralAuthorizations
             | Self::ApiKey(_)
             | Self::Refused { refusal: Refusal::Denied | Refusal::Condition { .. } }

@@ -3,7 +3,7 @@
 
 use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
-use http::{Method, Request};
+use http::{Method, Request, Version};
 
 use super::App;
 use super::client::Client;
@@ -108,6 +108,31 @@ impl Asked {
         }
         scope
     }
+}
+
+/// Checks that a request which came over a connection names one host, and one that is one: a proxy in front may
+/// read the other, and challenges are made of it.
+///
+/// What is asked within the process has no connection, and needs no host. Nor does HTTP/2, whose authority was
+/// checked when it was read, or a client that is older than hosts.
+///
+/// *Errors:* [`Error::Host`]. *Spec:* RFC 9112 section 3.2.
+pub(super) fn check_host<B>(request: &Request<B>) -> Result<(), Error> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_one = match (hosts.next(), hosts.next()) {
+        // It may be empty where the client knows no name.
+        (Some(host), None) => host.is_empty() || is_host(host),
+        (None, None) => request.version() != Version::HTTP_11 || request.extensions().get::<Peer>().is_none(),
+        _ => false,
+    };
+    if is_one { Ok(()) } else { Err(Error::Host) }
+}
+
+/// Says whether a value is a host with or without a port.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(value.as_bytes()) else { return false };
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| port.is_empty() || port == ":" || authority.port_u16().is_some())
 }
 
 /// Returns the repository that a mount takes its blob from.

@@ -48,6 +48,14 @@ impl Call {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Returns the value of a header about who asks, which may stand once: of two, somebody else may read the other.
+    pub(super) fn one(&self, name: HeaderName) -> Result<Option<&str>, Refusal> {
+        if self.headers.get_all(&name).iter().count() > 1 {
+            return Err(Refusal::ParameterInvalid("two headers about who asks"));
+        }
+        Ok(self.header(name))
+    }
+
     /// Says whether `If-None-Match` names this entity tag.
     pub(super) fn has_fresh_copy(&self, etag: &str) -> bool {
         let fresh = |it: &str| it.trim() == "*" || it.trim().trim_start_matches("W/") == etag;

@@ -12,6 +12,7 @@
 //! | `blobs`, `manifests`, `uploads`, `tags`, `referrers` | one handler file per noun |
 //! | `store` | the content, by repository |
 //! | `lie` | what a dishonest origin does instead ([`Lie`]) |
+//! | `loose` | how a careless one reads the head of a request |
 //! | `variant` | what an honest origin may do instead ([`Variant`]) |
 //! | `access` | accounts, rights and tokens ([`Access`]) |
 //! | `blob_host` | redirects of blobs ([`BlobHost`]) |
@@ -23,6 +24,7 @@ mod blobs;
 mod dispatch;
 mod journal;
 mod lie;
+mod loose;
 mod manifest;
 mod manifests;
 mod payload;

@@ -9,7 +9,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request::Parts, uri::Authority,
+};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
     blob_host::{BlobHost, Redirects},
     dispatch::{self, Call},
     journal::{Arrival, Journal, LiveExchange},
-    lie::Lie,
+    lie::{Asked, Lie, Wire},
     query::Query,
     refusal::Refusal,
     store::Store,
@@ -207,6 +209,11 @@ impl Origin {
         locked(&self.inner.store).content(digest)
     }
 
+    /// Says whether it reads this of a request carelessly.
+    pub(super) fn is_careless_of(&self, wire: Wire) -> bool {
+        self.inner.nature.lie.and_then(Lie::on_the_wire) == Some(wire)
+    }
+
     /// Says whether responses have no `Content-Length`.
     pub(super) fn is_unsized(&self) -> bool {
         self.inner.nature.variant == Some(Variant::UnsizedBodies)
@@ -284,6 +291,9 @@ impl Origin {
     {
         let place = self.place(&request);
         let (parts, body) = request.into_parts();
+        if !self.is_careless_of(Wire::Hosts) && !names_one_host(&parts) {
+            return Refusal::ParameterInvalid("Host").response();
+        }
         let body = match Limited::new(body, BLOB_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => return Refusal::TooLarge.response(),
@@ -304,6 +314,9 @@ impl Origin {
     fn answer(&self, mut call: Call, place: Place, now: Moment) -> Response<Bytes> {
         let Inner { store, redirects, nature, faults, had_gate, .. } = &*self.inner;
         let gate = locked(&self.inner.gate).clone().filter(|_| place != Place::Stranger);
+        if let (Some(tell), Some(gate)) = (nature.lie.and_then(Lie::at_the_gate), &gate) {
+            return tell(Asked { gate, store: &mut locked(store), call, now });
+        }
         if let Some(issued) = gate.as_ref().and_then(|gate| gate.issue(&call, now)) {
             return issued;
         }
@@ -324,6 +337,19 @@ impl Origin {
         }
         let redirect = redirects.redirect(&store, &call, now.wall);
         redirect.unwrap_or_else(|| dispatch::answer(&mut store, call, nature))
+    }
+}
+
+/// Says whether a request names one host, and one that is one. Spec: RFC 9112 section 3.2.
+fn names_one_host(parts: &Parts) -> bool {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            let authority = Authority::try_from(host.as_bytes());
+            authority.is_ok_and(|authority| !authority.as_str().contains('@'))
+        }
+        (None, None) => parts.version != Version::HTTP_11,
+        _ => false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::future::Either;
 use http::Request;
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -13,7 +14,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{payload::Payload, registry::Origin};
+use super::{lie::Wire, loose::Loose, payload::Payload, registry::Origin};
 use crate::fault::pipe::{self, Script, Scripts};
 
 /// The most connections at once; further ones are closed unread.
@@ -185,10 +186,19 @@ async fn converse(origin: Origin, client: TcpStream) {
     let (service_end, pipe_end) = tokio::io::duplex(PIPE_BYTES);
     let service = {
         let scripts = Arc::clone(&scripts);
+        let origin = origin.clone();
         service_fn(move |request| answer(origin.clone(), Arc::clone(&scripts), request))
     };
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(service_end), service);
+    let protocol = {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new());
+        builder
+    };
+    let connection = if origin.is_careless_of(Wire::Lengths) {
+        Either::Left(protocol.serve_connection(TokioIo::new(Loose::new(service_end)), service))
+    } else {
+        Either::Right(protocol.serve_connection(TokioIo::new(service_end), service))
+    };
     let serve = async move {
         // An error here is the client's leaving or a malformed request, which hyper has answered.
         let _ = connection.await;

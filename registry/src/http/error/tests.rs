@@ -105,6 +105,7 @@ every! {
     Error::Range { .. } => Error::Range { size: 4 },
     Error::Precondition => Error::Precondition,
     Error::BodyBroken => Error::BodyBroken,
+    Error::Host => Error::Host,
     Error::SeveralAuthorizations => Error::SeveralAuthorizations,
     Error::Login(LoginError::Refused) => LoginError::Refused.into(),
     Error::Login(LoginError::Malformed(_)) => LoginError::Malformed(CredentialsError::Base64).into(),

@@ -258,7 +258,8 @@ async fn a_client_that_leaves_is_recorded() {
     let (watched, admin) = (Watched::open().await, basic("admin", "hunter2"));
     let body = Body::from_stream(futures_util::stream::pending::<std::io::Result<bytes::Bytes>>());
     let path = format!("/v2/app/blobs/uploads/?digest={}", sha256(b"x"));
-    let mut request = Request::post(path).header("authorization", &admin).body(body).unwrap();
+    let request = Request::post(path).header("host", "registry.example").header("authorization", &admin);
+    let mut request = request.body(body).unwrap();
     request.extensions_mut().insert(Peer::new(SocketAddr::from(([192, 0, 2, 1], 4711)), Channel::Plain));
     {
         let asked = watched.client.0.call(request);

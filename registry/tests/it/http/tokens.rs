@@ -253,14 +253,16 @@ async fn a_wrong_password_gets_no_token() {
 #[tokio::test]
 async fn a_strange_host_stays_in_its_quotes() {
     let harbour = Harbour::open().await;
-    for (host, expect) in [
-        ("evil.example", "http://evil.example/auth/token"),
-        ("user:pass@registry.example", "http://registry.example/auth/token"),
-        ("a\",realm=\"b", "http://127.0.0.1/auth/token"),
-        ("", "http://127.0.0.1/auth/token"),
-    ] {
+    for (host, expect) in
+        [("evil.example", "http://evil.example/auth/token"), ("", "http://127.0.0.1/auth/token")]
+    {
         let answer = ask(&harbour.client, "GET", "/v2/", &[("host", host)], Body::empty()).await;
         let expect = format!("Bearer realm=\"{expect}\",service=\"wharfinger\"");
         assert_eq!(answer.header("www-authenticate"), expect, "{host}");
+    }
+    for host in ["user:pass@registry.example", "a\",realm=\"b"] {
+        let answer = ask(&harbour.client, "GET", "/v2/", &[("host", host)], Body::empty()).await;
+        assert_error(&answer, 400, "UNSUPPORTED");
+        assert!(!answer.headers.contains_key("www-authenticate"), "{host}");
     }
 }

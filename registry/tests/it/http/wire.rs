@@ -102,6 +102,36 @@ async fn an_old_client_is_answered_and_let_go() {
 
 /// HTTP/2 without TLS, as a client that knows of it speaks it: many requests over one connection.
 #[tokio::test]
+async fn p10_a_request_names_one_host() {
+    let client = Registry::default().open().await;
+    let ask = async |version: &str, hosts: &str| {
+        let request = format!("GET /v2/ {version}\r\n{hosts}connection: close\r\n\r\n");
+        exchange(&client, &[request]).await
+    };
+    for hosts in [
+        "",
+        "host: a\r\nhost: b\r\n",
+        "host: a\r\nhost: a\r\n",
+        "host: a b\r\n",
+        "host: a/b\r\n",
+        "host: a?b\r\n",
+        "host: b@a\r\n",
+        "host: a\",realm=\"b\r\n",
+        "host: a:b\r\n",
+        "host: [::1\r\n",
+    ] {
+        let came = ask("HTTP/1.1", hosts).await;
+        assert!(came.starts_with("HTTP/1.1 400 ") && came.contains("UNSUPPORTED"), "{hosts:?}: {came}");
+    }
+    for hosts in ["host: a\r\n", "host: a_b.example:5000\r\n", "host: [::1]:80\r\n", "host:\r\n"] {
+        let came = ask("HTTP/1.1", hosts).await;
+        assert!(came.starts_with("HTTP/1.1 200 "), "{hosts:?}: {came}");
+    }
+    let came = ask("HTTP/1.0", "").await;
+    assert!(came.starts_with("HTTP/1.0 200 "), "hosts are younger: {came}");
+}
+
+#[tokio::test]
 async fn http2_pushes_and_pulls_the_same_bytes() {
     let client = Registry::default().open().await;
     let bytes = Bytes::from(vec![7; 1_000_000]);

@@ -100,6 +100,26 @@ pub enum Action {
     Delete,
 }
 
+impl Access {
+    /// Makes the accounts that a suite of checks logs in with: `alice` may do everything, `bob` pull everything,
+    /// `carol` do what she likes in repositories whose names begin with `outside`, and nothing else; nor may
+    /// callers without a name. The password of `alice` is `of alice`, and so on.
+    #[must_use]
+    pub fn of_three(scheme: Scheme, outside: &str) -> Self {
+        let account = |name: &str, right| Account {
+            name: name.to_owned(),
+            password: format!("of {name}"),
+            rights: vec![right],
+        };
+        let accounts = vec![
+            account("alice", Right::to_everything()),
+            account("bob", Right::of("*", [Action::Pull])),
+            account("carol", Right::of(outside, Action::ALL)),
+        ];
+        Self { scheme, accounts, anonymous: Vec::new() }
+    }
+}
+
 impl Default for TokenOptions {
     fn default() -> Self {
         Self { lifetime: Duration::from_secs(300), realm_query: None, service: "sim".to_owned() }

@@ -2,6 +2,8 @@
 
 use std::{sync::Mutex, time::Instant};
 
+use http::header::AUTHORIZATION;
+
 use super::{
     account::{Access, Account, Action, Right, Scheme, TokenOptions, allow},
     basic::Credentials,
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// Where tokens are issued.
-pub(super) const TOKEN_PATH: &str = "/token";
+pub(in crate::origin) const TOKEN_PATH: &str = "/token";
 
 /// Lets requests in, or not.
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Gate {
     ///
     /// Neither the content nor what it lacks has any part in this, so that it tells nothing about it.
     pub(in crate::origin) fn admit(&self, call: &Call, now: Instant) -> Result<Caller, Refusal> {
+        call.one(AUTHORIZATION)?;
         let demand = Demand::of(call);
         match &self.access.scheme {
             Scheme::Basic => self.admit_basic(call, &demand),
@@ -75,7 +78,7 @@ impl Gate {
 
     fn admit_basic(&self, call: &Call, demand: &Demand) -> Result<Caller, Refusal> {
         let unauthorized = || Refusal::Unauthorized { challenge: "Basic realm=\"sim\"".to_owned() };
-        let header = call.header(http::header::AUTHORIZATION);
+        let header = call.header(AUTHORIZATION);
         let rights = match header {
             Some(header) => {
                 let credentials = Credentials::parse(header).ok_or_else(unauthorized)?;
@@ -102,7 +105,7 @@ impl Gate {
         options: &TokenOptions,
         now: Instant,
     ) -> Result<Caller, Option<Fault>> {
-        let header = call.header(http::header::AUTHORIZATION).and_then(|it| it.split_once(' '));
+        let header = call.header(AUTHORIZATION).and_then(|it| it.split_once(' '));
         let (_, text) = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(None)?;
         let token = locked(&self.tokens).find(text.trim(), now);
         let token = token.filter(|it| it.service == options.service).ok_or(Some(Fault::Invalid))?;

@@ -8,18 +8,21 @@
 //! | `tokens` | the tokens that were issued |
 //! | `token_endpoint` | `/token`, where they are |
 //! | `gate` | whether a request is let in, and the challenge if not |
+//! | `mint` | what lies about all this are made with |
 //!
 //! Spec: RFC 7617; Docker's token authentication. The distribution specification leaves both open.
 
 mod account;
 mod basic;
 mod gate;
+mod mint;
 mod scope;
 mod token_endpoint;
 mod tokens;
 
 pub use self::account::{Access, Account, Action, Right, Scheme, TokenOptions};
 pub(super) use self::{
-    gate::{Caller, Gate},
+    gate::{Caller, Gate, TOKEN_PATH},
+    mint::{bearer, part},
     token_endpoint::Moment,
 };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::Method;
+use serde_json::{Value, json};
 
 use super::account::{Action, Right, allow};
 use crate::origin::{
@@ -66,6 +67,25 @@ impl Scope {
         self
     }
 
+    /// Returns the scope as an entry of a token's `access`.
+    pub(super) fn claim(&self) -> Value {
+        match &self.resource {
+            Resource::Catalog => json!({"type": "registry", "name": "catalog", "actions": ["*"]}),
+            Resource::Repository(name) => {
+                let actions: Vec<_> = self.actions.iter().map(|action| action.name()).collect();
+                json!({"type": "repository", "name": name, "actions": actions})
+            }
+        }
+    }
+
+    /// Reads an entry of a token's `access`.
+    pub(super) fn of_claim(claim: &Value) -> Option<Self> {
+        let text = |name: &str| claim.get(name).and_then(Value::as_str);
+        let actions = claim.get("actions")?.as_array()?.iter().filter_map(Value::as_str);
+        let actions = actions.collect::<Vec<_>>().join(",");
+        Self::parse(&format!("{}:{}:{actions}", text("type")?, text("name")?))
+    }
+
     /// Says whether the scope grants the action.
     pub(super) fn grants(&self, resource: &Resource, action: Option<Action>) -> bool {
         self.resource == *resource && action.is_none_or(|action| self.actions.contains(&action))
@@ -127,6 +147,10 @@ mod tests {
         check("repository:a:*", Some("repository:a:pull,push,delete"));
         check("repository:a:fly", Some("repository:a:"));
         check("registry:catalog:*", Some("registry:catalog:*"));
+        for text in ["repository:a/b:pull,push", "repository:a:", "registry:catalog:*"] {
+            let scope = Scope::parse(text).unwrap();
+            assert_eq!(Scope::of_claim(&scope.claim()), Some(scope), "{text}");
+        }
         for bad in ["", "repository:a", "registry:catalog:pull", "plugin:a:pull"] {
             check(bad, None);
         }

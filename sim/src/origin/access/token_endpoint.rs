@@ -4,7 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     account::{Scheme, TokenOptions},
@@ -67,7 +68,7 @@ impl Gate {
     }
 
     fn asked_by_query(&self, call: &Call) -> Result<Wanted, Refusal> {
-        let given = match call.header(header::AUTHORIZATION) {
+        let given = match call.one(header::AUTHORIZATION)? {
             None => None,
             Some(header) => Some(Credentials::parse(header).ok_or_else(unauthorized)?),
         };
@@ -119,12 +120,14 @@ impl Gate {
             (Refresh::New, Some(account)) => Some(tokens.issue_refresh(account)),
             (Refresh::New, None) | (Refresh::None, _) => None,
         };
-        let token = tokens.issue(Token {
+        let token = Token {
             account: wanted.account,
             service: wanted.service.unwrap_or_else(|| options.service.clone()),
             scopes,
             expires: now.instant + options.lifetime,
-        });
+        };
+        let claims = claims(&token, options, now);
+        let token = tokens.issue(token, &claims);
         let mut body = json!({
             "token": token,
             "access_token": token,
@@ -138,6 +141,21 @@ impl Gate {
         set(&mut response, header::CACHE_CONTROL, "no-store");
         response
     }
+}
+
+/// Returns what a token says of itself.
+pub(super) fn claims(token: &Token, options: &TokenOptions, now: Moment) -> Value {
+    let issued = now.wall.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    json!({
+        "iss": "sim",
+        "sub": token.account.as_deref().unwrap_or_default(),
+        "aud": token.service,
+        "iat": issued,
+        "nbf": issued,
+        "exp": issued + options.lifetime.as_secs(),
+        "jti": Uuid::new_v4().to_string(),
+        "access": token.scopes.iter().map(Scope::claim).collect::<Vec<_>>(),
+    })
 }
 
 fn unauthorized() -> Refusal {

@@ -1,10 +1,13 @@
-//! The tokens that were issued: random texts that mean something here only. They are lost with the origin.
+//! The tokens that were issued. They look like JSON Web Tokens, so that there is something to forge, but what
+//! one is worth is remembered by its whole text, of which the signature is random. They are lost with the origin.
 
 use std::{
     collections::{HashMap, VecDeque},
     time::Instant,
 };
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::scope::Scope;
@@ -33,14 +36,25 @@ pub(super) struct Token {
 }
 
 impl Tokens {
-    /// Remembers a token and returns its text.
-    pub(super) fn issue(&mut self, token: Token) -> String {
-        self.access.keep(token)
+    /// Remembers a token that says this of itself, and returns its text.
+    pub(super) fn issue(&mut self, token: Token, claims: &Value) -> String {
+        let header = json!({"alg": "HS256", "kid": "sim", "typ": "JWT"});
+        let signature: Vec<u8> =
+            [Uuid::new_v4(), Uuid::new_v4()].iter().flat_map(Uuid::as_bytes).copied().collect();
+        let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let parts = [header.to_string(), claims.to_string()].map(|part| encode(part.as_bytes()));
+        let text = format!("{}.{}.{}", parts[0], parts[1], encode(&signature));
+        self.access.keep(text, token)
     }
 
     /// Remembers a refresh token of an account and returns its text.
     pub(super) fn issue_refresh(&mut self, account: &str) -> String {
-        self.refresh.keep(account.to_owned())
+        self.refresh.keep(Uuid::new_v4().simple().to_string(), account.to_owned())
+    }
+
+    /// Returns the text of a token of which this is true.
+    pub(super) fn text(&self, is_it: impl Fn(&str) -> bool) -> Option<&str> {
+        self.access.known.keys().map(String::as_str).find(|text| is_it(text))
     }
 
     /// Returns what a token stands for, unless it is unknown or has expired.
@@ -54,7 +68,7 @@ impl Tokens {
     }
 }
 
-/// Values by a random name, of which the oldest are forgotten.
+/// Values by a text, of which the oldest are forgotten.
 #[derive(Debug)]
 struct Memory<T> {
     known: HashMap<String, T>,
@@ -68,13 +82,12 @@ impl<T> Default for Memory<T> {
 }
 
 impl<T> Memory<T> {
-    fn keep(&mut self, value: T) -> String {
+    fn keep(&mut self, text: String, value: T) -> String {
         if self.order.len() == TOKENS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
-        let text = Uuid::new_v4().simple().to_string();
         self.known.insert(text.clone(), value);
         self.order.push_back(text.clone());
         text
@@ -96,12 +109,13 @@ mod tests {
             scopes: Vec::new(),
             expires: now + Duration::from_secs(seconds),
         };
-        let text = tokens.issue(token(10));
+        let claims = json!({"sub": ""});
+        let text = tokens.issue(token(10), &claims);
         assert!(tokens.find(&text, now + Duration::from_secs(9)).is_some());
         assert!(tokens.find(&text, now + Duration::from_secs(10)).is_none());
         assert!(tokens.find("other", now).is_none());
         for _ in 0..TOKENS_MAX {
-            tokens.issue(token(10));
+            tokens.issue(token(10), &claims);
         }
         assert!(tokens.find(&text, now).is_none());
         assert_eq!(tokens.access.known.len(), TOKENS_MAX);

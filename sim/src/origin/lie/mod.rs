@@ -2,7 +2,9 @@
 //!
 //! A lie is an entry in the table of the file that bears the name of its noun. It stands between the
 //! request and the honest handlers: it misreads the one, bends what the others answer, changes the store
-//! behind their back, or answers itself. `tools` says how, `memory` keeps what has to be kept meanwhile.
+//! behind their back, or answers itself. `tools` says how, `memory` keeps what has to be kept meanwhile. A lie
+//! about who asks stands before the gate ([`Asked`]); an origin without one does not tell it. One about
+//! what a request is stands before everything ([`Wire`]).
 
 use std::{fmt, str::FromStr};
 
@@ -10,15 +12,24 @@ use bytes::Bytes;
 use http::Response;
 use thiserror::Error;
 
-use super::{dispatch::Call, store::Store};
+use super::{
+    dispatch::{Call, honest},
+    store::Store,
+};
 
+pub(super) use self::asked::Asked;
+
+mod asked;
 mod base;
 mod blobs;
 mod chunks;
 mod deletes;
 mod digests;
+mod doors;
 mod errors;
+mod forgeries;
 mod kinds;
+mod leaks;
 mod manifests;
 mod memory;
 mod mounts;
@@ -49,7 +60,24 @@ pub struct Lie(&'static Plan);
 pub struct UnknownLie(pub String);
 
 /// How a lie answers a request.
-type Tell = fn(&mut Store, &mut Call) -> Response<Bytes>;
+#[derive(Debug)]
+enum Tell {
+    /// Once it is let in.
+    Inside(fn(&mut Store, &mut Call) -> Response<Bytes>),
+    /// Before anybody is let in.
+    AtTheGate(fn(Asked<'_>) -> Response<Bytes>),
+    /// Before it is looked at.
+    OnTheWire(Wire),
+}
+
+/// What is read carelessly of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// Where it ends.
+    Lengths,
+    /// Whom it is for.
+    Hosts,
+}
 
 /// What a lie is made of.
 #[derive(Debug)]
@@ -61,8 +89,17 @@ struct Plan {
 }
 
 /// Returns an entry of a table of lies.
-const fn plan(name: &'static str, says: &'static str, tell: Tell) -> Plan {
-    Plan { name, says, mutant: None, tell }
+const fn plan(
+    name: &'static str,
+    says: &'static str,
+    tell: fn(&mut Store, &mut Call) -> Response<Bytes>,
+) -> Plan {
+    Plan { name, says, mutant: None, tell: Tell::Inside(tell) }
+}
+
+/// Returns an entry of a table of lies about who asks.
+const fn guarded(name: &'static str, says: &'static str, tell: fn(Asked<'_>) -> Response<Bytes>) -> Plan {
+    Plan { name, says, mutant: None, tell: Tell::AtTheGate(tell) }
 }
 
 impl Plan {
@@ -72,7 +109,23 @@ impl Plan {
     }
 }
 
-const TABLES: [&[Plan]; 15] = [
+/// Lies about what a request is, before anybody reads what it asks.
+const WIRE: &[Plan] = &[
+    Plan {
+        name: "request-of-two-lengths-goes-on",
+        says: "Reads a request of two lengths by one of them, and what follows as the next.",
+        mutant: None,
+        tell: Tell::OnTheWire(Wire::Lengths),
+    },
+    Plan {
+        name: "request-of-two-hosts-is-read",
+        says: "Reads a request that names no host, several, or none that is one.",
+        mutant: None,
+        tell: Tell::OnTheWire(Wire::Hosts),
+    },
+];
+
+const TABLES: [&[Plan]; 19] = [
     base::LIES,
     references::LIES,
     digests::LIES,
@@ -88,6 +141,10 @@ const TABLES: [&[Plan]; 15] = [
     referrers::LIES,
     deletes::LIES,
     errors::LIES,
+    WIRE,
+    doors::LIES,
+    forgeries::LIES,
+    leaks::LIES,
 ];
 
 impl Lie {
@@ -106,6 +163,28 @@ impl Lie {
     #[must_use]
     pub fn says(self) -> &'static str {
         self.0.says
+    }
+
+    /// Says whether only an origin with accounts tells it.
+    #[must_use]
+    pub fn is_about_access(self) -> bool {
+        self.at_the_gate().is_some()
+    }
+
+    /// Returns what answers in place of the gate, if it is about that.
+    pub(super) fn at_the_gate(self) -> Option<fn(Asked<'_>) -> Response<Bytes>> {
+        match self.0.tell {
+            Tell::AtTheGate(tell) => Some(tell),
+            Tell::Inside(_) | Tell::OnTheWire(_) => None,
+        }
+    }
+
+    /// Returns what it reads carelessly of a request, if it is about that.
+    pub(super) fn on_the_wire(self) -> Option<Wire> {
+        match self.0.tell {
+            Tell::OnTheWire(wire) => Some(wire),
+            Tell::Inside(_) | Tell::AtTheGate(_) => None,
+        }
     }
 
     /// Returns the number of the mutant of a registry that this lie plays, where there is one.
@@ -145,7 +224,10 @@ impl FromStr for Lie {
 
 /// Answers a request with this lie.
 pub(super) fn answer(lie: Lie, store: &mut Store, mut call: Call) -> Response<Bytes> {
-    (lie.0.tell)(store, &mut call)
+    match lie.0.tell {
+        Tell::Inside(tell) => tell(store, &mut call),
+        Tell::AtTheGate(_) | Tell::OnTheWire(_) => honest(store, &call),
+    }
 }
 
 #[cfg(test)]

@@ -163,6 +163,11 @@ pub(super) fn behind(
     response
 }
 
+/// Says whether somebody was not let in.
+pub(super) fn is_refusal(response: &Response<Bytes>) -> bool {
+    matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
 // === parts of answers ===
 
 /// Removes a header.
