@@ -230,6 +230,11 @@ impl Access {
         self.certificates.as_ref()
     }
 
+    /// Returns the present moment, by which a certificate is still valid or not.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Verifies a user and a password, if too many have not failed before.
     ///
     /// A failure counts before it is held back: who leaves meanwhile has failed all the same.
