@@ -150,7 +150,7 @@ pub(super) const KEYS: &[Key] = &[
         "http.ratelimit",
         Kind::Section,
         "",
-        "How many requests the server takes in a second from each client, by its address or the /64 of an IPv6 address; a second's worth may come at once, and the probes and the metrics endpoint are not counted. Behind proxies, see `http.trustedProxies`.",
+        "How many requests the server takes in a second from each client, by its address or the /64 of an IPv6 address; a second's worth may come at once, and the probes are not counted. Behind proxies, see `http.trustedProxies`.",
     ),
     honoured(
         "http.ratelimit.rate",
