@@ -15,6 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The last moment that RFC 3339 can tell: the end of the year 9999.
+    pub const LAST: Self = Self(253_402_300_799_999);
+
     /// Makes a moment of milliseconds since 1970.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -40,7 +43,8 @@ impl Timestamp {
 /// Shows it as RFC 3339 has it, in UTC and with milliseconds.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH);
+        // Later years have five digits, which no reader of RFC 3339 takes.
+        let moment = UNIX_EPOCH + Duration::from_millis(self.0.min(Self::LAST.0));
         humantime::format_rfc3339_millis(moment).fmt(f)
     }
 }
@@ -111,5 +115,21 @@ fn millis(duration: Duration) -> u64 {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Clock(manual)" } else { "Clock(system)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: every moment can be shown. Method: the ends of what there is.
+
+    use super::Timestamp;
+
+    #[test]
+    fn what_comes_after_all_years_is_shown_as_their_end() {
+        let shown = |millis| Timestamp::from_millis(millis).to_string();
+        assert_eq!(shown(0), "1970-01-01T00:00:00.000Z");
+        for late in [Timestamp::LAST.0, Timestamp::LAST.0 + 1, u64::MAX] {
+            assert_eq!(shown(late), "9999-12-31T23:59:59.999Z");
+        }
     }
 }

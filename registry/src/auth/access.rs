@@ -2,6 +2,8 @@
 //!
 //! It decides between *log in first* and *no*; which status that is, is HTTP's to say.
 
+mod keys;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +13,14 @@ use crate::clock::{Clock, Timestamp};
 use crate::oci::RepositoryName;
 use crate::telemetry::WithCauses;
 
-use super::api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, ApiKeys, Origin, Owner, Presented};
+use super::api_keys::{ApiKeys, Presented};
 use super::backoff::Backoff;
 use super::bearer::{Bearer, Signed};
 use super::certificate::Certificates;
 use super::challenge::{Challenge, Need};
 use super::circumstances::{Circumstances, Request};
 use super::credentials::{Authorization, BearerToken, Credentials};
-use super::error::{AccessError, ApiKeyError, LoginError, Refusal, TokenError};
+use super::error::{AccessError, LoginError, Refusal, TokenError};
 use super::grant::{Grant, Right};
 use super::identity::{Account, Identity};
 use super::keep::{Keep, KeepError};
@@ -30,17 +32,18 @@ use super::scope::Resource;
 use super::source::Source;
 use super::token::{ISSUER, Issued, Issuer, service};
 use super::verification::{Bcrypt, Check};
+pub use keys::KeyOwner;
 
 /// Who may do what, as configured.
 #[derive(Debug)]
 pub struct Access {
     policy: Policy,
-    logins: Option<Logins>,
+    logins: Option<Arc<Logins>>,
     certificates: Option<Certificates>,
-    backoff: Option<Backoff>,
+    backoff: Option<Arc<Backoff>>,
     fail_delay: Duration,
     issuer: Option<Issuer>,
-    bearer: Option<Bearer>,
+    bearer: Option<Arc<Bearer>>,
     api_keys: Option<ApiKeys>,
     recent: Option<Recent>,
     /// Whether there is any way to log in.
@@ -64,13 +67,52 @@ impl Access {
     ///
     /// *Errors:* every variant of [`AccessError`].
     pub async fn open(options: &Options, keep: Arc<dyn Keep>, clock: Clock) -> Result<Self, AccessError> {
-        let mut access = Self::new(options)?;
+        Self::open_over(None, options, keep, clock).await
+    }
+
+    /// Makes the access layer of other options, in the place of this one.
+    ///
+    /// Whose logins have failed stays known, and so do the keys of issuers, which may be away at this moment. With
+    /// [`Anew::WhatDiffers`], what has the same options goes on as it is, passwords that were verified among it.
+    ///
+    /// *Errors:* every variant of [`AccessError`].
+    pub async fn open_again(
+        &self,
+        old: &Options,
+        new: &Options,
+        anew: Anew,
+        keep: Arc<dyn Keep>,
+        clock: Clock,
+    ) -> Result<Self, AccessError> {
+        Self::open_over(Some((self, old, anew)), new, keep, clock).await
+    }
+
+    async fn open_over(
+        previous: Option<(&Self, &Options, Anew)>,
+        options: &Options,
+        keep: Arc<dyn Keep>,
+        clock: Clock,
+    ) -> Result<Self, AccessError> {
+        let own = options.clone();
+        // It reads files.
+        let made = tokio::task::spawn_blocking(move || Self::new(&own)).await;
+        let mut access = made.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         access.clock = clock.clone();
-        access.bearer = Bearer::open(options, &clock).await?;
+        if let Some((old, of, anew)) = previous {
+            access.goes_on_from(old, of, options, anew);
+        }
+        if access.bearer.is_none() {
+            access.bearer = Bearer::open(options, &clock).await?.map(Arc::new);
+            if let (Some((old, of, _)), Some(bearer)) = (previous, &access.bearer)
+                && let Some(former) = old.bearer.as_ref().filter(|_| is_same_bearer(of, options))
+            {
+                bearer.goes_on_from(former);
+            }
+        }
         if options.api_keys {
             access.api_keys = Some(ApiKeys::new(Arc::clone(&keep), clock.clone()));
         }
-        let takes_workloads = access.bearer.as_ref().is_some_and(Bearer::takes_workloads);
+        let takes_workloads = access.bearer.as_ref().is_some_and(|bearer| bearer.takes_workloads());
         if (access.logins.is_some() || takes_workloads) && options.token.enable {
             let issuer = Issuer::open(&options.token, &options.realm, keep, clock).await?;
             access.challenge.issues_tokens();
@@ -83,12 +125,29 @@ impl Access {
         Ok(access)
     }
 
+    /// Takes over from a former one what was made of the same options.
+    fn goes_on_from(&mut self, old: &Self, of: &Options, options: &Options, anew: Anew) {
+        if (of.failures_max, of.failure_window) == (options.failures_max, options.failure_window) {
+            self.backoff.clone_from(&old.backoff);
+        }
+        let is_same = of.htpasswd == options.htpasswd
+            && of.ldap == options.ldap
+            && (of.cache_ttl, of.cache_entries_max) == (options.cache_ttl, options.cache_entries_max)
+            && of.verifications_max == options.verifications_max;
+        if is_same && anew == Anew::WhatDiffers {
+            self.logins.clone_from(&old.logins);
+        }
+        if is_same_bearer(of, options) && anew == Anew::WhatDiffers {
+            self.bearer.clone_from(&old.bearer);
+        }
+    }
+
     fn with_check(options: &Options, check: impl Check) -> Result<Self, AccessError> {
-        let logins = Logins::new(options, check)?;
+        let logins = Logins::new(options, check)?.map(Arc::new);
         let accounts = if options.knows_accounts() { Accounts::Configured } else { Accounts::Absent };
         let policy = Policy::new(options.access.as_ref(), accounts)?;
         let challenge = Challenge::new(&options.realm)?;
-        let backoff = Backoff::new(options.failures_max, options.failure_window);
+        let backoff = Backoff::new(options.failures_max, options.failure_window).map(Arc::new);
         let certificates = options.certificates.clone().map(Certificates::new);
         Ok(Self {
             policy,
@@ -170,31 +229,9 @@ impl Access {
         }
     }
 
-    async fn login_by_key(&self, keys: &ApiKeys, user: &str, key: &Presented) -> Result<Login, LoginError> {
-        let verified = keys.verify(user, key).await.map_err(|error| {
-            tracing::error!(
-                error = %WithCauses(&error),
-                "the key of a user cannot be looked up"
-            );
-            LoginError::Unavailable
-        })?;
-        let Some(verified) = verified else { return self.refuse().await };
-        let is_there = match (verified.owner.origin, &self.logins) {
-            (Origin::Certificate, _) => true,
-            (Origin::Password, Some(logins)) => logins.has(user).await,
-            (Origin::Password, None) => false,
-        };
-        if !is_there {
-            return self.refuse().await;
-        }
-        let identity = Identity::of(verified.owner.account);
-        let identity = verified.scope.map_or(identity.clone(), |scope| identity.within(scope));
-        Ok(Login { identity, proof: Proof::Key })
-    }
-
     /// Returns the token of a workload that stands in the place of a password.
     fn workload(&self, credentials: &Credentials) -> Option<BearerToken> {
-        let takes_them = self.bearer.as_ref().is_some_and(Bearer::takes_workloads);
+        let takes_them = self.bearer.as_ref().is_some_and(|bearer| bearer.takes_workloads());
         let token = takes_them.then(|| BearerToken::parse(credentials.password().reveal()).ok()).flatten()?;
         Signed::parse(token.reveal()).is_ok().then_some(token)
     }
@@ -237,31 +274,40 @@ impl Access {
 
     /// Verifies a user and a password, if too many have not failed before.
     ///
-    /// A failure counts before it is held back: who leaves meanwhile has failed all the same.
+    /// What is admitted is judged and counted in a task of its own: who leaves meanwhile, or sends the same again, has
+    /// failed all the same.
     async fn log_in(
         &self,
-        logins: &Logins,
+        logins: &Arc<Logins>,
         from: Source,
         credentials: Credentials,
     ) -> Result<Account, LoginError> {
-        let admitted = self.backoff.as_ref().map(|backoff| {
+        let admit = |backoff: &Arc<Backoff>| {
             let attempt = backoff.admit(from, &credentials, Instant::now()).map_err(|wait| {
                 metrics::counter!("wharfinger_logins_held_total").increment(1);
                 LoginError::Held { wait }
             });
-            attempt.map(|attempt| (backoff, attempt))
-        });
-        let admitted = admitted.transpose()?;
-        let verdict = logins.verify(credentials).await;
-        if let Some((backoff, attempt)) = &admitted {
-            match &verdict {
-                Ok(_) => backoff.succeeded(attempt, Instant::now()),
-                Err(LoginError::Refused) => backoff.failed(attempt, Instant::now()),
-                Err(_) => {}
+            attempt.map(|attempt| (Arc::clone(backoff), attempt))
+        };
+        let admitted = self.backoff.as_ref().map(admit).transpose()?;
+        let logins = Arc::clone(logins);
+        let judged = tokio::spawn(async move {
+            let verdict = logins.verify(credentials).await;
+            if let Some((backoff, attempt)) = &admitted {
+                match &verdict {
+                    Ok(_) => backoff.succeeded(attempt, Instant::now()),
+                    Err(LoginError::Refused) => backoff.failed(attempt, Instant::now()),
+                    Err(_) => {}
+                }
             }
-        }
+            if verdict == Err(LoginError::Refused) {
+                metrics::counter!("wharfinger_logins_failed_total").increment(1);
+            }
+            verdict
+        });
+        // It ends otherwise when the runtime does.
+        let verdict = judged.await.unwrap_or(Err(LoginError::Overloaded));
         if verdict == Err(LoginError::Refused) {
-            metrics::counter!("wharfinger_logins_failed_total").increment(1);
             tokio::time::sleep(self.fail_delay).await;
         }
         verdict
@@ -313,11 +359,14 @@ impl Access {
         }
     }
 
-    /// Answers for the metrics.
+    /// Answers for the metrics, for which no token and no scope of a key can be.
     ///
     /// *Errors:* [`Refusal`], as of a repository.
     pub fn metrics(&self, identity: &Identity) -> Result<(), Refusal> {
         match self.policy.metrics(identity) {
+            Decision::Allowed if identity.account().is_some() && identity.scope().is_some() => {
+                Err(Refusal::InsufficientScope)
+            }
             Decision::Allowed => Ok(()),
             Decision::Denied => Err(self.policy.refusal(identity)),
         }
@@ -389,7 +438,7 @@ impl Access {
         logins: &Logins,
         account: &Account,
     ) -> Result<Option<BearerToken>, LoginError> {
-        match logins.renewal(account.name()).await {
+        match logins.renewal(account).await {
             Some(renewal) => {
                 issuer.issue_refresh(&renewal).await.map(Some).map_err(|error| unavailable(&error))
             }
@@ -414,66 +463,6 @@ impl Access {
         (!actions.is_empty()).then_some(Resource { actions, ..resource })
     }
 
-    /// Says whether users may make keys.
-    pub const fn has_api_keys(&self) -> bool {
-        self.api_keys.is_some()
-    }
-
-    /// Tells whose keys somebody may see, make and revoke: his own, if he has proved himself to be who he is.
-    ///
-    /// *Errors:* [`Refusal::Unauthenticated`] to somebody anonymous; [`Refusal::Denied`] to who came with a key or a
-    /// token, which could make itself last for ever.
-    pub fn owner(&self, authorization: Option<&[u8]>, identity: &Identity) -> Result<KeyOwner, Refusal> {
-        let account = identity.who().ok_or(Refusal::Unauthenticated)?.clone();
-        let origin = match authorization.map(Authorization::parse) {
-            None => Origin::Certificate,
-            Some(Ok(Authorization::Basic(credentials))) if credentials.is_empty() => Origin::Certificate,
-            Some(Ok(Authorization::Basic(credentials))) if self.is_password(&credentials) => Origin::Password,
-            Some(_) => return Err(Refusal::Denied),
-        };
-        let groups = self.policy.named_groups(identity);
-        let account = Account::new(account.name(), groups);
-        if identity.scope().is_some() {
-            Err(Refusal::Denied)
-        } else {
-            Ok(KeyOwner(Owner { account, origin }))
-        }
-    }
-
-    fn is_password(&self, credentials: &Credentials) -> bool {
-        Presented::parse(credentials.password()).is_none() && self.workload(credentials).is_none()
-    }
-
-    /// Makes a key.
-    ///
-    /// *Errors:* [`ApiKeyError`], but for that of a key that there is not.
-    pub async fn create_key(
-        &self,
-        owner: KeyOwner,
-        wish: ApiKeyWish,
-    ) -> Result<(ApiKey, ApiKeySecret), ApiKeyError> {
-        self.keys()?.create(owner.0, wish).await
-    }
-
-    /// Lists somebody's keys.
-    ///
-    /// *Errors:* [`ApiKeyError::Keep`].
-    pub async fn keys_of(&self, owner: &KeyOwner) -> Result<Vec<ApiKey>, ApiKeyError> {
-        Ok(self.keys()?.list(owner.0.account.name()).await?)
-    }
-
-    /// Revokes a key of somebody's.
-    ///
-    /// *Errors:* [`ApiKeyError::Unknown`], [`ApiKeyError::Keep`].
-    pub async fn revoke_key(&self, owner: &KeyOwner, id: &str) -> Result<(), ApiKeyError> {
-        let was_there = self.keys()?.revoke(owner.0.account.name(), id).await?;
-        if was_there { Ok(()) } else { Err(ApiKeyError::Unknown) }
-    }
-
-    fn keys(&self) -> Result<&ApiKeys, ApiKeyError> {
-        self.api_keys.as_ref().ok_or(ApiKeyError::Unknown)
-    }
-
     fn refusal<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Refusal {
         let would = || self.policy.grant::<R>(&identity.unrestricted(), name).is_some();
         if identity.scope().is_some() && would() {
@@ -481,6 +470,15 @@ impl Access {
         }
         self.policy.refuse::<R>(identity, name)
     }
+}
+
+/// What is made anew when options are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anew {
+    /// What has other options.
+    WhatDiffers,
+    /// Everything, as the files that the options name may have others under the same name.
+    Everything,
 }
 
 /// Somebody who logged in.
@@ -496,10 +494,6 @@ enum Proof {
     Key,
     Workload,
 }
-
-/// Somebody who has proved himself to be who he is, so that he may see to his keys.
-#[derive(Debug, Clone)]
-pub struct KeyOwner(Owner);
 
 /// Who asks for a token.
 #[derive(Debug)]
@@ -530,6 +524,11 @@ pub struct Grants {
     pub refresh: Option<BearerToken>,
     /// Whose they are.
     pub account: Option<Account>,
+}
+
+/// Says whether tokens of others are taken by the same options, and mean the same.
+fn is_same_bearer(one: &Options, other: &Options) -> bool {
+    one.bearer == other.bearer && one.access.is_some() == other.access.is_some()
 }
 
 fn of_token(error: TokenError) -> LoginError {

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::credentials::Password;
 use super::error::ApiKeyError;
-use super::identity::Account;
+use super::identity::Origin;
 use super::keep::{Keep, KeepError};
 use super::scope::Scope;
 use super::token::random;
@@ -56,7 +56,9 @@ pub(super) const LOOKUP_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) struct ApiKeys {
     keep: Arc<dyn Keep>,
     clock: Clock,
-    known: moka::sync::Cache<String, (Arc<Record>, Timestamp)>,
+    known: moka::sync::Cache<String, (Arc<Known>, Timestamp)>,
+    /// Those that were revoked here, for as long as somebody may still be reading one of them. No name comes back.
+    revoked: moka::sync::Cache<String, ()>,
 }
 
 /// A key as its user is shown it, which is without its secret.
@@ -91,21 +93,13 @@ pub struct ApiKeyWish {
 #[derive(Clone)]
 pub struct ApiKeySecret(String);
 
-/// Whose keys are meant, and how he proved it.
+/// Who makes a key, what vouches for him now and will be asked again whenever the key is used, and until when at most
+/// it may be used.
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
-    pub(super) account: Account,
+pub(super) struct Maker {
+    pub(super) user: String,
     pub(super) origin: Origin,
-}
-
-/// How whoever made a key had logged in, which says where his account is looked for afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Origin {
-    /// With a password.
-    Password,
-    /// With a client certificate.
-    Certificate,
+    pub(super) until: Option<Timestamp>,
 }
 
 /// A key as somebody presents it.
@@ -114,11 +108,19 @@ pub(super) struct Presented {
     hash: [u8; 32],
 }
 
-/// What a key that was verified is good for.
-#[derive(Debug)]
+/// What a key that was verified is good for: for what its user may do, if there still is one.
+#[derive(Debug, Clone)]
 pub(super) struct Verified {
-    pub(super) owner: Owner,
+    pub(super) origin: Origin,
     pub(super) scope: Option<Scope>,
+}
+
+/// A key that was looked up.
+#[derive(Debug)]
+struct Known {
+    record: Record,
+    /// Nothing when its scopes cannot be read any more.
+    verified: Option<Verified>,
 }
 
 /// A key as it is kept.
@@ -126,7 +128,6 @@ pub(super) struct Verified {
 #[serde(rename_all = "camelCase")]
 struct Record {
     user: String,
-    groups: Vec<String>,
     origin: Origin,
     label: String,
     scopes: Vec<String>,
@@ -140,7 +141,9 @@ impl ApiKeys {
     pub(super) fn new(keep: Arc<dyn Keep>, clock: Clock) -> Self {
         let known =
             moka::sync::Cache::builder().max_capacity(LOOKUPS_MAX).time_to_live(LOOKUP_TIME_MAX).build();
-        Self { keep, clock, known }
+        let revoked =
+            moka::sync::Cache::builder().max_capacity(LOOKUPS_MAX).time_to_live(LOOKUP_TIME_MAX).build();
+        Self { keep, clock, known, revoked }
     }
 
     /// Makes a key.
@@ -151,12 +154,12 @@ impl ApiKeys {
     /// *Durability:* when this returns, the key survives power loss.
     pub(super) async fn create(
         &self,
-        owner: Owner,
+        maker: Maker,
         wish: ApiKeyWish,
     ) -> Result<(ApiKey, ApiKeySecret), ApiKeyError> {
         let now = self.clock.now();
         check(&wish, now)?;
-        let user = owner.account.name().to_owned();
+        let user = maker.user;
         // Two requests at once may each find room for one, which is no harm.
         if self.ids(&user).await?.len() >= KEYS_MAX {
             return Err(ApiKeyError::TooMany);
@@ -165,12 +168,11 @@ impl ApiKeys {
         let secret: [u8; SECRET_BYTES] = random();
         let record = Record {
             user: user.clone(),
-            groups: owner.account.groups().to_vec(),
-            origin: owner.origin,
+            origin: maker.origin,
             label: wish.label,
             scopes: wish.scopes,
             created_at: now,
-            expires_at: wish.expires_at,
+            expires_at: [wish.expires_at, maker.until].into_iter().flatten().min(),
             secret_sha256: BASE64_URL_SAFE_NO_PAD.encode(hash_of(&secret)),
         };
         let text = serde_json::to_vec(&record).map_err(KeepError::new)?;
@@ -207,6 +209,7 @@ impl ApiKeys {
         }
         let name = name(user, id);
         let was_there = self.keep.remove(FOLDER, &name).await?;
+        self.revoked.insert(name.clone(), ());
         self.known.invalidate(&name);
         if was_there {
             tracing::info!(auth.user = %user, key.id = %id, "a key was revoked");
@@ -220,16 +223,25 @@ impl ApiKeys {
     pub(super) async fn verify(&self, user: &str, key: &Presented) -> Result<Option<Verified>, KeepError> {
         let (now, name) = (self.clock.now(), name(user, &key.id));
         let known = self.known.get(&name).filter(|(_, at)| now.since(*at) < LOOKUP_TIME_MAX && *at <= now);
-        let record = match known {
-            Some((record, _)) => record,
+        let known = match known {
+            Some((known, _)) => known,
             None => {
                 let Some(record) = self.read(user, &key.id).await? else { return Ok(None) };
-                let record = Arc::new(record);
-                self.known.insert(name, (Arc::clone(&record), now));
-                record
+                if self.revoked.contains_key(&name) {
+                    return Ok(None);
+                }
+                let known = Arc::new(Known { verified: record.verified(), record });
+                self.known.insert(name.clone(), (Arc::clone(&known), now));
+                if self.revoked.contains_key(&name) {
+                    // Between the two.
+                    self.known.invalidate(&name);
+                    return Ok(None);
+                }
+                known
             }
         };
-        Ok((record.is_of(&key.hash) && !record.is_expired(now)).then(|| record.verified()).flatten())
+        let is_good = known.record.is_of(&key.hash) && !known.record.is_expired(now);
+        Ok(known.verified.clone().filter(|_| is_good))
     }
 
     async fn ids(&self, user: &str) -> Result<Vec<String>, KeepError> {
@@ -275,8 +287,7 @@ impl Record {
             [] => None,
             scopes => Some(Scope::of_globs(scopes.iter().map(String::as_str)).ok()?),
         };
-        let account = Account::new(self.user.as_str(), self.groups.clone());
-        Some(Verified { owner: Owner { account, origin: self.origin }, scope })
+        Some(Verified { origin: self.origin, scope })
     }
 }
 

@@ -76,6 +76,17 @@ impl Bearer {
         Ok(Some(Self { service, providers, remembered, workloads, clock: clock.clone() }))
     }
 
+    /// Takes over the keys that a former one knows, which was made of the same options: an issuer may be away.
+    pub(super) fn goes_on_from(&self, former: &Self) {
+        let rings = |of: &Self| -> Vec<Arc<Keyring>> {
+            let services = of.service.iter().flat_map(|service| &service.keys);
+            services.chain(of.providers.iter().flat_map(Provider::keys)).map(Arc::clone).collect()
+        };
+        for (ring, former) in rings(self).iter().zip(rings(former)) {
+            ring.goes_on_from(&former);
+        }
+    }
+
     /// Says whether tokens of workloads are taken.
     pub(super) const fn takes_workloads(&self) -> bool {
         !self.providers.is_empty()

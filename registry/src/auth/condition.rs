@@ -14,6 +14,8 @@ use super::options::{ConditionOptions, Rule};
 pub(super) struct Condition {
     expression: Expression,
     pub(super) message: Arc<str>,
+    /// Whether it may be about the groups of who asks.
+    pub(super) names_groups: bool,
 }
 
 impl ConditionOptions {
@@ -33,7 +35,8 @@ pub(super) fn read(rule: &Rule, place: impl Fn() -> String) -> Result<Vec<Condit
         let expression = Expression::parse(&options.expression, Subject::Request(MEMBERS), &[]);
         let expression =
             expression.map_err(|source| PolicyError::Condition { place: place(), index, source })?;
-        Ok(Condition { expression, message: options.message.as_str().into() })
+        let names_groups = options.expression.contains("groups");
+        Ok(Condition { expression, message: options.message.as_str().into(), names_groups })
     };
     rule.conditions.iter().enumerate().map(read).collect()
 }

@@ -143,6 +143,12 @@ impl Credentials {
         Ok(Self { user: user.to_owned(), password: Password(password.as_bytes().to_vec()) })
     }
 
+    /// Returns the same password, of nobody: no place has an account without a name.
+    #[must_use]
+    pub(super) fn of_nobody(self) -> Self {
+        Self { user: String::new(), ..self }
+    }
+
     /// Returns the user.
     pub fn user(&self) -> &str {
         &self.user

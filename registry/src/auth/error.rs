@@ -166,6 +166,9 @@ pub enum ApiKeyError {
     /// The user has as many as he may have.
     #[error("there are {KEYS_MAX} keys already; revoke one")]
     TooMany,
+    /// It would be for another user.
+    #[error("a key can be made for oneself alone")]
+    Others,
     /// The user has no such key.
     #[error("there is no such key")]
     Unknown,

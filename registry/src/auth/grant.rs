@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::oci::RepositoryName;
+use crate::oci::{Reference, RepositoryName, Tag};
 
 use super::error::Refusal;
 use super::identity::Identity;
@@ -156,6 +156,22 @@ impl Grant<Pull> {
             }
             _ => true,
         }
+    }
+}
+
+impl Grant<Delete> {
+    /// Says whether the right depends on which tags are deleted.
+    pub fn depends_on_tags(&self) -> bool {
+        self.policy.as_ref().is_some_and(Policy::has_conditions)
+    }
+
+    /// Tells how the holder is refused to delete a tag, as what goes with a manifest does; `None` when he may.
+    pub fn refusal_of(&self, tag: &Tag) -> Option<Refusal> {
+        let (Some(policy), Holder::Client(identity)) = (&self.policy, &self.holder) else { return None };
+        let circumstances = identity.circumstances()?.about(Reference::Tag(tag.clone()));
+        let identity = identity.clone().under(circumstances);
+        let may = policy.decide(&identity, &self.name, Action::Delete) == Decision::Allowed;
+        (!may).then(|| policy.refuse_action(&identity, &self.name, Action::Delete))
     }
 }
 

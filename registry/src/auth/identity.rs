@@ -28,6 +28,19 @@ pub struct Account(Arc<Inner>);
 struct Inner {
     name: String,
     groups: Vec<String>,
+    origin: Option<Origin>,
+}
+
+/// What vouched for an account, and is asked again whether there is one, where somebody goes on without proving it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Origin {
+    /// The directory took its password.
+    Directory,
+    /// The htpasswd file has its password.
+    File,
+    /// A client certificate names it.
+    Certificate,
 }
 
 impl Identity {
@@ -85,10 +98,29 @@ impl Identity {
 
 impl Account {
     /// Makes an account of a name and of the groups that came with its proof.
-    pub fn new(name: impl Into<String>, mut groups: Vec<String>) -> Self {
+    pub fn new(name: impl Into<String>, groups: Vec<String>) -> Self {
+        Self::make(name.into(), groups, None)
+    }
+
+    /// Makes an account that a client certificate names, which the listener has verified.
+    pub fn certified(name: impl Into<String>) -> Self {
+        Self::make(name.into(), Vec::new(), Some(Origin::Certificate))
+    }
+
+    /// Makes an account that a place vouched for.
+    pub(super) fn of(origin: Origin, name: impl Into<String>, groups: Vec<String>) -> Self {
+        Self::make(name.into(), groups, Some(origin))
+    }
+
+    fn make(name: String, mut groups: Vec<String>, origin: Option<Origin>) -> Self {
         groups.sort_unstable();
         groups.dedup();
-        Self(Arc::new(Inner { name: name.into(), groups }))
+        Self(Arc::new(Inner { name, groups, origin }))
+    }
+
+    /// Returns what vouched for it with its own word; a token of ours does not say.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.0.origin
     }
 
     /// Returns its name.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::account_file::AccountFile;
 use super::credentials::Credentials;
 use super::error::{AccessError, LoginError};
-use super::identity::Account;
+use super::identity::{Account, Origin};
 use super::ldap::{Directory, Next, Unreachable, after};
 use super::options::Options;
 use super::token::Renewal;
@@ -21,20 +21,26 @@ use super::verification::{Check, Limits, Verifier};
 /// account of the file has it: theirs are longer.
 const DIRECTORY_MARK: &str = "directory";
 
-/// Users of the directory of whom it is remembered whether it has them.
-const HAS_MAX: u64 = 10_000;
+/// Users whom the directory was asked about lately for a key of theirs.
+const FOUND_MAX: u64 = 10_000;
 
-/// For how long that is.
-const HAS_TIME_MAX: Duration = Duration::from_secs(10);
+/// For how long its answer is used without asking again.
+const FOUND_FRESH_MAX: Duration = Duration::from_secs(10);
+
+/// For how long its answer goes on being used while it cannot be asked.
+const FOUND_STALE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// The places that know accounts by password: a directory, which is asked first, and a file.
 #[derive(Debug)]
 pub(super) struct Logins {
     directory: Option<Directory>,
     accounts: Option<FileLogins>,
-    /// Of whom the directory was asked lately, and whether it has him.
-    has: moka::sync::Cache<String, bool>,
+    /// Whom the directory was asked about lately.
+    found: moka::sync::Cache<String, Found>,
 }
+
+/// When the directory was asked about somebody, and his groups, if it has him.
+type Found = (Instant, Option<Arc<[String]>>);
 
 #[derive(Debug)]
 struct FileLogins {
@@ -64,11 +70,14 @@ impl Logins {
         if accounts.is_none() && directory.is_none() {
             return Ok(None);
         }
-        let has = moka::sync::Cache::builder().max_capacity(HAS_MAX).time_to_live(HAS_TIME_MAX).build();
-        Ok(Some(Self { directory, accounts, has }))
+        let found =
+            moka::sync::Cache::builder().max_capacity(FOUND_MAX).time_to_live(FOUND_STALE_MAX).build();
+        Ok(Some(Self { directory, accounts, found }))
     }
 
-    /// Tells whose credentials they are.
+    /// Tells whose credentials they are, and which place says so.
+    ///
+    /// Where both places are asked, a wrong password takes the work of both, whichever of them knows the user.
     ///
     /// *Errors:* [`LoginError::Refused`]; [`LoginError::Unavailable`] when the directory cannot be asked and there is
     /// no file to answer instead; [`LoginError::Overloaded`].
@@ -84,46 +93,87 @@ impl Logins {
                 Err(_) | Ok(_) => {}
             }
             match after(verdict) {
-                Next::Accept(groups) => return Ok(Account::new(user, groups)),
-                Next::Refuse => return Err(LoginError::Refused),
+                Next::Accept(groups) => return Ok(Account::of(Origin::Directory, user, groups)),
+                Next::Refuse => {
+                    if let Some(accounts) = &self.accounts {
+                        // Whatever comes of it: that the file is busy makes no wrong password less wrong.
+                        let _spent = accounts.verify(credentials.of_nobody()).await;
+                    }
+                    return Err(LoginError::Refused);
+                }
                 Next::AskFile => {}
             }
         }
         if let Some(accounts) = &self.accounts
             && accounts.verify(credentials).await?
         {
-            return Ok(Account::new(user, Vec::new()));
+            return Ok(Account::of(Origin::File, user, Vec::new()));
         }
         Err(refusal)
     }
 
-    /// Says whether there still is an account, of which a key says that it is its own.
+    /// Returns an account as it is now, without asking for its password; `None` when there is none in that place any
+    /// more, or another place decides about the name by now.
     ///
-    /// What the directory says is remembered for [`HAS_TIME_MAX`]. While it cannot be asked nobody can tell, and who
-    /// has made a key has had an account.
-    pub(super) async fn has(&self, user: &str) -> bool {
-        if let Some(accounts) = &self.accounts
-            && accounts.file.current(Instant::now()).await.users().hash(user).is_some()
-        {
-            return true;
+    /// What the directory says is used for [`FOUND_FRESH_MAX`], and for [`FOUND_STALE_MAX`] while it cannot be asked.
+    ///
+    /// *Errors:* [`LoginError::Unavailable`] and [`LoginError::Overloaded`] when the directory decides, and has not
+    /// been asked lately.
+    pub(super) async fn account(&self, user: &str, origin: Origin) -> Result<Option<Account>, LoginError> {
+        match origin {
+            Origin::Directory => {
+                let groups = self.find(user).await?;
+                Ok(groups.map(|groups| Account::of(Origin::Directory, user, groups.to_vec())))
+            }
+            Origin::File => {
+                let Some(accounts) = &self.accounts else { return Ok(None) };
+                let is_there = accounts.file.current(Instant::now()).await.users().hash(user).is_some();
+                if !is_there {
+                    return Ok(None);
+                }
+                // As at a login: a directory that cannot be asked leaves the word to the file, and overload, which
+                // anybody can bring about, does not.
+                let is_taken = match self.find(user).await {
+                    Ok(groups) => groups.is_some(),
+                    Err(LoginError::Overloaded) => return Err(LoginError::Overloaded),
+                    Err(_) => false,
+                };
+                Ok((!is_taken).then(|| Account::of(Origin::File, user, Vec::new())))
+            }
+            Origin::Certificate => Ok(None),
         }
-        let Some(directory) = &self.directory else { return false };
-        if let Some(known) = self.has.get(user) {
-            return known;
-        }
-        let Ok(found) = directory.find(user).await else { return true };
-        self.has.insert(user.to_owned(), found.is_some());
-        found.is_some()
     }
 
-    /// Returns what a refresh token of an account has to say; `None` when there is no such account any more.
-    pub(super) async fn renewal(&self, user: &str) -> Option<Renewal> {
-        if let Some(directory) = &self.directory
-            && let Ok(Some(_groups)) = directory.find(user).await
+    /// Returns the groups of a user of the directory, as it said lately; `None` when it does not have him.
+    async fn find(&self, user: &str) -> Result<Option<Arc<[String]>>, LoginError> {
+        let Some(directory) = &self.directory else { return Ok(None) };
+        let known = self.found.get(user);
+        if let Some((at, groups)) = &known
+            && at.elapsed() < FOUND_FRESH_MAX
         {
-            return Some(Renewal { user: user.to_owned(), mark: DIRECTORY_MARK.to_owned() });
+            return Ok(groups.clone());
         }
-        self.accounts.as_ref()?.renewal(user).await
+        match (directory.find(user).await, known) {
+            (Ok(groups), _) => {
+                let groups: Option<Arc<[String]>> = groups.map(Arc::from);
+                self.found.insert(user.to_owned(), (Instant::now(), groups.clone()));
+                Ok(groups)
+            }
+            (Err(_), Some((at, groups))) if at.elapsed() < FOUND_STALE_MAX => Ok(groups),
+            (Err(Unreachable::Overloaded), _) => Err(LoginError::Overloaded),
+            (Err(_), _) => Err(LoginError::Unavailable),
+        }
+    }
+
+    /// Returns what a refresh token of an account has to say, whom one of the places has just vouched for; `None`
+    /// where there is no such account any more.
+    pub(super) async fn renewal(&self, account: &Account) -> Option<Renewal> {
+        let user = account.name();
+        match account.origin()? {
+            Origin::Directory => Some(Renewal { user: user.to_owned(), mark: DIRECTORY_MARK.to_owned() }),
+            Origin::File => self.accounts.as_ref()?.renewal(user).await,
+            Origin::Certificate => None,
+        }
     }
 
     /// Returns the account of a refresh token, with the groups that it has now.
@@ -139,14 +189,14 @@ impl Logins {
         };
         let is_of_directory = renewal.mark == DIRECTORY_MARK;
         match known {
-            Ok(Some(groups)) if is_of_directory => Ok(Account::new(user, groups)),
+            Ok(Some(groups)) if is_of_directory => Ok(Account::of(Origin::Directory, user, groups)),
             Err(Unreachable::Overloaded) if is_of_directory => Err(LoginError::Overloaded),
             Err(_) if is_of_directory => Err(LoginError::Unavailable),
             Ok(Some(_)) => Err(LoginError::Refused),
             Ok(None) | Err(_) => {
                 let Some(accounts) = &self.accounts else { return Err(LoginError::Refused) };
                 match accounts.renewal(user).await {
-                    Some(now) if now == *renewal => Ok(Account::new(user, Vec::new())),
+                    Some(now) if now == *renewal => Ok(Account::of(Origin::File, user, Vec::new())),
                     _ => Err(LoginError::Refused),
                 }
             }

@@ -61,7 +61,7 @@ mod source;
 mod token;
 mod verification;
 
-pub use access::{Access, Asking, Grants, KeyOwner};
+pub use access::{Access, Anew, Asking, Grants, KeyOwner};
 pub use api_keys::{ApiKey, ApiKeySecret, ApiKeyWish, KEYS_MAX as API_KEYS_MAX};
 #[doc(hidden)]
 pub use bearer::{is_signed_by, maps_to_a_name};

@@ -131,6 +131,7 @@ struct Rules {
     /// The groups of the configuration, for conditions.
     groups: BTreeMap<String, Vec<String>>,
     has_conditions: bool,
+    conditions_name_groups: bool,
 }
 
 #[derive(Debug)]
@@ -232,8 +233,8 @@ impl Policy {
     /// Returns those groups of an identity that rules may be about, which are all that a token needs to say.
     pub(super) fn named_groups(&self, identity: &Identity) -> Vec<String> {
         let Regime::Rules(rules) = self.regime.as_ref() else { return Vec::new() };
-        if self.has_conditions() {
-            // Which groups an expression is about is not known before it is judged.
+        if rules.conditions_name_groups {
+            // Which of them an expression is about is not known before it is judged.
             return identity.groups().to_vec();
         }
         let named: HashSet<&str> = rules.all().flat_map(|each| &each.groups).map(String::as_str).collect();
@@ -259,6 +260,17 @@ impl Policy {
             }
         };
         if allowed { Decision::Allowed } else { Decision::Denied }
+    }
+
+    /// Decides whether `adminPolicy` lets somebody do something, to whatever there is.
+    ///
+    /// Conditions are about repositories; with any, it is refused. Without `http.accessControl` every account may.
+    pub(super) fn administers(&self, identity: &Identity, action: Action) -> bool {
+        match self.regime.as_ref() {
+            Regime::Open => false,
+            Regime::AccountsOnly => identity.account().is_some(),
+            Regime::Rules(rules) => rules.admin.conditions.is_empty() && rules.admin.may(identity, action),
+        }
     }
 
     /// Mints the grant of a right, where the policy gives it.
@@ -340,9 +352,11 @@ impl Rules {
             metrics: access.metrics.clone(),
             groups: access.groups.clone(),
             has_conditions: false,
+            conditions_name_groups: false,
         };
         let has_conditions = rules.all().any(|rule| !rule.conditions.is_empty());
-        rules.has_conditions = has_conditions;
+        let names_groups = rules.all().flat_map(|rule| &rule.conditions).any(|it| it.names_groups);
+        (rules.has_conditions, rules.conditions_name_groups) = (has_conditions, names_groups);
         Ok(rules)
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::credentials::BearerToken;
+use super::credentials::{AUTHORIZATION_BYTES_MAX, BearerToken};
 use super::error::{AccessError, TokenError};
 use super::identity::{Account, Identity};
 use super::keep::KeepError;
@@ -35,8 +35,15 @@ pub(super) const ISSUER: &str = "wharfinger";
 /// What refresh tokens are for, so that none is taken for an access token.
 const REFRESH: &str = "refresh";
 
-/// Verified access tokens that are remembered, until they expire.
-const VERIFIED_MAX: u64 = 10_000;
+/// What verified access tokens that are remembered until they expire may weigh together, in bytes.
+const VERIFIED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What is remembered of a token weighs more than the token: the names in it stand each for themselves.
+const WEIGHT_FACTOR: u32 = 2;
+const WEIGHT_MIN: u32 = 512;
+
+/// The longest token that a header holds with its scheme.
+const TOKEN_BYTES_MAX: usize = AUTHORIZATION_BYTES_MAX - "Bearer ".len();
 
 /// How far the clocks of replicas may be apart.
 const SKEW: Duration = Duration::from_secs(60);
@@ -45,12 +52,22 @@ const SKEW: Duration = Duration::from_secs(60);
 pub(super) struct Issuer {
     keys: Keys,
     /// Access tokens that were verified, by a keyed hash; the signature of one does not change.
-    verified: moka::sync::Cache<Proof, (Identity, u64, u64)>,
+    verified: moka::sync::Cache<Proof, Remembered>,
     proofs: ProofKey,
     clock: Clock,
     service: String,
     life: Duration,
     refresh_life: Duration,
+}
+
+/// A token that was verified.
+#[derive(Clone)]
+struct Remembered {
+    identity: Identity,
+    /// In seconds since 1970, as the next.
+    not_before: u64,
+    expires: u64,
+    weight: u32,
 }
 
 /// A token as a client is given it.
@@ -92,6 +109,25 @@ struct Claims {
     mark: Option<String>,
 }
 
+impl Claims {
+    /// Leaves out half of what there is most of; says whether there was anything. To grant a part is no error.
+    fn shorten(&mut self) -> bool {
+        if !self.access.is_empty() {
+            self.access.truncate(self.access.len() / 2);
+            return true;
+        }
+        if !self.groups.is_empty() {
+            self.groups.truncate(self.groups.len() / 2);
+            tracing::warn!(
+                auth.user = %self.sub,
+                "has more groups than a token can hold: some are left out of it, and a password has them all"
+            );
+            return true;
+        }
+        false
+    }
+}
+
 impl Issuer {
     /// Opens an issuer with the keys of its file, or with those that are kept.
     ///
@@ -108,8 +144,11 @@ impl Issuer {
             None => Keys::kept(kept, clock.clone(), options.rotation, life_max).await,
         };
         let service = service(realm).to_owned();
-        let verified =
-            moka::sync::Cache::builder().max_capacity(VERIFIED_MAX).time_to_live(options.life).build();
+        let verified = moka::sync::Cache::builder()
+            .max_capacity(VERIFIED_BYTES_MAX)
+            .weigher(|_, it: &Remembered| it.weight)
+            .time_to_live(options.life)
+            .build();
         Ok(Self {
             keys,
             verified,
@@ -121,7 +160,7 @@ impl Issuer {
         })
     }
 
-    /// Issues a token for what was granted.
+    /// Issues a token for what was granted, as far as a header can hold it.
     ///
     /// *Errors:* [`KeepError`] when no key signs.
     pub(super) async fn issue(
@@ -133,7 +172,11 @@ impl Issuer {
         let sub = account.map_or("", Account::name);
         let claims = self.claims(sub, &self.service, self.life);
         let issued_at = self.clock.now();
-        let token = self.sign(&Claims { access: granted, groups, ..claims }).await?;
+        let mut claims = Claims { access: granted, groups, ..claims };
+        let mut token = self.sign(&claims).await?;
+        while token.reveal().len() > TOKEN_BYTES_MAX && claims.shorten() {
+            token = self.sign(&claims).await?;
+        }
         Ok(Issued { token, expires_in: self.life, issued_at })
     }
 
@@ -150,9 +193,9 @@ impl Issuer {
     /// *Errors:* every variant of [`TokenError`].
     pub(super) async fn verify(&self, token: &BearerToken) -> Result<Identity, TokenError> {
         let proof = self.proofs.proof(0, b"", token.reveal().as_bytes());
-        if let Some((identity, not_before, expires)) = self.verified.get(&proof) {
-            check_times(self.clock.now(), not_before, expires)?;
-            return Ok(identity);
+        if let Some(known) = self.verified.get(&proof) {
+            check_times(self.clock.now(), known.not_before, known.expires)?;
+            return Ok(known.identity);
         }
         let claims = self.open_token(token, &self.service).await?;
         let scope = Scope::of_resources(&claims.access);
@@ -161,7 +204,9 @@ impl Issuer {
             user => Identity::of(Account::new(user, claims.groups)),
         };
         let identity = identity.within(scope);
-        self.verified.insert(proof, (identity.clone(), claims.nbf, claims.exp));
+        let (not_before, expires) = (claims.nbf, claims.exp);
+        let weight = weight(token);
+        self.verified.insert(proof, Remembered { identity: identity.clone(), not_before, expires, weight });
         Ok(identity)
     }
 
@@ -227,6 +272,12 @@ impl fmt::Debug for Issuer {
             .field("service", &self.service)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns about how many bytes remembering a token takes.
+pub(super) fn weight(token: &BearerToken) -> u32 {
+    let bytes = u32::try_from(token.reveal().len()).unwrap_or(u32::MAX);
+    bytes.saturating_mul(WEIGHT_FACTOR).saturating_add(WEIGHT_MIN)
 }
 
 /// Holds a token's times against the clock.

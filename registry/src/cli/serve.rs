@@ -31,6 +31,7 @@ pub(super) struct Serve {
 
 /// Serves until a signal.
 pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
+    let seen = arguments.file.clone().map(Source::before);
     let (mut config, warnings) = match &arguments.file {
         None => (Config::default(), Vec::new()),
         Some(file) => {
@@ -57,7 +58,7 @@ pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
         }
     };
     adjust(&mut config);
-    let source = file.map(|file| Source { file, adjust: Arc::new(adjust) });
+    let source = file.zip(seen).map(|(file, seen)| Source { file, seen, adjust: Arc::new(adjust) });
     let form = match config.log.format {
         LogFormat::Auto => Form::of(&config.log.output),
         LogFormat::Human => Form::Human,

@@ -67,7 +67,7 @@ impl App {
     }
 
     /// Returns who may do what, as it is configured now.
-    pub(super) fn access(&self) -> Arc<Access> {
+    pub(crate) fn access(&self) -> Arc<Access> {
         Arc::clone(&self.0.access.read().unwrap_or_else(PoisonError::into_inner))
     }
 

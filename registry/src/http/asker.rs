@@ -16,6 +16,18 @@ pub(super) struct Asker {
     pub(super) client: Client,
     identified: OnceLock<Who>,
     claimed: OnceLock<Who>,
+    /// The header by which somebody is being identified.
+    tried: OnceLock<HeaderValue>,
+    concerned: OnceLock<Key>,
+}
+
+/// A key that a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    /// Its name, where one is known.
+    pub(super) id: Option<String>,
+    /// Whose it is.
+    pub(super) owner: String,
 }
 
 /// A name, and how it was proved or claimed.
@@ -46,6 +58,28 @@ impl Asker {
         let _ = self.identified.set(Who { user: identity.account().map(str::to_owned), auth });
     }
 
+    /// Notes by what he is going to be identified, in case that nobody waits for it.
+    pub(super) fn tries(&self, authorization: Option<&HeaderValue>) {
+        if let Some(value) = authorization {
+            let _ = self.tried.set(value.clone());
+        }
+    }
+
+    /// Notes for whom a token was issued, by what was not a header or is none of a repository.
+    pub(super) fn is_given_a_token(&self, account: Option<&str>, auth: &'static str) {
+        let _ = self.identified.set(Who { user: account.map(str::to_owned), auth });
+    }
+
+    /// Notes whose key is meant, and which.
+    pub(super) fn concerns(&self, id: Option<&str>, owner: &str) {
+        let _ = self.concerned.set(Key { id: id.map(str::to_owned), owner: owner.to_owned() });
+    }
+
+    /// Returns the key that is meant.
+    pub(super) fn concerned(&self) -> Option<&Key> {
+        self.concerned.get()
+    }
+
     /// Notes who it says it is, and is not.
     pub(super) fn claims(&self, authorization: Option<&HeaderValue>) {
         let Some(value) = authorization else { return };
@@ -61,6 +95,20 @@ impl Asker {
     pub(super) fn claims_user(&self, user: &str) {
         let user = user.chars().take(NAME_CHARS_MAX).collect();
         let _ = self.claimed.set(Who { user: Some(user), auth: "password" });
+    }
+
+    /// Notes that it shows a token in a form.
+    pub(super) fn claims_by_token(&self) {
+        let _ = self.claimed.set(Who { user: None, auth: "token" });
+    }
+
+    /// Returns who it said it is, if it has said anything, and nobody has found out whether that is so.
+    pub(super) fn undecided(&self) -> Option<Who> {
+        if self.identified.get().is_some() {
+            return None;
+        }
+        self.claims(self.tried.get());
+        self.claimed.get().filter(|who| who.auth != "none").cloned()
     }
 
     /// Returns who it is, once that is known.

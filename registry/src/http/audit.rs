@@ -116,6 +116,7 @@ impl Trail {
 
     fn change(&mut self, status: StatusCode, headers: Option<&HeaderMap>) {
         let who = self.asker.identified().cloned().unwrap_or_default();
+        self.tell_key();
         self.event.outcome = match status {
             _ if is_refused(status) => "refused",
             _ if status.is_success() => "done",
@@ -128,17 +129,33 @@ impl Trail {
         self.set(who);
     }
 
+    /// Says which key it is about; one that is made is known when it is there.
+    fn tell_key(&mut self) {
+        if let Some(key) = self.asker.concerned() {
+            self.event.reference.clone_from(&key.id);
+            self.event.owner = Some(key.owner.clone());
+        }
+    }
+
     fn set(&mut self, who: Who) {
         self.event.user = who.user;
         self.event.auth = who.auth;
     }
 }
 
-/// The client left, and what it asked for may be done all the same: changes run to their end.
+/// The client left, and what it asked for may be done all the same: changes run to their end, and so does the
+/// judging of a login.
 impl Drop for Trail {
     fn drop(&mut self) {
-        let is_cut = self.state == State::Open && self.weight == Weight::Change;
-        if let Some(who) = self.asker.identified().filter(|_| is_cut).cloned() {
+        let is_open = self.state == State::Open;
+        let may_be_done = is_open && matches!(self.weight, Weight::Change | Weight::Mount);
+        if let Some(who) = self.asker.identified().filter(|_| may_be_done).cloned() {
+            self.tell_key();
+            self.event.outcome = "unknown";
+            self.set(who);
+            self.state = State::Told;
+        } else if is_open && let Some(who) = self.asker.undecided() {
+            self.event.event = "login";
             self.event.outcome = "unknown";
             self.set(who);
             self.state = State::Told;
@@ -177,6 +194,8 @@ fn change(route: &Route, query: &Query<'_>) -> (&'static str, Weight) {
         (Target::Manifest(_, Reference::Digest(_)), Verb::Delete) => ("manifest.delete", Weight::Change),
         (Target::Blob(..), Verb::Delete) => ("blob.delete", Weight::Change),
         (Target::Cache(_), Verb::Delete) => ("cache.purge", Weight::Change),
+        (Target::ApiKeys, Verb::Post) => ("apikey.create", Weight::Change),
+        (Target::ApiKeys, Verb::Delete) => ("apikey.revoke", Weight::Change),
         (Target::Uploads(_), Verb::Post) if asks("mount") => ("blob.mount", Weight::Mount),
         (Target::Uploads(_), Verb::Post) if asks("digest") => ("blob.push", Weight::Change),
         (Target::Upload(..), Verb::Put) => ("blob.push", Weight::Change),

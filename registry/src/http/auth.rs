@@ -15,7 +15,7 @@ use super::query::Query;
 use super::route::Verb;
 use super::{App, body, dispatch};
 use crate::auth::scope::{self, Resource, SCOPE_RESOURCES_MAX};
-use crate::auth::{Access, Asking, Authorization, BearerToken, Credentials, Grants, LoginError};
+use crate::auth::{Access, Account, Asking, Authorization, BearerToken, Credentials, Grants, LoginError};
 
 /// The largest form taken, in bytes.
 const FORM_BYTES_MAX: u64 = 64 * 1024;
@@ -64,7 +64,24 @@ async fn of_query(
         Ok(Some(Authorization::Bearer(_))) => return Err(LoginError::UnsupportedScheme.into()),
         Err(error) => return Err(LoginError::from(error).into()),
     };
-    Ok(access.issue(asking, resources(query)).await?)
+    issue(access, asker, asking, resources(query)).await
+}
+
+/// Has a token issued, and notes for whom.
+async fn issue(
+    access: &Access,
+    asker: &Asker,
+    asking: Asking,
+    resources: Vec<Resource>,
+) -> Result<Grants, Error> {
+    let auth = match &asking {
+        Asking::Anonymous => "none",
+        Asking::Password { .. } => "password",
+        Asking::Exchange(_) | Asking::Refresh(_) => "token",
+    };
+    let grants = access.issue(asking, resources).await?;
+    asker.is_given_a_token(grants.account.as_ref().map(Account::name), auth);
+    Ok(grants)
 }
 
 async fn of_form(access: &Access, asker: &Asker, form: &Bytes) -> Result<Response<Body>, Error> {
@@ -82,6 +99,7 @@ async fn of_form(access: &Access, asker: &Asker, form: &Bytes) -> Result<Respons
             Asking::Password { from: asker.source(), credentials, offline }
         }
         Some("refresh_token") => {
+            asker.claims_by_token();
             let text = form.one("refresh_token")?.unwrap_or("");
             Asking::Refresh(BearerToken::parse(text.as_bytes()).map_err(LoginError::from)?)
         }
@@ -90,13 +108,14 @@ async fn of_form(access: &Access, asker: &Asker, form: &Bytes) -> Result<Respons
             if !TOKEN_KINDS.contains(&kind) {
                 return Err(Error::GrantType);
             }
+            asker.claims_by_token();
             let text = form.one("subject_token")?.unwrap_or("");
             issued = Some(TOKEN_KINDS[0]);
             Asking::Exchange(BearerToken::parse(text.as_bytes()).map_err(LoginError::from)?)
         }
         _ => return Err(Error::GrantType),
     };
-    let grants = access.issue(asking, resources(&form)).await?;
+    let grants = issue(access, asker, asking, resources(&form)).await?;
     Ok(answer(&grants, issued))
 }
 

@@ -20,9 +20,13 @@ use crate::auth::{self, Access, Grant, Identity, Overwrite, Push, Right, Transpo
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName, Tag};
 
+/// What conditions see of what a client calls itself, in bytes: it is copied for each decision.
+const USER_AGENT_BYTES_MAX: usize = 512;
+
 /// One request, routed and identified.
 pub(super) struct Call<'a> {
     pub(super) app: &'a App,
+    pub(super) asker: &'a Asker,
     pub(super) access: Arc<Access>,
     pub(super) verb: Verb,
     pub(super) identity: Identity,
@@ -57,7 +61,7 @@ pub(super) async fn dispatch(
     let identity = identify(&access, asker, &parts.headers, parts.extensions.get()).await?;
     let identity = access.judged_by(identity, |now| circumstances(now, &route.target, &parts, asker));
     let (version, headers) = (parts.version, parts.headers);
-    let call = Call { app, access, verb: route.verb, identity, version, headers, query };
+    let call = Call { app, asker, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
         (Target::Base | Target::Token, _) => base::get(&call),
         (Target::ApiKeys, _) => api_keys::answer(&call, body).await,
@@ -88,6 +92,7 @@ fn circumstances(now: Timestamp, target: &Target, parts: &Parts, asker: &Asker) 
         None => peer.and_then(Peer::tls_version),
     };
     let user_agent = parts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let user_agent = &user_agent[..user_agent.len().min(USER_AGENT_BYTES_MAX)];
     auth::Request {
         time: now,
         method: parts.method.to_string(),
@@ -118,6 +123,7 @@ pub(super) async fn identify(
         asker.is(&identity, None);
         return Ok(identity);
     }
+    asker.tries(authorization);
     let identified = access.identify_from(asker.source(), authorization.map(HeaderValue::as_bytes)).await;
     let identity = identified.inspect_err(|_| asker.claims(authorization))?;
     asker.is(&identity, authorization);

@@ -127,7 +127,7 @@ pub enum Error {
 impl From<repository::Error> for Error {
     fn from(error: repository::Error) -> Self {
         match error {
-            repository::Error::FetchRefused { refusal } => Self::Refused { refusal },
+            repository::Error::Refused { refusal } => Self::Refused { refusal },
             error => Self::Repository(error),
         }
     }
@@ -181,7 +181,7 @@ impl Error {
                 | LoginError::Token(_) => ErrorCode::Unauthorized,
             },
             Self::ApiKey(error) => match error {
-                ApiKeyError::TooMany => ErrorCode::Denied,
+                ApiKeyError::TooMany | ApiKeyError::Others => ErrorCode::Denied,
                 ApiKeyError::Keep(_) => ErrorCode::Unknown,
                 ApiKeyError::Wish
                 | ApiKeyError::Label
@@ -232,7 +232,7 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ApiKey(ApiKeyError::Unknown) => StatusCode::NOT_FOUND,
-            Self::ApiKey(ApiKeyError::TooMany) => StatusCode::FORBIDDEN,
+            Self::ApiKey(ApiKeyError::TooMany | ApiKeyError::Others) => StatusCode::FORBIDDEN,
             Self::ApiKey(_) => StatusCode::BAD_REQUEST,
             Self::Login(_)
             | Self::Refused { refusal: Refusal::Unauthenticated | Refusal::InsufficientScope } => {
@@ -390,7 +390,7 @@ fn code_of(error: &repository::Error) -> ErrorCode {
             | UpstreamError::Paused { .. }
             | UpstreamError::Wrong { .. } => ErrorCode::Unknown,
         },
-        repository::Error::FetchRefused { .. } => ErrorCode::Denied,
+        repository::Error::Refused { .. } => ErrorCode::Denied,
         repository::Error::Manifest(_) => ErrorCode::ManifestInvalid,
         repository::Error::ManifestDigest { .. } => ErrorCode::DigestInvalid,
         repository::Error::TagUnknown { .. } | repository::Error::ManifestUnknown { .. } => {
@@ -441,7 +441,7 @@ fn status_of(error: &repository::Error) -> StatusCode {
             | UpstreamError::Unreachable { .. }
             | UpstreamError::Wrong { .. } => StatusCode::BAD_GATEWAY,
         },
-        repository::Error::FetchRefused { .. } => StatusCode::FORBIDDEN,
+        repository::Error::Refused { .. } => StatusCode::FORBIDDEN,
         repository::Error::Manifest(_) | repository::Error::ManifestDigest { .. } => StatusCode::BAD_REQUEST,
         repository::Error::TagUnknown { .. }
         | repository::Error::ManifestUnknown { .. }

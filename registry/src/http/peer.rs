@@ -105,7 +105,7 @@ impl Peer {
 
     fn read(&self, certificate: &CertificateDer<'_>, certificates: &Certificates) -> Option<Account> {
         let fault = match certificates.name(certificate) {
-            Ok(Some(name)) => return Some(Account::new(name, Vec::new())),
+            Ok(Some(name)) => return Some(Account::certified(name)),
             Ok(None) => None,
             Err(error) => Some(error),
         };

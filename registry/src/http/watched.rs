@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Some files, and what they looked like when they were last looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Watched {
     paths: Vec<PathBuf>,
     seen: Vec<Option<Fingerprint>>,

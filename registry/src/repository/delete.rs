@@ -31,6 +31,9 @@ impl Repositories {
         reference: &Reference,
     ) -> Result<(), Error> {
         let mut is_gone = false;
+        if let Reference::Digest(digest) = reference {
+            self.refuse_by_tags(grant, digest).await?;
+        }
         let candidates = self.purgeable(grant, namespace).await?;
         if self.is_overlaid(grant, namespace, &candidates).await? {
             return self.delete_overlaid(grant, candidates, reference).await;
@@ -58,6 +61,19 @@ impl Repositories {
             Reference::Digest(digest) => self.at(&repository).delete_manifest(&repository, digest).await?,
         }
         Ok(())
+    }
+
+    /// Refuses to delete what is tagged by a tag that the holder may not delete: it would go with its manifest.
+    async fn refuse_by_tags(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), Error> {
+        if !grant.depends_on_tags() {
+            return Ok(());
+        }
+        let hosted = RepositoryKey::hosted(grant.name().clone());
+        let tags = self.at(&hosted).tags_at(&hosted, digest).await?;
+        match tags.iter().find_map(|tag| grant.refusal_of(tag)) {
+            Some(refusal) => Err(Error::Refused { refusal }),
+            None => Ok(()),
+        }
     }
 
     /// Says whether a name is hosted and has upstreams that lie under it.

@@ -12,7 +12,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// Who asks may not have an upstream asked.
     #[error("the right to have an upstream asked is missing")]
-    FetchRefused {
+    Refused {
         /// How that is to be said.
         refusal: Refusal,
     },

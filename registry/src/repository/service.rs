@@ -181,7 +181,7 @@ pub(super) fn check_asking<R: Right>(grant: &Grant<R>, candidate: &Candidate) ->
             let upstream = Arc::clone(candidate.upstream.label());
             Err(upstream::Error::NotFound { upstream }.into())
         }
-        Asking::Refused => Err(Error::FetchRefused { refusal: grant.fetch_refusal() }),
+        Asking::Refused => Err(Error::Refused { refusal: grant.fetch_refusal() }),
     }
 }
 

@@ -51,7 +51,10 @@ pub struct Event {
     /// The repository that a blob was mounted from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The tag or digest in the path.
+    /// Whose key it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The tag or digest in the path, or the name of a key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// The digest of the content.

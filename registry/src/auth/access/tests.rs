@@ -1,8 +1,10 @@
 //! Goal: whoever asks is identified, let in or sent to log in, as the set-ups that people have
 //! mean it. Method: a real htpasswd file, real headers, and tables over the identities.
 
+mod kept;
+
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,6 +17,8 @@ use super::*;
 use crate::auth::error::CredentialsError;
 use crate::auth::grant::{Delete, Overwrite, Pull, Push};
 use crate::auth::htpasswd::PasswordHash;
+use crate::auth::identity::Origin;
+use crate::auth::options::ldap::{LdapOptions, Security};
 use crate::auth::options::{AccessControl, RepositoryPolicy, Rule};
 
 struct Fixture {
@@ -145,6 +149,78 @@ impl Check for Counting {
         self.0.fetch_add(1, Ordering::SeqCst);
         hash.verify(password)
     }
+}
+
+/// Takes no password, and looks at none until it is opened.
+#[derive(Clone, Default)]
+struct Gated(Arc<AtomicBool>);
+
+impl Check for Gated {
+    fn check(&self, _: &[u8], _: &PasswordHash) -> bool {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while !self.0.load(Ordering::SeqCst) {
+            assert!(std::time::Instant::now() < deadline, "nobody opened the gate");
+            std::thread::yield_now();
+        }
+        false
+    }
+}
+
+/// Else a guess would cost nothing whose sender leaves before its verdict, and sends it again to learn it.
+#[tokio::test]
+async fn a_login_that_nobody_waits_for_counts_all_the_same() {
+    let fixture = Fixture::new();
+    let options = Options { failures_max: 3, failure_window: Duration::from_secs(3600), ..fixture.options() };
+    let gated = Gated::default();
+    let access = Access::with_check(&options, gated.clone()).unwrap();
+    let from = Source::of(Some([192, 0, 2, 1].into()));
+    for password in ["one", "two", "three"] {
+        let header = basic("eve", password);
+        let guess = access.identify_from(from, Some(&header));
+        assert!(tokio::time::timeout(Duration::from_millis(1), guess).await.is_err(), "he leaves");
+    }
+    gated.0.store(true, Ordering::SeqCst);
+    let (backoff, next) = (access.backoff.as_ref().unwrap(), Credentials::of_form("eve", "four").unwrap());
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while backoff.admit(from, &next, Instant::now()).is_ok() {
+        assert!(std::time::Instant::now() < deadline, "three have failed");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How long a wrong password takes must not tell which of the two places knows the user.
+#[tokio::test]
+async fn a_wrong_password_takes_the_work_of_the_file_whoever_knows_the_user() {
+    let fixture = Fixture::new();
+    let ldap = LdapOptions {
+        host: "127.0.0.1".to_owned(),
+        port: 1,
+        security: Security::Plain,
+        base_dn: "dc=example".to_owned(),
+        user_attribute: "uid".to_owned(),
+        ..LdapOptions::default()
+    };
+    let options = Options { ldap: Some(ldap), ..fixture.options() };
+    let count = Arc::new(AtomicUsize::new(0));
+    let access = Access::with_check(&options, Counting(Arc::clone(&count))).unwrap();
+    // An empty password is one that the directory refuses by itself.
+    assert_eq!(access.identify(Some(&basic("eve", ""))).await, Err(LoginError::Refused));
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+/// What vouched for somebody is what his refresh token is of, whatever another place says meanwhile.
+#[tokio::test]
+async fn a_password_of_the_file_buys_no_token_of_the_directory() {
+    let fixture = Fixture::new();
+    let access = Access::new(&fixture.options()).unwrap();
+    let logins = access.logins.as_ref().unwrap();
+    let eve = logins.verify(Credentials::of_form("eve", "eveeve").unwrap()).await.unwrap();
+    let of_file = logins.renewal(&eve).await.unwrap();
+    assert_eq!(logins.renew(&of_file).await.unwrap(), eve);
+    let of_directory = Account::of(Origin::Directory, "eve", Vec::new());
+    assert_ne!(logins.renewal(&of_directory).await.unwrap(), of_file);
+    assert_eq!(logins.renewal(&Account::new("eve", Vec::new())).await, None, "a token vouches for nobody");
+    assert_eq!(logins.renewal(&Account::certified("eve")).await, None);
 }
 
 #[tokio::test]

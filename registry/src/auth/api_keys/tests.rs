@@ -26,12 +26,12 @@ impl Fixture {
     }
 
     async fn create(&self, user: &str, wish: ApiKeyWish) -> Result<(ApiKey, ApiKeySecret), ApiKeyError> {
-        self.keys.create(owner(user), wish).await
+        self.keys.create(maker(user), wish).await
     }
 }
 
-fn owner(user: &str) -> Owner {
-    Owner { account: Account::new(user, vec!["ops".to_owned()]), origin: Origin::Password }
+fn maker(user: &str) -> Maker {
+    Maker { user: user.to_owned(), origin: Origin::File, until: None }
 }
 
 fn presented(text: &str) -> Option<Presented> {
@@ -51,10 +51,7 @@ async fn a_key_is_its_users_and_nobody_elses() {
     let fixture = Fixture::new();
     let (key, secret) = fixture.create("eve", scoped(&["team/*:pull"])).await.unwrap();
     let verified = fixture.keys.verify("eve", &presented(secret.reveal()).unwrap()).await.unwrap().unwrap();
-    assert_eq!(
-        (verified.owner.account.name(), verified.owner.account.groups()),
-        ("eve", &["ops".to_owned()][..])
-    );
+    assert_eq!(verified.origin, Origin::File);
     let app = RepositoryName::parse("team/app").unwrap();
     let scope = verified.scope.unwrap();
     assert!(scope.covers(&app, Action::Read) && !scope.covers(&app, Action::Create));
@@ -113,6 +110,14 @@ async fn a_key_ends_by_itself() {
     fixture.clock.advance(Duration::from_millis(1));
     assert!(!is_good(&fixture.keys, "eve", secret.reveal()).await);
     assert!(fixture.keys.list("eve").await.unwrap()[0].is_expired);
+    // What vouches for its maker ends before it, and takes it along.
+    let until = Some(fixture.clock.now().after(minute));
+    let late =
+        ApiKeyWish { expires_at: Some(fixture.clock.now().after(2 * minute)), ..ApiKeyWish::default() };
+    for wish in [late, ApiKeyWish::default()] {
+        let (key, _) = fixture.keys.create(Maker { until, ..maker("ada") }, wish).await.unwrap();
+        assert_eq!(key.expires_at, until);
+    }
     let past = ApiKeyWish { expires_at, ..ApiKeyWish::default() };
     assert!(matches!(fixture.create("eve", past).await, Err(ApiKeyError::Past)));
 }

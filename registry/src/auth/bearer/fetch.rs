@@ -80,7 +80,8 @@ impl Fetcher {
     ///
     /// *Errors:* every variant of [`FetchError`].
     pub(super) async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let at = || url.to_owned();
+        // What stands behind it may be a secret.
+        let at = || url.split(['?', '#']).next().unwrap_or_default().to_owned();
         if !may_be_fetched(url) {
             return Err(FetchError::Url { url: at() });
         }

@@ -136,6 +136,13 @@ impl Keyring {
         })
     }
 
+    /// Takes over the keys of a former one of the same source, which are used until others have been read.
+    pub(super) fn goes_on_from(self: &Arc<Self>, former: &Self) {
+        let known = former.state.read().unwrap_or_else(PoisonError::into_inner).keys.clone();
+        self.state_mut(|state, _| state.keys = state.keys.take().or(known));
+        self.look_beside();
+    }
+
     /// Reads the keys for the first time.
     ///
     /// *Errors:* every variant of [`KeyringError`].
@@ -254,6 +261,10 @@ impl Source {
                 if *naming == Naming::Strict && said.issuer != *issuer {
                     return Err(KeyringError::OtherIssuer { url });
                 }
+                // Only an issuer on this host may send us to a service of this host.
+                if issuer.starts_with("https:") && !said.jwks_uri.starts_with("https:") {
+                    return Err(KeyringError::Discovery { url });
+                }
                 of_url(fetcher, &said.jwks_uri).await
             }
         }
@@ -262,7 +273,10 @@ impl Source {
 
 async fn of_url(fetcher: &Fetcher, url: &str) -> Result<KeySet, KeyringError> {
     let document = fetcher.get(url).await?;
-    KeySet::of_set(&document).map_err(|source| KeyringError::Document { url: url.to_owned(), source })
+    KeySet::of_set(&document).map_err(|source| KeyringError::Document {
+        url: url.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        source,
+    })
 }
 
 async fn of_file(

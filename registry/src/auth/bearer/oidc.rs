@@ -64,6 +64,11 @@ impl Provider {
         })
     }
 
+    /// Returns the keys of it.
+    pub(super) const fn keys(&self) -> &[Arc<Keyring>] {
+        &self.keys
+    }
+
     /// Says whether a token that claims to be of an issuer may be of this one.
     pub(super) fn is_meant(&self, issuer: Option<&str>) -> bool {
         self.check == IssuerCheck::Skipped || issuer == Some(self.issuer.as_str())

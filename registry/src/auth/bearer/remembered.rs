@@ -10,11 +10,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::auth::credentials::BearerToken;
 use crate::auth::identity::Identity;
-use crate::auth::token::random;
+use crate::auth::token::{random, weight};
 use crate::clock::Timestamp;
 
-/// The most tokens that are remembered.
-pub(super) const REMEMBERED_MAX: u64 = 10_000;
+/// What tokens that are remembered may weigh together, in bytes.
+pub(super) const REMEMBERED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// How long a token is remembered, at most.
 pub(super) const REMEMBERED_TIME_MAX: Duration = Duration::from_secs(5 * 60);
@@ -22,14 +22,15 @@ pub(super) const REMEMBERED_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 /// Tokens that were verified.
 pub(super) struct Remembered {
     key: [u8; 32],
-    known: moka::sync::Cache<[u8; 32], (Identity, Timestamp)>,
+    known: moka::sync::Cache<[u8; 32], (Identity, Timestamp, u32)>,
 }
 
 impl Remembered {
     /// Makes one that knows no token.
     pub(super) fn new() -> Self {
         let known = moka::sync::Cache::builder()
-            .max_capacity(REMEMBERED_MAX)
+            .max_capacity(REMEMBERED_BYTES_MAX)
+            .weigher(|_, (_, _, weight): &(Identity, Timestamp, u32)| *weight)
             .time_to_live(REMEMBERED_TIME_MAX)
             .build();
         Self { key: random(), known }
@@ -37,13 +38,13 @@ impl Remembered {
 
     /// Returns whose a token is, if that is known and still so.
     pub(super) fn find(&self, token: &BearerToken, now: Timestamp) -> Option<Identity> {
-        self.known.get(&self.hash(token)).filter(|(_, end)| now < *end).map(|(identity, _)| identity)
+        self.known.get(&self.hash(token)).filter(|(_, end, _)| now < *end).map(|(identity, ..)| identity)
     }
 
     /// Notes whose a token is until it ends, in seconds since 1970.
     pub(super) fn insert(&self, token: &BearerToken, identity: Identity, now: Timestamp, expires: u64) {
         let end = Timestamp::from_millis(expires.saturating_mul(1000)).min(now.after(REMEMBERED_TIME_MAX));
-        self.known.insert(self.hash(token), (identity, end));
+        self.known.insert(self.hash(token), (identity, end, weight(token)));
     }
 
     /// Hashes with the key in front, which is as good as HMAC while no hash is ever shown to anybody.

@@ -289,3 +289,14 @@ async fn p11_no_token_in_debug() {
     let parts: BTreeMap<usize, &str> = token.reveal().split('.').enumerate().collect();
     assert!(parts.values().all(|part| !text.contains(part)), "{text}");
 }
+
+/// A file may have any number of them up to that of a set, and a token need not name its key.
+#[tokio::test]
+async fn the_last_of_many_keys_of_a_file_verifies() {
+    let signers: Vec<Signer> =
+        (0..9).map(|_| Signer::new(&rcgen::PKCS_ECDSA_P256_SHA256, Algorithm::ES256)).collect();
+    let fixture = Fixture::of(&signers.iter().map(|it| it.public.as_str()).collect::<String>()).await;
+    for (number, signer) in signers.iter().enumerate() {
+        assert_eq!(fixture.error(&signer.token("any", &claims())).await, None, "{number}");
+    }
+}

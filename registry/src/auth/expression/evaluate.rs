@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{Expression, Method, Operator};
 
@@ -140,14 +140,7 @@ fn operate(
 fn compare(left: &Expression, right: &Expression, context: &Context) -> Result<Ordering, Failure> {
     match (left.evaluate(context)?, right.evaluate(context)?) {
         (Value::String(left), Value::String(right)) => Ok(left.cmp(&right)),
-        (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
-            (Some(left), Some(right)) => Ok(left.cmp(&right)),
-            _ => left
-                .as_f64()
-                .zip(right.as_f64())
-                .and_then(|(one, other)| one.partial_cmp(&other))
-                .ok_or(Failure),
-        },
+        (Value::Number(left), Value::Number(right)) => order(&left, &right).ok_or(Failure),
         _ => Err(Failure),
     }
 }
@@ -155,8 +148,17 @@ fn compare(left: &Expression, right: &Expression, context: &Context) -> Result<O
 /// Numbers are equal when they are worth the same, however they are written.
 fn is_equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::Number(one), Value::Number(other)) if one != other => one.as_f64() == other.as_f64(),
+        (Value::Number(one), Value::Number(other)) => order(one, other) == Some(Ordering::Equal),
         (one, other) => one == other,
+    }
+}
+
+/// Orders two numbers; whole ones to the last digit, which a floating-point number of their size has not.
+fn order(left: &Number, right: &Number) -> Option<Ordering> {
+    let whole = |number: &Number| number.as_i128();
+    match whole(left).zip(whole(right)) {
+        Some((left, right)) => Some(left.cmp(&right)),
+        None => left.as_f64()?.partial_cmp(&right.as_f64()?),
     }
 }
 

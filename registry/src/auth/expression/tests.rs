@@ -9,7 +9,7 @@ use super::*;
 fn context() -> Context {
     let claims = json!({
         "iss": "https://issuer.example", "sub": "system:serviceaccount:prod:app", "email": "Eve@example.com",
-        "repository": "acme/app", "ref": "refs/heads/main", "admin": true, "level": 3, "share": 3.0,
+        "repository": "acme/app", "ref": "refs/heads/main", "admin": true, "level": 3, "project": 9_007_199_254_740_993_u64, "share": 3.0,
         "groups": ["a", "b"], "kubernetes.io": {"namespace": "prod", "pod": {"name": "x"}}, "empty": "", "no": null,
     });
     let variables = [("owner".to_owned(), json!("acme"))].into();
@@ -57,6 +57,9 @@ fn what_expressions_come_to() {
         ("true ? 'a' : false ? 'b' : 'c'", json!("a")),
         ("claims.groups[1]", json!("b")),
         ("claims.info == 1 || claims.level == 3", json!(true)),
+        ("claims.project == 9007199254740993 && claims.project != 9007199254740992", json!(true)),
+        ("claims.project > 9007199254740992 && claims.project < 9007199254740994", json!(true)),
+        ("claims.project in [9007199254740992, 9007199254740994]", json!(false)),
         ("1 < 2 && 2 <= 2 && 3 > 2 && 2 >= 2", json!(true)),
         ("2 < 2 || 3 <= 2 || 2 > 2 || 1 >= 2", json!(false)),
         ("claims.share < 4 && 'a' < 'b' && 'B' < 'a'", json!(true)),

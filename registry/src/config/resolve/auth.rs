@@ -21,7 +21,9 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
     section.read("cacheEntries", &mut options.cache_entries_max);
     section.read("maxVerifications", &mut options.verifications_max);
     section.read("apikey", &mut options.api_keys);
-    if options.api_keys && options.htpasswd.is_none() {
+    let makes_keys = ["htpasswd", "ldap"].iter().any(|way| section.at(way).is_written())
+        || http.at("tls").at("cacert").is_written();
+    if options.api_keys && !makes_keys {
         let message = "there are no accounts (http.auth.htpasswd), so nobody can make a key";
         resolved.warnings.push(Fault::new("http.auth.apikey", message));
     }
@@ -56,8 +58,10 @@ pub(super) fn auth(http: View<'_>, resolved: &mut Resolved) {
             "there are no accounts (http.auth.htpasswd), so only an anonymousPolicy grants anything",
         ));
     }
-    // What groups a directory has is known to the directory alone.
-    if !section.at("ldap").at("userGroupAttribute").is_written() {
+    // What groups a directory has is known to the directory alone, and what a token brings to its issuer.
+    let brings = |oidc: View<'_>| oidc.at("claimMapping").at("groups").is_written();
+    let are_brought = section.at("bearer").at("oidc").items().any(brings);
+    if !section.at("ldap").at("userGroupAttribute").is_written() && !are_brought {
         unknown_groups(http.at("accessControl"), &access, &mut resolved.warnings);
     }
     resolved.config.auth.access = Some(access);

@@ -85,6 +85,7 @@ every! {
     Error::ApiKey(ApiKeyError::Date) => ApiKeyError::Date.into(),
     Error::ApiKey(ApiKeyError::Past) => ApiKeyError::Past.into(),
     Error::ApiKey(ApiKeyError::TooMany) => ApiKeyError::TooMany.into(),
+    Error::ApiKey(ApiKeyError::Others) => ApiKeyError::Others.into(),
     Error::ApiKey(ApiKeyError::Unknown) => ApiKeyError::Unknown.into(),
     Error::ApiKey(ApiKeyError::Keep(_)) => ApiKeyError::Keep(KeepError::new(system())).into(),
     Error::Query(QueryError::Encoding) => QueryError::Encoding.into(),
@@ -160,8 +161,8 @@ every! {
     Error::Repository(Repository::Store(Store::Abandoned)) => stored(Store::Abandoned),
     Error::Repository(Repository::Upstream(Upstream::NotFound { .. })) =>
         of_upstream(Upstream::NotFound { upstream: upstream() }),
-    Error::Repository(Repository::FetchRefused { .. }) =>
-        Error::Repository(Repository::FetchRefused { refusal: Refusal::Denied }),
+    Error::Repository(Repository::Refused { .. }) =>
+        Error::Repository(Repository::Refused { refusal: Refusal::Denied }),
     Error::Repository(Repository::Upstream(Upstream::Unsigned { .. })) =>
         of_upstream(Upstream::Unsigned { upstream: upstream() }),
     Error::Repository(Repository::Upstream(Upstream::Denied { .. })) =>

@@ -32,6 +32,7 @@ async fn a_line_says_what_is_known() {
         method: "PUT".to_owned(),
         repository: Some("team/app".to_owned()),
         from: None,
+        owner: None,
         reference: Some("v1".to_owned()),
         digest: Some("sha256:0".to_owned()),
         tags: vec!["v1".to_owned()],

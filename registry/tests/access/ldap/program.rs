@@ -2,6 +2,7 @@
 //! the directory says nothing. Method: the real program, a real directory, and the statuses of requests.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ struct Registry {
     berth: Berth,
 }
 
+/// Far above what it takes until the directory is asked again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 const FILE: [(&str, &str); 2] = [("keeper", "keys"), ("alice", "old-pass")];
 
 impl Registry {
@@ -29,6 +33,7 @@ impl Registry {
             "auth": {
                 "htpasswd": {"path": file},
                 "cacheTtl": "0s",
+                "apikey": true,
                 "ldap": {
                     "address": "127.0.0.1", "port": slapd.port, "startTLS": true, "caCert": slapd.authority(),
                     "credentialsFile": account, "baseDN": PEOPLE, "userAttribute": "uid",
@@ -62,6 +67,28 @@ impl Registry {
         let answer = self.client.get(url).basic_auth(user, Some(password)).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
+    }
+
+    /// Makes a key.
+    async fn key(&self, user: &str, password: &str) -> String {
+        let url = format!("{}/auth/apikey", self.program.url);
+        let answer = self.client.post(url).basic_auth(user, Some(password)).body("{}").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let page: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        page["apiKey"].as_str().unwrap().to_owned()
+    }
+
+    /// Pushes with a key until that is answered so: what the directory said of its user is used for ten seconds.
+    async fn pushes_with(&self, user: &str, key: &str, expect: StatusCode, why: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.push(user, key).await;
+            if status == expect {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{why}: {status}, not {expect}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Asks for a token with a refresh token, and pulls with it.
@@ -140,4 +167,48 @@ async fn a_refresh_token_has_the_groups_of_now_and_ends_with_its_account() {
     );
     slapd.stop();
     assert_eq!(registry.pull_again(&bob).await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A key is worth what its user is now: his groups are those that he has, and it ends where his account is.
+#[tokio::test]
+async fn a_key_has_the_groups_of_now_and_ends_with_its_account() {
+    let test = "a_key_has_the_groups_of_now_and_ends_with_its_account";
+    let Some(mut slapd) = Slapd::start(test).await else { return };
+    let registry = Registry::before(&slapd).await;
+    let alice = registry.key("alice", &password("alice")).await;
+    let bob = registry.key("bob", &password("bob")).await;
+    let keeper = registry.key("keeper", "keys").await;
+    registry.pushes_with("alice", &alice, StatusCode::ACCEPTED, "a builder").await;
+    registry.pushes_with("bob", &bob, StatusCode::FORBIDDEN, "no builder").await;
+    assert_eq!(registry.pull("keeper", &keeper).await, StatusCode::NOT_FOUND, "the file knows him");
+    let group = "dn: cn=builders,ou=groups,dc=example,dc=org\nchangetype: modify\n";
+    slapd
+        .modify(&format!(
+            "{group}add: member\nmember: uid=bob,{PEOPLE}\n\n{group}delete: member\nmember: uid=alice,{PEOPLE}\n\n\
+             dn: uid=keeper,{PEOPLE}\nchangetype: add\nobjectClass: inetOrgPerson\ncn: x\nsn: x\nuid: keeper\n"
+        ))
+        .await;
+    registry.pushes_with("bob", &bob, StatusCode::ACCEPTED, "he is a builder now").await;
+    registry.pushes_with("alice", &alice, StatusCode::FORBIDDEN, "she is none any more").await;
+    let why = "the directory has one of that name, who is another";
+    registry.pushes_with("keeper", &keeper, StatusCode::UNAUTHORIZED, why).await;
+    slapd.modify(&format!("dn: uid=alice,{PEOPLE}\nchangetype: delete\n")).await;
+    registry.pushes_with("alice", &alice, StatusCode::UNAUTHORIZED, "she is gone").await;
+    slapd.stop();
+    // Whom the directory did not have when it last was asked has nothing of its being away.
+    assert_eq!(registry.push("alice", &alice).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(registry.push("bob", &bob).await, StatusCode::ACCEPTED, "it had him a moment ago");
+}
+
+/// Nobody can tell whether the account is still there; a server that has not asked lately does not guess.
+#[tokio::test]
+async fn a_key_waits_for_a_directory_that_was_not_asked_lately() {
+    let test = "a_key_waits_for_a_directory_that_was_not_asked_lately";
+    let Some(mut slapd) = Slapd::start(test).await else { return };
+    let registry = Registry::before(&slapd).await;
+    let alice = registry.key("alice", &password("alice")).await;
+    slapd.stop();
+    assert_eq!(registry.push("alice", &alice).await, StatusCode::SERVICE_UNAVAILABLE);
+    slapd.resume().await;
+    registry.pushes_with("alice", &alice, StatusCode::ACCEPTED, "the directory is back").await;
 }

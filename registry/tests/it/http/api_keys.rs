@@ -33,12 +33,13 @@ impl Harbour {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("htpasswd");
-        std::fs::write(&path, line("eve") + &line("ada")).unwrap();
+        std::fs::write(&path, line("eve") + &line("ada") + &line("root")).unwrap();
         let users = vec!["eve".to_owned(), "ada".to_owned()];
         let rule = Rule { users, groups: Vec::new(), actions: ALL.to_vec(), ..Rule::default() };
         let team = RepositoryPolicy { policies: vec![rule], ..RepositoryPolicy::default() };
-        let access =
-            AccessControl { repositories: vec![("team/**".to_owned(), team)], ..AccessControl::default() };
+        let admin = Rule { users: vec!["root".to_owned()], actions: ALL.to_vec(), ..Rule::default() };
+        let repositories = vec![("team/**".to_owned(), team)];
+        let access = AccessControl { repositories, admin, ..AccessControl::default() };
         let auth =
             Options { htpasswd: Some(path), access: Some(access), api_keys: true, ..Options::default() };
         let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
@@ -183,6 +184,30 @@ async fn only_who_has_logged_in_himself_makes_keys() {
     assert_eq!(harbour.status(&basic("eve", &key), "GET", "/v2/").await, 200);
 }
 
+/// Before a name is given to somebody else, the keys under it have to go.
+#[tokio::test]
+async fn an_administrator_sees_and_revokes_the_keys_of_others_and_makes_none() {
+    let harbour = Harbour::open().await;
+    let (key, id) = harbour.key(&json!({"label": "build"})).await;
+    let root = basic("root", "rootroot");
+    let listed = harbour.send(&root, "GET", "/auth/apikey?user=eve", Body::empty()).await;
+    assert_eq!(listed.json()["apiKeys"][0]["id"], id);
+    assert_error(&harbour.send(&root, "POST", "/auth/apikey?user=eve", "{}").await, 403, "DENIED");
+    let of_eve = |verb: &str| (verb.to_owned(), format!("/auth/apikey?user=eve&id={id}"));
+    for (method, path) in [of_eve("GET"), of_eve("DELETE"), of_eve("POST")] {
+        let refused = harbour.send(&basic("ada", "adaada"), &method, &path, "{}").await;
+        assert_error(&refused, 403, "DENIED");
+        assert_error(&harbour.send(&basic("eve", &key), &method, &path, "{}").await, 403, "DENIED");
+        assert_error(&harbour.send("", &method, &path, "{}").await, 401, "UNAUTHORIZED");
+    }
+    assert_eq!(harbour.status(&basic("eve", "eveeve"), "GET", "/auth/apikey?user=eve").await, 200);
+    assert_eq!(harbour.status(&basic("eve", &key), "GET", "/v2/").await, 200);
+    let (method, path) = of_eve("DELETE");
+    assert_eq!(harbour.status(&root, &method, &path).await, 200);
+    assert_eq!(harbour.status(&basic("eve", &key), "GET", "/v2/").await, 401);
+    assert_eq!(harbour.status(&root, &method, &path).await, 404);
+}
+
 #[tokio::test]
 async fn wishes_that_cannot_be_met() {
     let harbour = Harbour::open().await;
@@ -198,6 +223,7 @@ async fn wishes_that_cannot_be_met() {
         r#"{"expirationDate": "tomorrow"}"#,
         r#"{"expirationDate": "2023-11-14T22:13:20Z"}"#,
         r#"{"label": 7}"#,
+        r#"{"expirationDate": "9999-12-31T23:59:59-23:59"}"#,
         "\u{ff}",
     ] {
         assert_error(&harbour.send(&eve, "POST", "/auth/apikey", wish).await, 400, "UNSUPPORTED");

@@ -62,7 +62,8 @@ impl Watched {
         };
         let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
         let (audit, writing) = Audit::start(&Target::File(path.clone()), clock).unwrap();
-        let auth = Options { htpasswd: Some(htpasswd), access: Some(access), ..Options::default() };
+        let auth =
+            Options { htpasswd: Some(htpasswd), access: Some(access), api_keys: true, ..Options::default() };
         let registry = Registry { auth, audit: Some(audit.clone()), ..Registry::default() };
         Self { client: registry.open().await, audit, writing, path, _folder: folder }
     }
@@ -217,6 +218,12 @@ async fn refusals_and_failed_logins_are_recorded() {
     let form = "grant_type=password&username=ada&password=wrong-secret";
     assert_eq!(watched.send("", "POST", "/auth/token", form).await.status, 401);
     expect.push(failed(Some("ada"), "password", "POST", json!({})));
+    for form in
+        ["grant_type=refresh_token&refresh_token=eyJwrong-secret", "grant_type=refresh_token&refresh_token="]
+    {
+        assert_eq!(watched.send("", "POST", "/auth/token", form).await.status, 401);
+        expect.push(failed(None, "token", "POST", json!({})));
+    }
     assert_eq!(
         watched.send("Bearer eyJwrong-secret", "DELETE", "/v2/app/manifests/v1", "").await.status,
         401
@@ -270,4 +277,76 @@ async fn a_client_that_leaves_is_recorded() {
         "repository": "app", "digest": sha256(b"x"),
     });
     assert_eq!(lines, [expect]);
+}
+
+/// A key outlives whoever is logged in, so that its making is a change like others.
+#[tokio::test]
+async fn keys_are_recorded_with_whose_they_are() {
+    let (watched, eve, admin) = (Watched::open().await, basic("eve", "hunter2"), basic("admin", "hunter2"));
+    let made = watched.send(&eve, "POST", "/auth/apikey", "{}").await;
+    assert_eq!(made.status, 201);
+    let page = made.json();
+    let (id, key) = (page["uuid"].as_str().unwrap(), basic("eve", page["apiKey"].as_str().unwrap()));
+    let path = format!("/auth/apikey?id={id}&user=eve");
+    assert_eq!(watched.send(&key, "POST", "/auth/apikey", "{}").await.status, 403);
+    assert_eq!(watched.send(&key, "DELETE", &path, "").await.status, 403);
+    assert_eq!(watched.send(&admin, "DELETE", &path, "").await.status, 200);
+    assert_eq!(watched.send(&eve, "DELETE", "/auth/apikey?id=hunter2%0A", "").await.status, 404);
+    assert_eq!(watched.send(&eve, "GET", "/auth/apikey", "").await.status, 200);
+    let of = json!({"owner": "eve", "reference": id});
+    let with = |code: &str, more: &Value| {
+        let mut more = more.clone();
+        more["code"] = code.into();
+        more
+    };
+    let expect = [
+        line("apikey.create", "done", EVE, "POST", 201, &of),
+        line("apikey.create", "refused", EVE, "POST", 403, &json!({"code": "DENIED"})),
+        line("apikey.revoke", "refused", EVE, "DELETE", 403, &json!({"code": "DENIED"})),
+        line("apikey.revoke", "done", [Some("admin"), Some("password")], "DELETE", 200, &of),
+        line("apikey.revoke", "failed", EVE, "DELETE", 404, &with("UNSUPPORTED", &json!({"owner": "eve"}))),
+    ];
+    assert_eq!(watched.lines().await, expect);
+}
+
+/// A guess whose sender leaves before the verdict, and a mount.
+#[tokio::test]
+async fn who_leaves_early_is_recorded_as_well() {
+    let watched = Watched::open().await;
+    let (wrong, admin) = (basic("admin", "wrong-secret"), basic("admin", "hunter2"));
+    let leave = async |authorization: &str, method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("authorization", authorization);
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Peer::new(SocketAddr::from(([192, 0, 2, 1], 4711)), Channel::Plain));
+        let asked = std::pin::pin!(watched.client.0.call(request));
+        assert!(futures_util::poll!(asked).is_pending(), "{method} {path}");
+    };
+    let path = format!("/v2/base/blobs/uploads/?digest={}", sha256(b"x"));
+    assert_eq!(watched.send(&admin, "POST", &path, "x").await.status, 201);
+    let scopes = "scope=repository:app:pull,push&scope=repository:base:pull";
+    let page = watched.send(&admin, "GET", &format!("/auth/token?{scopes}"), "").await.json();
+    let token = format!("Bearer {}", page["token"].as_str().unwrap());
+    leave(&wrong, "GET", "/v2/").await;
+    leave(&basic("eve", "wrong-secret"), "GET", "/auth/token").await;
+    let path = format!("/v2/app/blobs/uploads/?mount={}&from=base", sha256(b"x"));
+    leave(&token, "POST", &path).await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while std::fs::read_to_string(&watched.path).unwrap().lines().count() < 4 {
+        assert!(std::time::Instant::now() < deadline, "not all is recorded");
+        tokio::task::yield_now().await;
+    }
+    let lines = watched.lines().await;
+    let unknown = |event: &str, user: &str, method: &str, more: Value| {
+        let mut line =
+            json!({"event": event, "outcome": "unknown", "user": user, "auth": "password", "method": method});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line
+    };
+    let mount = json!({"auth": "token", "repository": "app", "from": "base", "digest": sha256(b"x")});
+    let expect = [
+        unknown("login", "admin", "GET", json!({})),
+        unknown("login", "eve", "GET", json!({})),
+        unknown("blob.mount", "admin", "POST", mount),
+    ];
+    assert_eq!(lines[1..], expect);
 }

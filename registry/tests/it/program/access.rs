@@ -146,6 +146,53 @@ async fn what_changes_in_the_file_holds_without_a_restart() {
     server.tells("has changed, which takes a restart").await;
 }
 
+/// What changes while the server starts, which may take a while, is no less a change.
+#[tokio::test]
+async fn a_file_that_changes_at_the_start_is_seen() {
+    let folder = folder();
+    let file = folder.path().join("config.json");
+    fs::write(&file, config(&anonymous())).unwrap();
+    let server = Server::start(&file, folder.path());
+    fs::write(&file, config(&nobody())).unwrap();
+    server.answers("GET", TAGS, "", 401).await;
+}
+
+/// An empty file is a configuration without accounts, and a file that is being written is empty for a moment.
+#[tokio::test]
+async fn a_reload_opens_nothing() {
+    let folder = folder();
+    let file = folder.path().join("config.json");
+    fs::write(&file, config(&nobody())).unwrap();
+    let server = Server::start(&file, folder.path());
+    server.answers("GET", TAGS, "", 401).await;
+    let whole: Value = serde_json::from_str(&config(&nobody())).unwrap();
+    let without = |key: &str| {
+        let mut changed = whole.clone();
+        changed["http"].as_object_mut().unwrap().remove(key);
+        changed.to_string()
+    };
+    for (text, path) in [
+        (String::new(), "http.auth"),
+        (without("auth"), "http.auth"),
+        (without("accessControl"), "http.accessControl"),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let told = format!("config.path={path:?}");
+        let json = format!("\"config.path\":{path:?}");
+        let end = Instant::now() + DEADLINE;
+        while !(server.told().contains("is gone, so that everybody could do what few may")
+            && (server.told().contains(&told) || server.told().contains(&json)))
+        {
+            assert!(Instant::now() < end, "{path}: {}", server.told());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(server.status("GET", TAGS, "").await, 401, "{path}");
+        server.log.lock().unwrap().clear();
+    }
+    fs::write(&file, config(&anonymous())).unwrap();
+    server.answers("GET", TAGS, "", 404).await;
+}
+
 /// As Kubernetes swaps the link of a ConfigMap; and at SIGHUP.
 #[tokio::test]
 async fn a_link_that_is_swapped_is_seen() {

@@ -73,6 +73,24 @@ fn set(keys: &[Value]) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({"keys": keys}))
 }
 
+/// A configuration that is read again must not turn tokens away because their issuer is away at that moment.
+#[tokio::test]
+async fn one_that_is_made_anew_goes_on_with_what_the_former_knows() {
+    let fixture = Fixture::new(set(&[P256.jwk("old")])).await;
+    assert_eq!(fixture.knows("old").await, (true, 1));
+    fixture.answer(ResponseTemplate::new(503)).await;
+    let source = Source::Set(Fetcher::new(None).unwrap(), format!("{}/keys", fixture.server.uri()));
+    let ring = Keyring::new(source, REFRESH, fixture.clock.clone());
+    ring.goes_on_from(&fixture.ring);
+    let fixture = Fixture { ring, ..fixture };
+    assert!(fixture.knows("old").await.0);
+    fixture.asked_at_last().await;
+    assert!(fixture.knows("old").await.0, "the issuer is away");
+    fixture.answer(set(&[P256.jwk("new")])).await;
+    fixture.clock.advance(LOOK_INTERVAL);
+    assert!(fixture.knows("new").await.0);
+}
+
 #[tokio::test]
 async fn an_unknown_key_is_looked_for_once_in_a_while() {
     let fixture = Fixture::new(set(&[P256.jwk("old")])).await;
