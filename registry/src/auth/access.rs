@@ -267,6 +267,11 @@ impl Access {
         self.certificates.as_ref()
     }
 
+    /// Returns the present moment, by which a certificate is still valid or not.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Verifies a user and a password, if too many have not failed before.
     ///
     /// What is admitted is judged and counted in a task of its own: who leaves meanwhile, or sends the same again, has

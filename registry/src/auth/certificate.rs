@@ -1,13 +1,14 @@
 //! Whom a client certificate names.
 //!
 //! Pure: a certificate in, a name out. That the certificate is genuine, of a known authority and in date is
-//! for TLS to say, before it gets here.
+//! for TLS to say, before it gets here; and until when it is, for who keeps the name.
 
 use regex::bytes::{Regex, RegexBuilder};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::options::CertificateOptions;
+use crate::clock::Timestamp;
 
 mod subject;
 
@@ -114,6 +115,15 @@ impl Certificates {
             }
         }
         Ok(None)
+    }
+
+    /// Returns the last moment at which a certificate, in DER form, is valid; `None` if it cannot be read.
+    ///
+    /// *Spec:* RFC 5280 section 4.1.2.5: of the second that it names, all counts.
+    pub fn valid_until(leaf: &[u8]) -> Option<Timestamp> {
+        let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+        let second = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
+        Some(Timestamp::from_millis(second.saturating_mul(1000).saturating_add(999)))
     }
 
     fn uri(&self, alternatives: &[GeneralName<'_>]) -> Option<String> {

@@ -170,8 +170,10 @@ fn create_durably(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
-const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
+/// For this process's account alone: keys that sign are among what is kept, and who may read the rest is for the
+/// policy to say.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o700);
 
 fn at(path: &str) -> &str {
     if path.is_empty() { "." } else { path }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -33,6 +34,10 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
             Some(_) => "there is no such file yet, so only the directory's logins succeed",
         };
         warnings.push(Fault::new("http.auth.htpasswd.path", gone));
+    }
+    if let Some(open_to) = config.auth.token.key_file.as_ref().and_then(|path| readers(path)) {
+        let message = format!("{open_to} can read it and sign tokens of any account; chmod 600 it");
+        warnings.push(Fault::new("http.auth.token.keyFile", message));
     }
     if let Some(tls) = &config.http.tls {
         listener(tls, faults, warnings);
@@ -64,6 +69,18 @@ pub(super) fn look(config: &mut Config, found: &mut Faults) {
         (source, _) => *source != CredentialSource::Nobody,
     };
     warnings.extend(reach::warnings(config, &has_account));
+}
+
+/// Says who else can read a file, if anybody can. The group of a file that is another account's is what this process
+/// reads it by, as that of a Kubernetes secret, and is left out.
+fn readers(path: &Path) -> Option<&'static str> {
+    let found = std::fs::metadata(path).ok()?;
+    let is_ours = found.uid() == rustix::process::geteuid().as_raw();
+    match found.mode() {
+        mode if mode & 0o004 != 0 => Some("everybody on this machine"),
+        mode if mode & 0o040 != 0 && is_ours => Some("its group"),
+        _ => None,
+    }
 }
 
 /// Checks the files of `http.tls`. Where a secret is made before each start, they may be absent until then.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::Body;
+use axum::middleware::Next;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::HeaderValue;
@@ -26,56 +27,85 @@ use super::error::{self, Error};
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, X_REQUEST_ID};
 use super::origin::Asked;
 use super::peer::Peer;
-use super::{App, headers, route};
+use super::route::Route;
+use super::{App, guard, headers, route};
 use crate::telemetry::WithCauses;
 
-/// Answers a request and observes it.
+/// Answers a request of the API and observes it.
 pub(super) async fn observed(app: &App, request: Request<Body>) -> Response<Body> {
     let routed = route::parse(request.method(), request.uri().path());
-    let peer = request.extensions().get().map(|peer: &Peer| peer.address().ip());
-    let client = client(peer, request.headers(), &app.0.options.trusted_proxies);
-    let asker = Arc::new(Asker::new(client));
-    let mut line = Line::begin(&request, routed.as_ref().ok(), &asker);
-    let asked = Asked::of(&request, routed.as_ref().ok(), line.repository.as_deref(), &asker.client);
-    let begin = |audit| Trail::begin(audit, &asker, &line.id, &request, routed.as_ref().ok());
-    let trail = app.0.audit.as_ref().map(begin);
-    let is_head = request.method() == Method::HEAD;
-    let is_api = route::is_api(request.uri().path());
+    let label = routed.as_ref().map_or("none", |route| route.target.label());
+    let observation = Observation::begin(app, &request, routed.as_ref().ok(), label);
+    let asker = Arc::clone(&observation.line.asker);
     let answered = AssertUnwindSafe(dispatch(app, &asker, routed, request)).catch_unwind().await;
-    let answered = answered.unwrap_or(Err(Error::Panic));
-    if let Some(trail) = trail {
-        let failure = answered.as_ref().err();
-        let status = answered.as_ref().map_or_else(Error::status, Response::status);
-        let headers = answered.as_ref().ok().map(Response::headers);
-        trail.end(status, failure, headers).await;
+    observation.end(app, answered.unwrap_or(Err(Error::Panic))).await
+}
+
+/// The same of a request for a page beside it, whichever it is.
+pub(super) async fn observed_page(app: &App, request: Request<Body>, page: Next) -> Response<Body> {
+    let observation = Observation::begin(app, &request, None, "metrics");
+    let asker = Arc::clone(&observation.line.asker);
+    let answered = AssertUnwindSafe(guard::answer(app, &asker, request, page)).catch_unwind().await;
+    observation.end(app, answered.unwrap_or(Err(Error::Panic))).await
+}
+
+/// What is noted of a request before it is answered.
+struct Observation {
+    line: Line,
+    asked: Asked,
+    trail: Option<Trail>,
+    is_head: bool,
+    is_api: bool,
+}
+
+impl Observation {
+    fn begin(app: &App, request: &Request<Body>, route: Option<&Route>, label: &'static str) -> Self {
+        let peer = request.extensions().get().map(|peer: &Peer| peer.address().ip());
+        let client = client(peer, request.headers(), &app.0.options.trusted_proxies);
+        let asker = Arc::new(Asker::new(client));
+        let line = Line::begin(request, route, label, &asker);
+        let asked = Asked::of(request, route, line.repository.as_deref(), &asker.client);
+        let trail = app.0.audit.as_ref().map(|audit| Trail::begin(audit, &asker, &line.id, request, route));
+        let is_head = request.method() == Method::HEAD;
+        Self { line, asked, trail, is_head, is_api: route::is_api(request.uri().path()) }
     }
-    let mut response = match answered {
-        Ok(response) => response,
-        Err(error) => {
-            log_failure(&error, &line);
-            line.code = Some(error.code().as_str());
-            let (status, map, body) = error::render(&error, asked.challenge(app, &error).as_deref());
-            let mut response = Response::new(Body::from(body));
-            *response.status_mut() = status;
-            *response.headers_mut() = map;
-            response
+
+    async fn end(self, app: &App, answered: Result<Response<Body>, Error>) -> Response<Body> {
+        let Self { mut line, asked, trail, is_head, is_api } = self;
+        if let Some(trail) = trail {
+            let failure = answered.as_ref().err();
+            let status = answered.as_ref().map_or_else(Error::status, Response::status);
+            let headers = answered.as_ref().ok().map(Response::headers);
+            trail.end(status, failure, headers).await;
         }
-    };
-    let map = response.headers_mut();
-    map.insert(X_REQUEST_ID, headers::value(&line.id));
-    if is_api {
-        map.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static("registry/2.0"));
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(error) => {
+                log_failure(&error, &line);
+                line.code = Some(error.code().as_str());
+                let (status, map, body) = error::render(&error, asked.challenge(app, &error).as_deref());
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                *response.headers_mut() = map;
+                response
+            }
+        };
+        let map = response.headers_mut();
+        map.insert(X_REQUEST_ID, headers::value(&line.id));
+        if is_api {
+            map.insert(DOCKER_DISTRIBUTION_API_VERSION, HeaderValue::from_static("registry/2.0"));
+        }
+        line.status = response.status();
+        // hyper sends no body to a HEAD, and would count a stream that nobody reads as cut.
+        response.map(|body| {
+            let size = body.size_hint().exact();
+            if is_head || size == Some(0) {
+                drop(line);
+                return if is_head { headless(body) } else { body };
+            }
+            Body::new(Observed { body, line })
+        })
     }
-    line.status = response.status();
-    // hyper sends no body to a HEAD, and would count a stream that nobody reads as cut.
-    response.map(|body| {
-        let size = body.size_hint().exact();
-        if is_head || size == Some(0) {
-            drop(line);
-            return if is_head { headless(body) } else { body };
-        }
-        Body::new(Observed { body, line })
-    })
 }
 
 /// Keeps the length of what a GET would have sent, where the body knows it.
@@ -111,8 +141,12 @@ fn next_id() -> String {
 }
 
 impl Line {
-    fn begin(request: &Request<Body>, route: Option<&route::Route>, asker: &Arc<Asker>) -> Self {
-        let target = route.map(|route| &route.target);
+    fn begin(
+        request: &Request<Body>,
+        route: Option<&Route>,
+        label: &'static str,
+        asker: &Arc<Asker>,
+    ) -> Self {
         metrics::gauge!("wharfinger_http_requests_in_flight").increment(1.0);
         Self {
             id: next_id(),
@@ -120,8 +154,8 @@ impl Line {
             method: request.method().clone(),
             // What is no route is a stranger's text of any length.
             path: request.uri().path().chars().take(300).collect(),
-            route: target.map_or("none", route::Target::label),
-            repository: target.and_then(|target| target.name()).map(ToString::to_string),
+            route: label,
+            repository: route.and_then(|route| route.target.name()).map(ToString::to_string),
             status: StatusCode::INTERNAL_SERVER_ERROR,
             code: None,
             begun: Instant::now(),

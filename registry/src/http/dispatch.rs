@@ -118,7 +118,7 @@ pub(super) async fn identify(
     let authorization = one(headers, &AUTHORIZATION)?;
     if authorization.is_none()
         && let Some((peer, certificates)) = peer.zip(access.certificates())
-        && let Some(account) = peer.account(certificates)
+        && let Some(account) = peer.account(certificates, access.now())
     {
         let identity = Identity::of(account);
         asker.is(&identity, None);

@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::unused::Usage;
+
 /// What an HTTP/2 connection begins with; until it is there, or something else, nobody knows the
 /// version, and so no timeout of a version runs.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,6 +32,7 @@ pub(super) struct Idle<S> {
 pub(super) struct Opening<S> {
     stream: S,
     unknown: Option<Unknown>,
+    usage: Usage,
 }
 
 /// What is known of a connection whose version of HTTP is not.
@@ -61,10 +64,17 @@ impl<S> Idle<S> {
 }
 
 impl<S> Opening<S> {
-    /// Bounds how long the version of HTTP may stay unknown.
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    /// Bounds how long the version of HTTP may stay unknown, and tells `usage` what is written.
+    pub(super) fn new(stream: S, limit: Duration, usage: Usage) -> Self {
         let unknown = Some(Unknown { matched: 0, end: Box::pin(tokio::time::sleep(limit)) });
-        Self { stream, unknown }
+        Self { stream, unknown, usage }
+    }
+
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = written {
+            self.usage.wrote(count);
+        }
+        written
     }
 }
 
@@ -142,7 +152,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note(written)
     }
 
     fn poll_write_vectored(
@@ -150,7 +161,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

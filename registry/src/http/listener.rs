@@ -1,7 +1,7 @@
 //! Connections: HTTP/1.1 and HTTP/2, with TLS and without, limits, draining.
 //!
 //! Timeouts are on standing still, not on the whole: a large layer over a slow line is fine, a
-//! client that takes nothing is not (`idle`).
+//! client that takes nothing is not (`idle`), and nor is one that asks for nothing (`unused`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -26,6 +25,7 @@ use super::idle::{Idle, Opening};
 use super::options::Options;
 use super::peer::{Channel, Peer};
 use super::tls::{Greeted, Tls};
+use super::unused::{Bounded, Limits, Usage};
 use crate::telemetry::WithCauses;
 
 /// How long to wait before accepting again when the system has no descriptors left.
@@ -39,6 +39,7 @@ struct Service {
     router: Router,
     header_timeout: Duration,
     write_idle_timeout: Duration,
+    unused: Limits,
 }
 
 /// What an open connection takes.
@@ -75,10 +76,10 @@ pub async fn serve_with(
         router,
         header_timeout: options.header_timeout,
         write_idle_timeout: options.write_idle_timeout,
+        unused: Limits::new(options),
     });
     let slots = Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     let clients = Connections::new(options);
-    let graceful = GracefulShutdown::new();
     let (stopping, stopped) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
@@ -88,13 +89,13 @@ pub async fn serve_with(
             accepted = accept(&listener, &slots, &clients) => accepted,
         };
         let Some((stream, address, open)) = accepted else { continue };
-        let watcher = graceful.watcher();
+        let mut stopped = stopped.clone();
         let Some(tls) = &tls else {
             let stream = Idle::new(stream, service.write_idle_timeout);
-            tokio::spawn(service.talk(stream, Peer::new(address, Channel::Plain), watcher, open));
+            tokio::spawn(service.talk(stream, Peer::new(address, Channel::Plain), stopped, open));
             continue;
         };
-        let (service, tls, mut stopped) = (Arc::clone(&service), Arc::clone(tls), stopped.clone());
+        let (service, tls) = (Arc::clone(&service), Arc::clone(tls));
         tokio::spawn(async move {
             let greeted = tokio::select! {
                 biased;
@@ -106,39 +107,47 @@ pub async fn serve_with(
                 tokio::spawn(service.talk(
                     stream,
                     Peer::new(address, Channel::Tls { certificate, version }),
-                    watcher,
+                    stopped,
                     open,
                 ));
             }
         });
     }
-    drop((listener, stopping));
-    tokio::time::timeout(options.drain_timeout, graceful.shutdown()).await.is_ok()
+    drop((listener, stopped));
+    // It fails when nobody is left to hear it.
+    let _ = stopping.send(());
+    tokio::time::timeout(options.drain_timeout, stopping.closed()).await.is_ok()
 }
 
 impl Service {
     /// Speaks HTTP until the client has gone.
     ///
-    /// It is made of combinators, since an async block would hold the connection twice, and there are many.
+    /// `stopped` is held until then. It is made of combinators, since an async block would hold the connection twice,
+    /// and there are many.
     fn talk<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
         &self,
         stream: S,
         peer: Peer,
-        watcher: Watcher,
+        stopped: watch::Receiver<()>,
         open: Open,
     ) -> impl Future<Output = ()> + Send + use<S> {
-        let io = TokioIo::new(Opening::new(stream, self.header_timeout));
-        let router = self.router.clone();
+        let usage = Usage::new();
+        let io = TokioIo::new(Opening::new(stream, self.header_timeout, usage.clone()));
+        let (router, using) = (self.router.clone(), usage.clone());
         let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+            let under_way = using.begin();
             request.extensions_mut().insert(peer.clone());
-            router.clone().oneshot(request.map(Body::new))
+            let answered = router.clone().oneshot(request.map(Body::new));
+            answered.map_ok(|response| response.map(|body| under_way.sending(body)))
         });
         let connection = self.protocol.serve_connection_with_upgrades(io, service).into_owned();
-        watcher.watch(connection).map(move |ended| {
+        let mut told = stopped.clone();
+        let stop = async move { told.changed().map(drop).await };
+        Bounded::new(connection, usage, self.unused, stop).map(move |ended| {
             if let Err(error) = ended {
                 tracing::debug!(error = %WithCauses(error.as_ref()), "a connection ended early");
             }
-            drop(open);
+            drop((open, stopped));
         })
     }
 }
@@ -202,3 +211,6 @@ pub async fn bind(options: &Options) -> io::Result<(TcpListener, SocketAddr)> {
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
+
+#[cfg(test)]
+mod tests;

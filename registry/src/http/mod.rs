@@ -20,7 +20,7 @@
 //! | `health` | `/livez`, `/readyz`, `/startupz` |
 //! | `app` | what requests share, and the axum router |
 //! | `listener` | connections: protocols, limits, draining |
-//! | `idle` | connections that stand still |
+//! | `idle`, `unused` | connections that stand still, and those that nobody uses |
 //! | `tls` | handshakes, and certificates that are read again when their files change |
 //! | `peer` | who is at the other end of a connection |
 //! | `watched` | files that are looked at for changes |
@@ -56,6 +56,7 @@ mod referrers;
 pub mod route;
 mod tags;
 pub mod tls;
+mod unused;
 mod uploads;
 pub mod watched;
 

@@ -44,9 +44,9 @@ pub struct Options {
     pub page_items_max: usize,
     /// Bytes of one page of referrers; the rest follows by `Link` (`http.limits.maxReferrersPageBytes`).
     pub referrers_page_bytes_max: usize,
-    /// How long a connection may wait for a request, and its head take to arrive
-    /// (`http.limits.headerTimeout`). Shorter than what clients keep idle connections for, it
-    /// would close them under a request that is on its way.
+    /// How long a connection may wait for a request, and its head take to arrive; of HTTP/2, also how long one
+    /// may take in nothing of an answer (`http.limits.headerTimeout`). Shorter than what clients keep idle
+    /// connections for, it would close those of HTTP/1.1 under a request that is on its way.
     pub header_timeout: Duration,
     /// How long a request body may stand still; zero is for ever (`http.readTimeout`).
     pub read_idle_timeout: Duration,

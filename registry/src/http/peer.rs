@@ -1,11 +1,12 @@
 //! The other end of a connection: what every request of it can be told at the cost of a counter.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use rustls::pki_types::CertificateDer;
 
 use crate::auth::{Account, Certificates};
+use crate::clock::Timestamp;
 use crate::telemetry::WithCauses;
 
 /// Who is at the other end of a connection, as the listener knows it. It stands in the extensions of every
@@ -21,6 +22,10 @@ struct Facts {
     channel: Channel,
     /// Whom the certificate names. A certificate is read when somebody first asks, and once.
     account: OnceLock<Option<Account>>,
+    /// Until when it does.
+    valid_until: OnceLock<Option<Timestamp>>,
+    /// That it has expired is told once.
+    expired: Once,
 }
 
 /// What a connection runs over.
@@ -40,7 +45,8 @@ pub enum Channel {
 impl Peer {
     /// Says who is there.
     pub fn new(address: SocketAddr, channel: Channel) -> Self {
-        Self(Arc::new(Facts { address, channel, account: OnceLock::new() }))
+        let (account, valid_until, expired) = (OnceLock::new(), OnceLock::new(), Once::new());
+        Self(Arc::new(Facts { address, channel, account, valid_until, expired }))
     }
 
     /// Says whether the connection is encrypted.
@@ -69,12 +75,32 @@ impl Peer {
         }
     }
 
-    /// Returns the account that the certificate names, if there is one and it names any.
+    /// Returns the last moment at which the certificate is valid, if one was shown.
     ///
-    /// What it says stays with the connection, also when `certificates` are others later.
-    pub fn account(&self, certificates: &Certificates) -> Option<Account> {
+    /// Those between it and its authority are looked at by the handshake alone.
+    pub fn valid_until(&self) -> Option<Timestamp> {
         let certificate = self.certificate()?;
-        self.0.account.get_or_init(|| self.read(certificate, certificates)).clone()
+        *self.0.valid_until.get_or_init(|| Certificates::valid_until(certificate))
+    }
+
+    /// Returns the account that the certificate names, if there is one, it names any, and it is valid `now`: a
+    /// connection may be open for weeks, and a certificate good for an hour.
+    ///
+    /// The name stays with the connection, also when `certificates` are others later.
+    pub fn account(&self, certificates: &Certificates, now: Timestamp) -> Option<Account> {
+        let certificate = self.certificate()?;
+        let account = self.0.account.get_or_init(|| self.read(certificate, certificates)).as_ref()?;
+        if self.valid_until().is_none_or(|last| now > last) {
+            self.0.expired.call_once(|| {
+                tracing::info!(
+                    peer.address = %self.0.address,
+                    auth.user = account.name(),
+                    "a client certificate has expired on its connection, and counts as none"
+                );
+            });
+            return None;
+        }
+        Some(account.clone())
     }
 
     fn read(&self, certificate: &CertificateDer<'_>, certificates: &Certificates) -> Option<Account> {

@@ -55,18 +55,32 @@ impl Limits {
     ///
     /// *Errors:* how long the limit that refuses it will go on to.
     pub(super) fn take(&self, from: Source, method: &Method, now: Instant) -> Result<(), Duration> {
-        let refused = |limit| metrics::counter!("wharfinger_http_requests_limited_total", "limit" => limit);
         if let Some(server) = &self.server {
-            server.look(now).inspect_err(|_| refused("server").increment(1))?;
+            server.look(now).inspect_err(|_| count_refused("server"))?;
         }
-        if let Some(clients) = &self.clients {
-            clients.take(from, method, now).inspect_err(|_| refused("client").increment(1))?;
-        }
+        self.take_of_client(from, method, now)?;
         match &self.server {
-            Some(server) => server.take(method, now).inspect_err(|_| refused("server").increment(1)),
+            Some(server) => server.take(method, now).inspect_err(|_| count_refused("server")),
             None => Ok(()),
         }
     }
+
+    /// Takes a request for a page of metrics from a client. The server's own limit does not count it: that is when
+    /// somebody wants to look.
+    ///
+    /// *Errors:* as of [`take`](Self::take).
+    pub(super) fn take_page(&self, from: Source, method: &Method, now: Instant) -> Result<(), Duration> {
+        self.take_of_client(from, method, now)
+    }
+
+    fn take_of_client(&self, from: Source, method: &Method, now: Instant) -> Result<(), Duration> {
+        let Some(clients) = &self.clients else { return Ok(()) };
+        clients.take(from, method, now).inspect_err(|_| count_refused("client"))
+    }
+}
+
+fn count_refused(limit: &'static str) {
+    metrics::counter!("wharfinger_http_requests_limited_total", "limit" => limit).increment(1);
 }
 
 impl Clients {

@@ -135,9 +135,10 @@ pub(super) const KEYS: &[Key] = &[
         "http.limits.headerTimeout",
         Kind::Duration(MILLISECOND, HOUR),
         "75s",
-        "How long a connection may wait for a request, and its head take to arrive.",
+        "How long a connection may wait for a request, and its head take to arrive; of HTTP/2, also how long one may \
+         take in nothing of an answer.",
     )
-    .limit("the connection is closed"),
+    .limit("the connection is closed; of HTTP/2, it is told to go, and cut after as long again"),
     honoured(
         "http.limits.drainTimeout",
         ANY_DURATION,
@@ -149,7 +150,7 @@ pub(super) const KEYS: &[Key] = &[
         "http.ratelimit",
         Kind::Section,
         "",
-        "How many requests the server takes in a second from each client, by its address or the /64 of an IPv6 address; a second's worth may come at once, and the probes and the metrics endpoint are not counted. Behind proxies, see `http.trustedProxies`.",
+        "How many requests the server takes in a second from each client, by its address or the /64 of an IPv6 address; a second's worth may come at once, and the probes are not counted. Behind proxies, see `http.trustedProxies`.",
     ),
     honoured(
         "http.ratelimit.rate",

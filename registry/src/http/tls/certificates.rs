@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -104,8 +104,8 @@ pub enum TlsError {
 
 /// Reads the files, and makes of them what a handshake needs.
 ///
-/// Sessions that were begun with earlier settings cannot be resumed with these: who was let in by an
-/// authority that is no more has to show a certificate again.
+/// Sessions that were begun with earlier settings cannot be resumed with these, and where there are authorities of
+/// clients, none can.
 ///
 /// *Errors:* [`TlsError`].
 pub(super) fn load(options: &TlsOptions) -> Result<Loaded, TlsError> {
@@ -127,6 +127,13 @@ pub(super) fn load(options: &TlsOptions) -> Result<Loaded, TlsError> {
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    if options.client_authorities.is_some() {
+        // A session keeps the certificate that it began with, and nobody looks at that again when it is resumed: one
+        // that expired would let its client in for as long as he comes back, since each visit gives new tickets. To
+        // look after the handshake would be too late to tell him why. So every connection makes a whole one.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(Loaded { config: Arc::new(config), expiry })
 }
 

@@ -158,3 +158,37 @@ async fn a_client_has_so_many_connections() {
     drop((held, stop));
     assert!(server.await.unwrap(), "the server drained");
 }
+
+/// Whoever answers pings and asks for nothing keeps nobody out, probes least of all.
+#[tokio::test]
+async fn p6_unused_connections_leave_their_slots() {
+    let section = "http: { limits: { headerTimeout: 300ms, maxConnections: 3, drainTimeout: 10s }, port: 0 }";
+    let options = config::parse(section, &|_| None).unwrap().config.http;
+    let (socket, address) = listener::bind(&options).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = Registry::default().open().await.0.router(Router::new());
+    let server = tokio::spawn(async move {
+        let stopped = async move {
+            let _ = stopped.await;
+        };
+        listener::serve(socket, router, &options, stopped).await
+    });
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        held.push(sender);
+    }
+    let probe = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request("GET", "/livez", "").as_bytes()).await.unwrap();
+        let mut came = [0; 12];
+        stream.read_exact(&mut came).await.unwrap();
+        came
+    };
+    let came = tokio::time::timeout(Duration::from_secs(30), probe).await.expect("there is room for it");
+    assert_eq!(&came, b"HTTP/1.1 200");
+    drop((held, stop));
+    assert!(server.await.unwrap(), "the server drained");
+}

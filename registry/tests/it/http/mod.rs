@@ -17,6 +17,7 @@
 //! | `clients` | how clients are told apart, and what each may take |
 //! | `api_keys` | what a user's keys do in the place of his password |
 //! | `hostile` | intruders of every kind, at every endpoint |
+//! | `pages` | pages beside the API that only some may read |
 //! | `ratelimit` | how many requests a second are answered, and what becomes of the others |
 //! | `workloads` | tokens of other issuers: of token services, pods and builds |
 //! | `wire` | what only a socket shows: HEAD bodies and lengths |
@@ -42,6 +43,7 @@ mod manifests;
 mod mounts;
 mod names;
 mod namespaces;
+mod pages;
 mod ranges;
 mod ratelimit;
 mod referrers;

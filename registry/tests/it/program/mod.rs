@@ -5,7 +5,9 @@
 //! | `access` | changing who may do what while it serves, and asking who may |
 //! | `audit` | the audit log, and how it is rotated |
 //! | `scrub` | `wharfinger scrub`, and the server's own |
+//! | `secrets` | who else can read what it keeps |
 
 mod access;
 mod audit;
 mod scrub;
+mod secrets;

@@ -7,10 +7,12 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use rustls::AlertDescription;
+use tokio::io::AsyncReadExt as _;
 use wharfinger::auth;
 use wharfinger::auth::options::{
     AccessControl, Action, Attribute, CertificateOptions, RepositoryPolicy, Rule,
 };
+use wharfinger::clock::{Clock, Timestamp};
 use wharfinger::http::options::{Options, TlsOptions};
 use wharfinger::http::peer::Peer;
 
@@ -80,6 +82,39 @@ async fn a_certificate_of_the_authority_is_an_account() {
     assert_eq!(push(&stand, Some(&nameless), None).await, Some(401), "no name is nobody");
     let control = clients.client("ali\u{7}ce", 2099);
     assert_eq!(push(&stand, Some(&control), None).await, Some(401), "and so is one that no account can have");
+}
+
+/// A connection outlives the certificate that it was opened with, but not as its account.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_expires_is_nobody_on_its_open_connection() {
+    let (files, clients) = (Files::new(), Authority::new());
+    let client_authorities = Some(files.write_client_authority(&clients));
+    let tls = Some(TlsOptions { client_authorities, ..files.options() });
+    let auth = auth::options::Options {
+        certificates: Some(CertificateOptions::default()),
+        ..auth::options::Options::default()
+    };
+    let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+    let http = Options { tls, ..Options::default() };
+    let registry = Registry { http, auth, clock: clock.clone(), ..Registry::default() };
+    let stand = Stand::with(files, registry).await;
+    let alice = clients.client("alice", 2099);
+    let config = Arc::new(trusting(&stand.files.authority, Some(&alice), rustls::ALL_VERSIONS));
+    let mut stream = connect(stand.address, &config).await.unwrap();
+    // The last moment of its last second, and the one behind that: 2099-12-31T00:00:00Z.
+    let last = 4_102_358_400_999;
+    for (now, expect) in [(1_700_000_000_000, "404"), (last, "404"), (last + 1, "401"), (last, "404")] {
+        clock.set(Timestamp::from_millis(now));
+        ask(&mut stream, "/v2/team/app/manifests/v1", "").await.unwrap();
+        let answer = head(&mut stream).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expect} ")), "at {now}: {answer}");
+        let length = answer.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+        if expect == "401" {
+            assert!(answer.to_ascii_lowercase().contains("www-authenticate: basic"), "{answer}");
+        }
+    }
 }
 
 /// With TLS 1.3 the request is on its way before the certificate is refused, and the client still hears why.

@@ -106,32 +106,36 @@ async fn a_secret_that_kubernetes_swaps_is_seen() {
     assert_eq!(shown(&stand.connect().await), stand.files.pair.der());
 }
 
-/// Who was let in by an authority is not let in by a session of that time once the authority is gone.
+/// Who may show a certificate shows it at every connection, so that none is let in by one that has expired since, or
+/// whose authority is gone. Where none are asked for, sessions are resumed.
 #[tokio::test]
-async fn sessions_end_with_the_authority_that_began_them() {
-    let (mut files, clients) = (Files::new(), Authority::new());
-    let tls =
-        TlsOptions { client_authorities: Some(files.write_client_authority(&clients)), ..files.options() };
-    let http = Options { tls: Some(tls), ..Options::default() };
-    files.make_another();
-    let stand = Stand::with(files, Registry { http, ..Registry::default() }).await;
+async fn only_sessions_without_certificates_are_resumed() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        stand.files.write_client_authority(&clients);
-        stand.tls.look();
-        let pair = clients.client("alice", 2099);
-        let config = Arc::new(trusting(&stand.files.authority, Some(&pair), &[version]));
-        let visit = async || {
-            let mut stream = connect(stand.address, &config).await?;
-            ask(&mut stream, "/livez", "connection: close\r\n").await?;
-            head(&mut stream).await?;
-            rest(&mut stream).await;
-            Ok::<_, std::io::Error>(stream.get_ref().1.handshake_kind().unwrap())
-        };
-        assert_eq!(visit().await.unwrap(), HandshakeKind::Full, "{version:?}");
-        assert_eq!(visit().await.unwrap(), HandshakeKind::Resumed, "{version:?}");
-        stand.files.write_client_authority(&Authority::new());
-        stand.tls.look();
-        visit().await.expect_err("the authority is gone");
+        for (has_authorities, second) in [(true, HandshakeKind::Full), (false, HandshakeKind::Resumed)] {
+            let (files, clients) = (Files::new(), Authority::new());
+            let client_authorities = has_authorities.then(|| files.write_client_authority(&clients));
+            let tls = TlsOptions { client_authorities, ..files.options() };
+            let http = Options { tls: Some(tls), ..Options::default() };
+            let stand = Stand::with(files, Registry { http, ..Registry::default() }).await;
+            let pair = clients.client("alice", 2099);
+            for identity in [Some(&pair), None] {
+                let config = Arc::new(trusting(&stand.files.authority, identity, &[version]));
+                let visit = async || {
+                    let mut stream = connect(stand.address, &config).await?;
+                    ask(&mut stream, "/livez", "connection: close\r\n").await?;
+                    head(&mut stream).await?;
+                    rest(&mut stream).await;
+                    Ok::<_, std::io::Error>(stream.get_ref().1.handshake_kind().unwrap())
+                };
+                assert_eq!(visit().await.unwrap(), HandshakeKind::Full, "{version:?}");
+                assert_eq!(visit().await.unwrap(), second, "{version:?}, authorities: {has_authorities}");
+                if has_authorities && identity.is_some() {
+                    stand.files.write_client_authority(&Authority::new());
+                    stand.tls.look();
+                    visit().await.expect_err("the authority is gone");
+                }
+            }
+        }
     }
 }
 
