@@ -3,6 +3,8 @@
 //! Pure: a certificate in, a name out. That the certificate is genuine, of a known authority and in date is
 //! for TLS to say, before it gets here; and until when it is, for who keeps the name.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use regex::bytes::{Regex, RegexBuilder};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -21,7 +23,11 @@ const PATTERN_PROGRAM_BYTES_MAX: usize = 256 * 1024;
 
 /// How client certificates name accounts, as configured.
 #[derive(Debug, Clone)]
-pub struct Certificates(CertificateOptions);
+pub struct Certificates {
+    options: CertificateOptions,
+    /// No other has it: what was read by one is read again by the next.
+    id: u64,
+}
 
 /// A place in a certificate where a name can stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +87,14 @@ pub enum UriPatternError {
 
 impl Certificates {
     /// Names accounts as the options say.
-    pub const fn new(options: CertificateOptions) -> Self {
-        Self(options)
+    pub fn new(options: CertificateOptions) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { options, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Returns what no other has, so that a name can be remembered beside what gave it.
+    pub const fn id(&self) -> u64 {
+        self.id
     }
 
     /// Returns the name that a certificate gives, in DER form: that of the first attribute that has one.
@@ -96,15 +108,15 @@ impl Certificates {
             return Err(CertificateError::Malformed);
         }
         let alternatives = alternatives(&certificate)?;
-        for attribute in &self.0.attributes {
+        for attribute in &self.options.attributes {
             let name = match attribute {
                 Attribute::CommonName => subject::common_name(certificate.subject())?,
                 Attribute::Subject => subject::whole(certificate.subject())?,
-                Attribute::Email => nth(&alternatives, self.0.email_index, |name| match name {
+                Attribute::Email => nth(&alternatives, self.options.email_index, |name| match name {
                     GeneralName::RFC822Name(text) => Some(text),
                     _ => None,
                 }),
-                Attribute::DnsName => nth(&alternatives, self.0.dns_index, |name| match name {
+                Attribute::DnsName => nth(&alternatives, self.options.dns_index, |name| match name {
                     GeneralName::DNSName(text) => Some(text),
                     _ => None,
                 }),
@@ -127,11 +139,11 @@ impl Certificates {
     }
 
     fn uri(&self, alternatives: &[GeneralName<'_>]) -> Option<String> {
-        let uri = nth(alternatives, self.0.uri_index, |name| match name {
+        let uri = nth(alternatives, self.options.uri_index, |name| match name {
             GeneralName::URI(text) => Some(text),
             _ => None,
         })?;
-        match &self.0.uri_pattern {
+        match &self.options.uri_pattern {
             Some(pattern) => pattern.name_in(&uri),
             None => Some(uri),
         }

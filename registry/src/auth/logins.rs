@@ -217,3 +217,74 @@ impl FileLogins {
         Some(Renewal { user: user.to_owned(), mark: BASE64_URL_SAFE_NO_PAD.encode(&mark[..16]) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what the file has no time for changes no verdict of the directory. Method: the file's queue, full of
+    //! verifications that do not end, and a password that the directory refuses by itself.
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::auth::htpasswd::PasswordHash;
+    use crate::auth::options::ldap::{LdapOptions, Security};
+    use crate::auth::verification::PENDING_MAX;
+
+    /// Looks at no password until it is opened; it opens when the test ends, however it ends.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<AtomicBool>);
+
+    impl Check for Gate {
+        fn check(&self, _: &[u8], _: &PasswordHash) -> bool {
+            while !self.0.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            false
+        }
+    }
+
+    struct Opens(Gate);
+
+    impl Drop for Opens {
+        fn drop(&mut self) {
+            self.0.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn credentials(user: &str, password: &str) -> Credentials {
+        Credentials::of_form(user, password).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_of_the_directory_is_wrong_while_the_file_is_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("htpasswd");
+        std::fs::write(&path, format!("eve:{}\n", bcrypt::hash("eveeve", 4).unwrap())).unwrap();
+        let ldap = LdapOptions {
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            security: Security::Plain,
+            base_dn: "dc=example".to_owned(),
+            user_attribute: "uid".to_owned(),
+            ..LdapOptions::default()
+        };
+        let (gate, options) =
+            (Gate::default(), Options { ldap: Some(ldap), htpasswd: Some(path), ..Options::default() });
+        let logins = Arc::new(Logins::new(&options, gate.clone()).unwrap().unwrap());
+        let _opens = Opens(gate);
+        for number in 0..PENDING_MAX {
+            let logins = Arc::clone(&logins);
+            tokio::spawn(async move {
+                let file = logins.accounts.as_ref().unwrap();
+                let _later = file.verify(credentials(&format!("u{number}"), "x")).await;
+            });
+        }
+        let (file, full) = (logins.accounts.as_ref().unwrap(), format!("pending: {PENDING_MAX}"));
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while !format!("{:?}", file.verifier).contains(&full) {
+            assert!(std::time::Instant::now() < deadline, "the queue is full");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(logins.verify(credentials("eve", "")).await, Err(LoginError::Refused));
+    }
+}

@@ -21,7 +21,7 @@ use tracing::Level;
 
 use super::asker::Asker;
 use super::audit::Trail;
-use super::client::client;
+use super::client::{client, tell_unbelieved};
 use super::dispatch::dispatch;
 use super::error::{self, Error};
 use super::headers::{DOCKER_DISTRIBUTION_API_VERSION, X_REQUEST_ID};
@@ -62,6 +62,7 @@ impl Observation {
     fn begin(app: &App, request: &Request<Body>, route: Option<&Route>, label: &'static str) -> Self {
         let peer = request.extensions().get().map(|peer: &Peer| peer.address().ip());
         let client = client(peer, request.headers(), &app.0.options.trusted_proxies);
+        tell_unbelieved(peer, request.headers(), &app.0.options.trusted_proxies);
         let asker = Arc::new(Asker::new(client));
         let line = Line::begin(request, route, label, &asker);
         let asked = Asked::of(request, route, line.repository.as_deref(), &asker.client);

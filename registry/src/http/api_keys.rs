@@ -31,9 +31,15 @@ struct Wish {
 }
 
 /// Answers a request about the keys of whoever asks.
-pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>, Error> {
+///
+/// What is made with a certificate ends `certified_until`.
+pub(super) async fn answer(
+    call: &Call<'_>,
+    certified_until: Option<Timestamp>,
+    body: Body,
+) -> Result<Response<Body>, Error> {
     let authorization = dispatch::one(&call.headers, &AUTHORIZATION)?.map(HeaderValue::as_bytes);
-    let mut owner = call.access.owner(authorization, &call.identity)?;
+    let mut owner = call.access.owner(authorization, certified_until, &call.identity)?;
     if let Some(user) = call.query.one("user")? {
         owner = call.access.owner_of(user, &owner, &call.identity)?;
     }

@@ -7,6 +7,7 @@
 //! *Spec:* RFC 7239 section 5.2 and 6; `X-Forwarded-For`, `-Proto` and `-Host` as proxies send them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Once;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName};
 use http::uri::{Authority, Scheme};
@@ -65,6 +66,24 @@ pub(super) fn client(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[Netwo
         address: Some(address),
         scheme: said(&X_FORWARDED_PROTO, "proto").and_then(scheme),
         authority: said(&X_FORWARDED_HOST, "host").and_then(authority),
+    }
+}
+
+/// Tells once that somebody who is not trusted says whom his requests are from: behind an ingress all clients are
+/// one then, to limits, logs and those who guess passwords.
+pub(super) fn tell_unbelieved(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[Network]) {
+    static TOLD: Once = Once::new();
+    let says = [X_FORWARDED_FOR, FORWARDED].into_iter().find(|name| headers.contains_key(name));
+    let (Some(peer), Some(header)) = (peer.map(|it| it.to_canonical()), says) else { return };
+    if !is_trusted(peer, trusted) {
+        TOLD.call_once(|| {
+            tracing::warn!(
+                client.address = %peer,
+                http.header = %header,
+                "says whom its requests are from and is not believed: if it is a proxy of yours, name it in \
+                 http.trustedProxies, or limits, back-off and the audit log take all its clients for one"
+            );
+        });
     }
 }
 

@@ -65,7 +65,10 @@ pub(super) async fn dispatch(
     let call = Call { app, asker, access, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
         (Target::Base | Target::Token, _) => base::get(&call),
-        (Target::ApiKeys, _) => api_keys::answer(&call, body).await,
+        (Target::ApiKeys, _) => {
+            let until = parts.extensions.get().and_then(Peer::valid_until);
+            api_keys::answer(&call, until, body).await
+        }
         (Target::Catalog, _) => catalog::list(&call).await,
         (Target::Tags(name), _) => tags::list(&call, &name).await,
         (Target::Cache(name), _) => catalog::purge(&call, &name).await,

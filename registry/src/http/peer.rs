@@ -1,7 +1,7 @@
 //! The other end of a connection: what every request of it can be told at the cost of a counter.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use rustls::pki_types::CertificateDer;
 
@@ -20,8 +20,9 @@ pub struct Peer(Arc<Facts>);
 struct Facts {
     address: SocketAddr,
     channel: Channel,
-    /// Whom the certificate names. A certificate is read when somebody first asks, and once.
-    account: OnceLock<Option<Account>>,
+    /// Whom the certificate names, and what says so. A certificate is read when somebody first asks, and again when
+    /// the configuration has changed.
+    account: Mutex<Option<(u64, Option<Account>)>>,
     /// Until when it does.
     valid_until: OnceLock<Option<Timestamp>>,
     /// That it has expired is told once.
@@ -45,7 +46,7 @@ pub enum Channel {
 impl Peer {
     /// Says who is there.
     pub fn new(address: SocketAddr, channel: Channel) -> Self {
-        let (account, valid_until, expired) = (OnceLock::new(), OnceLock::new(), Once::new());
+        let (account, valid_until, expired) = (Mutex::default(), OnceLock::new(), Once::new());
         Self(Arc::new(Facts { address, channel, account, valid_until, expired }))
     }
 
@@ -85,11 +86,16 @@ impl Peer {
 
     /// Returns the account that the certificate names, if there is one, it names any, and it is valid `now`: a
     /// connection may be open for weeks, and a certificate good for an hour.
-    ///
-    /// The name stays with the connection, also when `certificates` are others later.
     pub fn account(&self, certificates: &Certificates, now: Timestamp) -> Option<Account> {
         let certificate = self.certificate()?;
-        let account = self.0.account.get_or_init(|| self.read(certificate, certificates)).as_ref()?;
+        let account = {
+            let mut known = self.0.account.lock().unwrap_or_else(PoisonError::into_inner);
+            let (_, account) = match &mut *known {
+                Some(known) if known.0 == certificates.id() => known,
+                unknown => unknown.insert((certificates.id(), self.read(certificate, certificates))),
+            };
+            account.clone()?
+        };
         if self.valid_until().is_none_or(|last| now > last) {
             self.0.expired.call_once(|| {
                 tracing::info!(
@@ -100,7 +106,7 @@ impl Peer {
             });
             return None;
         }
-        Some(account.clone())
+        Some(account)
     }
 
     fn read(&self, certificate: &CertificateDer<'_>, certificates: &Certificates) -> Option<Account> {

@@ -6,6 +6,7 @@ use crate::auth::credentials::Credentials;
 use crate::auth::error::ApiKeyError;
 use crate::auth::identity::{Account, Identity, Origin};
 use crate::auth::options::Action;
+use crate::clock::Timestamp;
 
 /// Whose keys are meant, by somebody who may see to them.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct KeyOwner {
     user: String,
     /// What vouches for him, if it is himself: nobody makes a key for another.
     maker: Option<Origin>,
+    /// Until when what vouches for him is good.
+    until: Option<Timestamp>,
 }
 
 impl KeyOwner {
@@ -54,11 +57,17 @@ impl Access {
         self.api_keys.is_some()
     }
 
-    /// Tells whose keys somebody may see, make and revoke: his own, if he has proved himself to be who he is.
+    /// Tells whose keys somebody may see, make and revoke: his own, if he has proved himself to be who he is. Those
+    /// that are made with a certificate end with it.
     ///
     /// *Errors:* [`Refusal::Unauthenticated`] to somebody anonymous; [`Refusal::Denied`] to who came with a key or a
     /// token, which could make itself last for ever.
-    pub fn owner(&self, authorization: Option<&[u8]>, identity: &Identity) -> Result<KeyOwner, Refusal> {
+    pub fn owner(
+        &self,
+        authorization: Option<&[u8]>,
+        certified_until: Option<Timestamp>,
+        identity: &Identity,
+    ) -> Result<KeyOwner, Refusal> {
         let account = identity.who().ok_or(Refusal::Unauthenticated)?;
         let is_proof = match authorization.map(Authorization::parse) {
             None => true,
@@ -69,7 +78,8 @@ impl Access {
         };
         let origin =
             account.origin().filter(|_| is_proof && identity.scope().is_none()).ok_or(Refusal::Denied)?;
-        Ok(KeyOwner { user: account.name().to_owned(), maker: Some(origin) })
+        let until = certified_until.filter(|_| origin == Origin::Certificate);
+        Ok(KeyOwner { user: account.name().to_owned(), maker: Some(origin), until })
     }
 
     /// Lets an administrator see and revoke somebody's keys, of whom nothing need be known: before a name is given to
@@ -83,7 +93,7 @@ impl Access {
         if !self.policy.administers(identity, Action::Delete) {
             return Err(Refusal::Denied);
         }
-        Ok(KeyOwner { user: user.to_owned(), maker: None })
+        Ok(KeyOwner { user: user.to_owned(), maker: None, until: None })
     }
 
     fn is_password(&self, credentials: &Credentials) -> bool {
@@ -98,8 +108,8 @@ impl Access {
         owner: KeyOwner,
         wish: ApiKeyWish,
     ) -> Result<(ApiKey, ApiKeySecret), ApiKeyError> {
-        let KeyOwner { user, maker: Some(origin) } = owner else { return Err(ApiKeyError::Others) };
-        self.keys()?.create(Maker { user, origin, until: None }, wish).await
+        let KeyOwner { user, maker: Some(origin), until } = owner else { return Err(ApiKeyError::Others) };
+        self.keys()?.create(Maker { user, origin, until }, wish).await
     }
 
     /// Lists somebody's keys.

@@ -32,7 +32,7 @@ pub(super) const KEYS: &[Key] = &[
         "http.auth.maxFailures",
         Kind::Integer(0, 1_000_000),
         "10",
-        "Failed logins of a user from an address, or of different users from it, after which the next has to wait, for a second at first and up to a minute; 0 lets all try at once. Who has logged in from there goes on.",
+        "Failed logins of a user from an address, or of different users from it, after which the next has to wait, for a second at first and up to a minute; 0 lets all try at once. Who has logged in from there goes on. Behind proxies, see `http.trustedProxies`: without it all their clients are one address.",
     )
     .limit("further logins are answered 429 with `Retry-After`, without a look at the password"),
     honoured(

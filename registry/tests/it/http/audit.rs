@@ -317,7 +317,7 @@ async fn who_leaves_early_is_recorded_as_well() {
     let (wrong, admin) = (basic("admin", "wrong-secret"), basic("admin", "hunter2"));
     let leave = async |authorization: &str, method: &str, path: &str| {
         let request = Request::builder().method(method).uri(path).header("authorization", authorization);
-        let mut request = request.body(Body::empty()).unwrap();
+        let mut request = request.header("host", "registry.example").body(Body::empty()).unwrap();
         request.extensions_mut().insert(Peer::new(SocketAddr::from(([192, 0, 2, 1], 4711)), Channel::Plain));
         let asked = std::pin::pin!(watched.client.0.call(request));
         assert!(futures_util::poll!(asked).is_pending(), "{method} {path}");

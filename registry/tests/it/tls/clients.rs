@@ -41,6 +41,7 @@ async fn stand(clients: &Authority, certificates: CertificateOptions, accounts: 
         htpasswd,
         certificates: Some(certificates),
         access,
+        api_keys: true,
         ..auth::options::Options::default()
     };
     let http = Options { tls, ..Options::default() };
@@ -203,5 +204,34 @@ async fn requests_know_their_peer() {
         head(&mut stream).await.unwrap();
         let said = String::from_utf8(rest(&mut stream).await).unwrap();
         assert_eq!(said.matches(&format!("{address} {expect}\n")).count(), 2, "{said}");
+    }
+}
+
+/// What the configuration says now names who is at the other end, also of a connection that is open.
+#[test]
+fn a_connection_is_named_by_what_is_configured_now() {
+    let alice = Authority::new().client("alice", 2099);
+    let channel = wharfinger::http::peer::Channel::Tls { certificate: Some(alice.der()), version: "1.3" };
+    let peer = Peer::new(std::net::SocketAddr::from(([127, 0, 0, 1], 1)), channel);
+    let of = |attribute| {
+        let options = CertificateOptions { attributes: vec![attribute], ..CertificateOptions::default() };
+        auth::Certificates::new(options)
+    };
+    let now = wharfinger::clock::Clock::system().now();
+    assert!(peer.account(&of(Attribute::CommonName), now).is_some());
+    assert!(peer.account(&of(Attribute::Email), now).is_none());
+}
+
+/// A key is worth no more than what it was made with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_made_with_a_certificate_ends_with_it() {
+    let clients = Authority::new();
+    let stand = stand(&clients, CertificateOptions::default(), None).await;
+    let client = stand.http(Some(&clients.client("alice", 2099))).build().unwrap();
+    for wish in ["{}", r#"{"expirationDate": "2200-01-01T00:00:00Z"}"#] {
+        let made = client.post(stand.url("/auth/apikey")).body(wish).send().await.unwrap();
+        assert_eq!(made.status(), StatusCode::CREATED);
+        let text = made.text().await.unwrap();
+        assert!(text.contains("\"expirationDate\":\"2099-12-31T"), "{text}");
     }
 }

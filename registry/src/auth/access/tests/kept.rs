@@ -15,7 +15,7 @@ async fn open(options: &Options, keep: &Arc<InMemory>) -> Access {
 }
 
 async fn key_of(access: &Access, header: Option<&[u8]>, identity: &Identity) -> String {
-    let owner = access.owner(header, identity).unwrap();
+    let owner = access.owner(header, None, identity).unwrap();
     access.create_key(owner, crate::auth::ApiKeyWish::default()).await.unwrap().1.reveal().to_owned()
 }
 
@@ -184,40 +184,4 @@ async fn a_token_of_somebody_in_many_groups_is_taken() {
     let issued = issuer.issue(eve.who(), groups, Vec::new()).await.unwrap();
     let header = format!("Bearer {}", issued.token.reveal());
     assert!(access.identify(Some(header.as_bytes())).await.is_ok(), "{} bytes", header.len());
-}
-
-/// What the file has no time for is no reason not to count.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_of_the_directory_counts_while_the_file_is_busy() {
-    let fixture = Fixture::new();
-    let (ldap, says) = directory().await;
-    says.bind.store(49, Ordering::SeqCst);
-    let options = Options { failures_max: 3, ..options(&fixture, ldap) };
-    let gated = Gated::default();
-    let access = Arc::new(Access::with_check(&options, gated.clone()).unwrap());
-    let logins = access.logins.clone().unwrap();
-    for number in 0..crate::auth::verification::PENDING_MAX {
-        let logins = Arc::clone(&logins);
-        // The directory takes so many at once; one that it has no time for comes again.
-        tokio::spawn(async move {
-            let user = format!("u{number}");
-            while logins.verify(credentials(&user, "x")).await == Err(LoginError::Overloaded) {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    // Each asks the directory first.
-    let is_full =
-        || format!("{logins:?}").contains(&format!("pending: {}", crate::auth::verification::PENDING_MAX));
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while !is_full() {
-        assert!(std::time::Instant::now() < deadline, "the file's queue is full: {logins:?}");
-        tokio::task::yield_now().await;
-    }
-    let mut verdicts = Vec::new();
-    for number in 0..6 {
-        verdicts.push(access.identify(Some(&basic("alice", &format!("guess{number}")))).await.err());
-    }
-    gated.0.store(true, Ordering::SeqCst);
-    assert!(matches!(verdicts.last(), Some(Some(LoginError::Held { .. }))), "{verdicts:?}");
 }
