@@ -31,6 +31,7 @@ async fn a_line_says_what_is_known() {
         client_address: Some("192.0.2.1".to_owned()),
         method: "PUT".to_owned(),
         repository: Some("team/app".to_owned()),
+        owner: None,
         from: None,
         reference: Some("v1".to_owned()),
         digest: Some("sha256:0".to_owned()),
