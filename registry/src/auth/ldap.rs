@@ -10,6 +10,8 @@
 //! | `filter` | the filter that finds a user |
 //! | `groups` | groups from the values of an attribute |
 //! | `tls` | whom the directory is taken for |
+//! | `messages` | what of a directory's bytes is read at all |
+//! | `wire` | the way to it |
 //! | `connection` | one connection, and what is asked over it |
 //! | `pool` | connections that are open |
 //! | `breaker` | whether the directory is asked at all |
@@ -24,8 +26,10 @@ mod error;
 mod filter;
 mod groups;
 mod login;
+mod messages;
 mod pool;
 mod tls;
+mod wire;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -42,6 +46,7 @@ use super::verification::{Proof, ProofKey, TTL_MAX};
 
 pub use error::{DirectoryError, Step, Trouble, Unreachable};
 pub use filter::user_filter;
+pub use messages::{Messages, Unfit};
 
 /// Logins under way and waiting at once, of different users or passwords; one more is refused as
 /// overload.

@@ -3,11 +3,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `answers` | who is right, wrong and unknown, and in which groups |
+//! | `hostile` | a directory that means harm |
 //! | `outages` | a directory that is down, slow, restarted, overrun, or refuses the account that searches |
 //! | `program` | the server: statuses, groups, the htpasswd file beside it, refresh tokens |
 //! | `tls` | whom it is taken for |
 
 mod answers;
+mod hostile;
 mod outages;
 mod program;
 mod tls;

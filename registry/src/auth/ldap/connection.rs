@@ -1,24 +1,25 @@
 //! One connection to a directory, and what is asked over it.
 
-use std::error::Error;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3::{
     DerefAliases, Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions,
+    StdStream,
 };
-use rustls::ClientConfig;
 use tokio::task::AbortHandle;
 
 use super::error::{DirectoryError, Step, Trouble};
-use super::{groups, tls};
-use crate::auth::options::ldap::{AccountSource, BindAccount, Depth, LdapOptions, Security};
+use super::groups;
+use super::wire::{Passing, Wire};
+use crate::auth::options::ldap::{AccountSource, BindAccount, Depth, LdapOptions};
 
 /// The result of an operation that succeeded.
 const SUCCESS: u32 = 0;
 /// The result of a search that found more than it was to return.
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
+
+/// What the client library is told of where it is connected: to one end of a pair of sockets.
+const PAIR: &str = "ldapi://pair";
 
 /// Asked for no attribute, by RFC 4511 section 4.5.1.8; an empty list asks for all.
 const NO_ATTRIBUTE: &str = "1.1";
@@ -28,9 +29,7 @@ const ENTRIES_MAX: u8 = 2;
 
 /// What makes connections.
 pub(super) struct Connector {
-    url: String,
-    security: Security,
-    tls: Option<Arc<ClientConfig>>,
+    wire: Wire,
     account: Option<BindAccount>,
     base_dn: String,
     scope: Scope,
@@ -43,6 +42,7 @@ pub(super) struct Connector {
 pub(super) struct Connection {
     ldap: Ldap,
     driver: AbortHandle,
+    passing: Passing,
 }
 
 /// What a search found.
@@ -56,12 +56,8 @@ pub(super) enum Hits {
 impl Connector {
     /// Makes it of options; it reads files, for which it blocks.
     pub(super) fn new(options: &LdapOptions) -> Result<Self, DirectoryError> {
-        let scheme = if options.security == Security::Ldaps { "ldaps" } else { "ldap" };
-        let tls = (options.security != Security::Plain).then(|| tls::config(options).map(Arc::new));
         Ok(Self {
-            url: format!("{scheme}://{}", options.authority()),
-            security: options.security,
-            tls: tls.transpose()?,
+            wire: Wire::new(options)?,
             account: match &options.account {
                 AccountSource::Anonymous => None,
                 AccountSource::File(path) => Some(BindAccount::read(path)?),
@@ -79,15 +75,14 @@ impl Connector {
 
     /// Opens a connection on which nobody is logged in.
     pub(super) async fn connect(&self) -> Result<Connection, Trouble> {
-        let mut settings = LdapConnSettings::new().set_starttls(self.security == Security::StartTls);
-        if let Some(tls) = &self.tls {
-            settings = settings.set_config(Arc::clone(tls));
-        }
-        let connecting = LdapConnAsync::with_settings(settings, &self.url);
-        let (driver, ldap) = self.within(Step::Connection, connecting).await?;
+        let (theirs, passing) = self.within(Step::Connection, self.wire.connect()).await??;
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
+        // Nothing is waited for: the other end of the pair is here.
+        let made = LdapConnAsync::with_settings(settings, PAIR).await;
+        let (driver, ldap) = made.map_err(lost(Step::Connection))?;
         // How it ends is seen by whoever asks over it.
         let driver = tokio::spawn(async move { drop(driver.drive().await) }).abort_handle();
-        Ok(Connection { ldap, driver })
+        Ok(Connection { ldap, driver, passing })
     }
 
     /// Opens a connection on which the account that searches is logged in.
@@ -113,12 +108,14 @@ impl Connector {
         password: &str,
     ) -> Result<u32, Trouble> {
         debug_assert!(!password.is_empty() && !dn.is_empty());
-        Ok(self.within(Step::Bind, connection.ldap.simple_bind(dn, password)).await?.rc)
+        let bound = self.within(Step::Bind, connection.ldap.simple_bind(dn, password)).await?;
+        Ok(bound.map_err(lost(Step::Bind))?.rc)
     }
 
     /// Searches below the base for the entries that pass a filter.
     pub(super) async fn search(&self, connection: &mut Connection, filter: &str) -> Result<Hits, Trouble> {
-        let (hits, code) = self.within(Step::Search, self.entries(connection, filter)).await?;
+        let found = self.within(Step::Search, self.entries(connection, filter)).await?;
+        let (hits, code) = found.map_err(lost(Step::Search))?;
         match code {
             SUCCESS => Ok(hits),
             SIZE_LIMIT_EXCEEDED if hits == Hits::Several => Ok(hits),
@@ -159,43 +156,21 @@ impl Connector {
         Hits::One { dn: entry.dn, groups: groups::of_values(values.flat_map(|(_, values)| values)) }
     }
 
-    async fn within<T>(
-        &self,
-        step: Step,
-        work: impl Future<Output = Result<T, LdapError>>,
-    ) -> Result<T, Trouble> {
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(done) => done.map_err(|error| trouble(step, error)),
-            Err(_) => Err(Trouble::Timeout { step, after: self.timeout }),
-        }
+    async fn within<T>(&self, step: Step, work: impl Future<Output = T>) -> Result<T, Trouble> {
+        let done = tokio::time::timeout(self.timeout, work).await;
+        done.map_err(|_| Trouble::Timeout { step, after: self.timeout })
     }
 }
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Connector").field("base_dn", &self.base_dn).finish_non_exhaustive()
     }
 }
 
-/// Sorts an error of the client's. Its own text is left out but where it is the system's or the TLS
-/// library's: it may quote the directory.
-fn trouble(step: Step, error: LdapError) -> Trouble {
-    match (step, error) {
-        (Step::Connection, LdapError::Io { source }) if is_of_tls(&source) => {
-            Trouble::Tls { reason: source.to_string() }
-        }
-        (Step::Connection, LdapError::Io { source }) => Trouble::Connect { reason: source.to_string() },
-        (Step::Connection, LdapError::Rustls { source }) => Trouble::Tls { reason: source.to_string() },
-        (Step::Connection, LdapError::DNSName { source }) => Trouble::Tls { reason: source.to_string() },
-        (Step::Connection, LdapError::LdapResult { result }) => {
-            Trouble::Tls { reason: format!("StartTLS is refused with result {}", result.rc) }
-        }
-        (step, _) => Trouble::Lost { step },
-    }
-}
-
-fn is_of_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
+/// Says what an error of the client library's is in a step. Its own text is left out: it may quote the directory.
+fn lost(step: Step) -> impl Fn(LdapError) -> Trouble {
+    move |_| Trouble::Lost { step }
 }
 
 impl Connection {
@@ -209,5 +184,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // The driver would wait for a directory that does not read.
         self.driver.abort();
+        self.passing.abort();
     }
 }
