@@ -21,9 +21,6 @@ const SIZE_LIMIT_EXCEEDED: u32 = 4;
 /// What the client library is told of where it is connected: to one end of a pair of sockets.
 const PAIR: &str = "ldapi://pair";
 
-/// Asked for no attribute, by RFC 4511 section 4.5.1.8; an empty list asks for all.
-const NO_ATTRIBUTE: &str = "1.1";
-
 /// More entries than these are not taken from a directory: one is enough, and two are too many.
 const ENTRIES_MAX: u8 = 2;
 
@@ -33,7 +30,8 @@ pub(super) struct Connector {
     account: Option<BindAccount>,
     base_dn: String,
     scope: Scope,
-    attribute: String,
+    user_attribute: String,
+    group_attribute: Option<String>,
     timeout: Duration,
 }
 
@@ -49,7 +47,7 @@ pub(super) struct Connection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hits {
     None,
-    One { dn: String, groups: Vec<String> },
+    One { dn: String, names: Vec<String>, groups: Vec<String> },
     Several,
 }
 
@@ -68,7 +66,8 @@ impl Connector {
                 Depth::OneLevel => Scope::OneLevel,
                 Depth::Subtree => Scope::Subtree,
             },
-            attribute: options.group_attribute.clone().unwrap_or_else(|| NO_ATTRIBUTE.to_owned()),
+            user_attribute: options.user_attribute.clone(),
+            group_attribute: options.group_attribute.clone(),
             timeout: options.timeout,
         })
     }
@@ -128,7 +127,8 @@ impl Connector {
         let options =
             SearchOptions::new().deref(DerefAliases::Never).sizelimit(ENTRIES_MAX.into()).timelimit(seconds);
         let ldap = connection.ldap.with_search_options(options);
-        let attributes = [self.attribute.as_str()];
+        let mut attributes = vec![self.user_attribute.as_str()];
+        attributes.extend(self.group_attribute.as_deref().filter(|group| !attributes.contains(group)));
         let mut found = ldap.streaming_search(&self.base_dn, self.scope, filter, attributes).await?;
         let mut hits = Hits::None;
         // Bounded by the step's timeout, and nothing is kept of what is beyond the second entry.
@@ -145,15 +145,23 @@ impl Connector {
         Ok((hits, found.finish().await.rc))
     }
 
-    /// Takes the name and the groups from an entry. One without a name can log nobody in: the
+    /// Takes the names and the groups from an entry. One without a distinguished name can log nobody in: the
     /// directory would take the bind for an anonymous one.
     fn hit(&self, entry: SearchEntry) -> Hits {
         if entry.dn.is_empty() {
             return Hits::None;
         }
         // A directory writes an attribute's name as it likes.
-        let values = entry.attrs.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(&self.attribute));
-        Hits::One { dn: entry.dn, groups: groups::of_values(values.flat_map(|(_, values)| values)) }
+        let values_of = |is_it: &dyn Fn(&str) -> bool| {
+            let values = entry.attrs.iter().filter(|(name, _)| is_it(name));
+            values.flat_map(|(_, values)| values.clone()).collect::<Vec<_>>()
+        };
+        let group =
+            |name: &str| self.group_attribute.as_deref().is_some_and(|it| name.eq_ignore_ascii_case(it));
+        // A search finds values with options too, such as those of a language.
+        let kind = |name: &str| name.split(';').next().unwrap_or_default().to_ascii_lowercase();
+        let names = values_of(&|name| kind(name) == kind(&self.user_attribute));
+        Hits::One { names, groups: groups::of_values(values_of(&group)), dn: entry.dn }
     }
 
     async fn within<T>(&self, step: Step, work: impl Future<Output = T>) -> Result<T, Trouble> {
