@@ -8,8 +8,11 @@
 //! | file | says |
 //! |---|---|
 //! | `filter` | the filter that finds a user |
+//! | `names` | what a user is called |
 //! | `groups` | groups from the values of an attribute |
 //! | `tls` | whom the directory is taken for |
+//! | `messages` | what of a directory's bytes is read at all |
+//! | `wire` | the way to it |
 //! | `connection` | one connection, and what is asked over it |
 //! | `pool` | connections that are open |
 //! | `breaker` | whether the directory is asked at all |
@@ -24,8 +27,11 @@ mod error;
 mod filter;
 mod groups;
 mod login;
+mod messages;
+mod names;
 mod pool;
 mod tls;
+mod wire;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -42,6 +48,7 @@ use super::verification::{Proof, ProofKey, TTL_MAX};
 
 pub use error::{DirectoryError, Step, Trouble, Unreachable};
 pub use filter::user_filter;
+pub use messages::{Messages, Unfit};
 
 /// Logins under way and waiting at once, of different users or passwords; one more is refused as
 /// overload.
@@ -54,21 +61,27 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// They belong together.
-    Right {
-        /// The groups of the user, in order.
-        groups: Vec<String>,
-    },
+    Right(Person),
     /// The directory knows the user, and the password is another.
     Wrong,
     /// The directory knows no such user, or several.
     Unknown,
 }
 
+/// A user of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// What the directory calls him, however his name was typed.
+    pub name: String,
+    /// His groups, in order.
+    pub groups: Vec<String>,
+}
+
 /// What follows from a verdict where there is an htpasswd file beside the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// The user is in, with these groups.
-    Accept(Vec<String>),
+    /// The user is in, with this name and these groups.
+    Accept(Person),
     /// The user is not in, whatever the file says.
     Refuse,
     /// The file decides.
@@ -83,7 +96,7 @@ pub enum Next {
 /// bound, and had better be told to the client before this is asked.
 pub fn after(verdict: Result<Verdict, Unreachable>) -> Next {
     match verdict {
-        Ok(Verdict::Right { groups }) => Next::Accept(groups),
+        Ok(Verdict::Right(person)) => Next::Accept(person),
         Ok(Verdict::Wrong) => Next::Refuse,
         Ok(Verdict::Unknown) | Err(_) => Next::AskFile,
     }
@@ -95,9 +108,9 @@ pub struct Directory(Arc<Inner>);
 struct Inner {
     lookup: login::Lookup,
     key: ProofKey,
-    /// The groups of whoever was verified. A failure is not remembered: the directory may change to
+    /// Whoever was verified. A failure is not remembered: the directory may change to
     /// make it right.
-    verified: moka::sync::Cache<Proof, Arc<[String]>>,
+    verified: moka::sync::Cache<Proof, Arc<Person>>,
     /// What is being verified, so that as many as ask for the same wait for one verdict.
     flights: Mutex<HashMap<Proof, Flight>>,
 }
@@ -139,7 +152,7 @@ impl Directory {
         }
         let proof = self.0.key.proof(0, user.as_bytes(), password.reveal());
         let flight = match self.board(proof, user, password)? {
-            Boarding::Known(groups) => return Ok(Verdict::Right { groups: groups.to_vec() }),
+            Boarding::Known(person) => return Ok(Verdict::Right(Person::clone(&person))),
             Boarding::Flight(flight) => flight,
         };
         match tokio::time::timeout(WAIT_MAX, flight).await {
@@ -148,18 +161,18 @@ impl Directory {
         }
     }
 
-    /// Returns the groups of a user, whose password is not asked for; `None` for one whom the directory
+    /// Returns a user, whose password is not asked for; `None` for one whom the directory
     /// does not know.
     ///
     /// *Errors:* [`Unreachable`].
     ///
     /// *Cancellation:* leaves a search that goes on to its end.
-    pub async fn find(&self, user: &str) -> Result<Option<Vec<String>>, Unreachable> {
+    pub async fn find(&self, user: &str) -> Result<Option<Person>, Unreachable> {
         let (inner, user) = (Arc::clone(&self.0), user.to_owned());
         // A task of its own, so that an answer which the client library cannot read ends no request.
         let found = tokio::spawn(async move { inner.lookup.find(&user).await });
         let found = found.await.map_err(|_| Unreachable::Overloaded)??;
-        Ok(found.map(|entry| entry.groups))
+        Ok(found.map(|entry| entry.person))
     }
 
     /// Joins the flight of a proof or starts it, unless it has been verified.
@@ -170,8 +183,8 @@ impl Directory {
         }
         // A flight is remembered before it is struck off, so whoever finds no flight while holding the
         // lock finds the verdict here.
-        if let Some(groups) = self.0.verified.get(&proof) {
-            return Ok(Boarding::Known(groups));
+        if let Some(person) = self.0.verified.get(&proof) {
+            return Ok(Boarding::Known(person));
         }
         if flights.len() >= PENDING_MAX {
             return Err(Unreachable::Overloaded);
@@ -191,7 +204,7 @@ impl fmt::Debug for Directory {
 }
 
 enum Boarding {
-    Known(Arc<[String]>),
+    Known(Arc<Person>),
     Flight(Flight),
 }
 
@@ -216,8 +229,8 @@ impl Drop for Landing {
 /// Logs in once, and remembers it.
 async fn fly(landing: Landing, user: String, password: Password) -> Result<Verdict, Unreachable> {
     let verdict = landing.inner.lookup.login(&user, &password).await;
-    if let Ok(Verdict::Right { groups }) = &verdict {
-        landing.inner.verified.insert(landing.proof, Arc::from(groups.as_slice()));
+    if let Ok(Verdict::Right(person)) = &verdict {
+        landing.inner.verified.insert(landing.proof, Arc::new(person.clone()));
     }
     verdict
 }

@@ -93,7 +93,9 @@ impl Logins {
                 Err(_) | Ok(_) => {}
             }
             match after(verdict) {
-                Next::Accept(groups) => return Ok(Account::of(Origin::Directory, user, groups)),
+                Next::Accept(person) => {
+                    return Ok(Account::of(Origin::Directory, person.name, person.groups));
+                }
                 Next::Refuse => {
                     if let Some(accounts) = &self.accounts {
                         // Whatever comes of it: that the file is busy makes no wrong password less wrong.
@@ -154,8 +156,8 @@ impl Logins {
             return Ok(groups.clone());
         }
         match (directory.find(user).await, known) {
-            (Ok(groups), _) => {
-                let groups: Option<Arc<[String]>> = groups.map(Arc::from);
+            (Ok(person), _) => {
+                let groups: Option<Arc<[String]>> = person.map(|it| Arc::from(it.groups));
                 self.found.insert(user.to_owned(), (Instant::now(), groups.clone()));
                 Ok(groups)
             }
@@ -189,7 +191,7 @@ impl Logins {
         };
         let is_of_directory = renewal.mark == DIRECTORY_MARK;
         match known {
-            Ok(Some(groups)) if is_of_directory => Ok(Account::of(Origin::Directory, user, groups)),
+            Ok(Some(person)) if is_of_directory => Ok(Account::of(Origin::Directory, user, person.groups)),
             Err(Unreachable::Overloaded) if is_of_directory => Err(LoginError::Overloaded),
             Err(_) if is_of_directory => Err(LoginError::Unavailable),
             Ok(Some(_)) => Err(LoginError::Refused),

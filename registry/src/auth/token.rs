@@ -140,7 +140,7 @@ impl Issuer {
     ) -> Result<Self, AccessError> {
         let life_max = options.life.max(options.refresh_life);
         let keys = match &options.key_file {
-            Some(path) => Keys::of_file(path.clone(), clock.clone())?,
+            Some(path) => Keys::of_file(path.clone(), clock.clone()).await?,
             None => Keys::kept(kept, clock.clone(), options.rotation, life_max).await,
         };
         let service = service(realm).to_owned();

@@ -231,9 +231,9 @@ impl ProofKey {
         self.hash(edition, &[user, password])
     }
 
-    /// Hashes a user alone.
+    /// Hashes a user alone, in whatever case and between whatever spaces the name was typed.
     pub(super) fn user(&self, credentials: &Credentials) -> Proof {
-        self.hash(0, &[credentials.user().as_bytes()])
+        self.hash(0, &[credentials.user().trim().to_lowercase().as_bytes()])
     }
 
     fn hash(&self, edition: u64, fields: &[&[u8]]) -> Proof {

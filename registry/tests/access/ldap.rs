@@ -3,11 +3,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `answers` | who is right, wrong and unknown, and in which groups |
+//! | `hostile` | a directory that means harm |
 //! | `outages` | a directory that is down, slow, restarted, overrun, or refuses the account that searches |
 //! | `program` | the server: statuses, groups, the htpasswd file beside it, refresh tokens |
 //! | `tls` | whom it is taken for |
 
 mod answers;
+mod hostile;
 mod outages;
 mod program;
 mod tls;
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use wharfinger::auth::ldap::{Directory, Unreachable, Verdict};
+use wharfinger::auth::ldap::{Directory, Person, Unreachable, Verdict};
 use wharfinger::auth::options::ldap::LdapOptions;
 use wharfinger::auth::{Credentials, Password};
 
@@ -35,8 +37,13 @@ fn directory(options: LdapOptions) -> Directory {
     Directory::new(options).unwrap()
 }
 
+/// Logs in; what the user is called then is left out.
 async fn login(directory: &Directory, user: &str, password: &str) -> Result<Verdict, Unreachable> {
-    directory.login(user, &secret(password)).await
+    let verdict = directory.login(user, &secret(password)).await?;
+    Ok(match verdict {
+        Verdict::Right(person) => Verdict::Right(Person { name: String::new(), ..person }),
+        verdict => verdict,
+    })
 }
 
 /// Logs in again and again until the verdict is the expected one.
@@ -54,5 +61,6 @@ async fn until(directory: &Directory, (user, password): (&str, &str), expect: &V
 }
 
 fn right(groups: &[&str]) -> Verdict {
-    Verdict::Right { groups: groups.iter().map(|group| (*group).to_owned()).collect() }
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Verdict::Right(Person { name: String::new(), groups })
 }

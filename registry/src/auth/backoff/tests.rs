@@ -54,6 +54,19 @@ fn waits_double_up_to_a_minute() {
     assert_eq!(fail(&backoff, from, "ada", now + 2 * MINUTE), 10);
 }
 
+/// A directory finds the same user by each of them.
+#[test]
+fn spellings_of_a_name_are_one_user() {
+    let (backoff, from, now) = (backoff(), source("192.0.2.1"), Instant::now());
+    for spelling in ["ada", "Ada", "ADA", " ada", "ada "].repeat(2) {
+        assert_eq!(try_once(&backoff, from, spelling, "wrong", now), None, "{spelling:?}");
+    }
+    for spelling in ["ada", "aDa", "  ada"] {
+        assert!(try_once(&backoff, from, spelling, "wrong", now).is_some(), "{spelling:?}");
+    }
+    assert_eq!(try_once(&backoff, from, "ad a", "wrong", now), None, "another");
+}
+
 #[test]
 fn failures_that_are_far_apart_are_not_counted_together() {
     let (backoff, from, mut now) = (backoff(), source("192.0.2.1"), Instant::now());

@@ -1,40 +1,37 @@
 //! One connection to a directory, and what is asked over it.
 
-use std::error::Error;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3::{
     DerefAliases, Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions,
+    StdStream,
 };
-use rustls::ClientConfig;
 use tokio::task::AbortHandle;
 
 use super::error::{DirectoryError, Step, Trouble};
-use super::{groups, tls};
-use crate::auth::options::ldap::{AccountSource, BindAccount, Depth, LdapOptions, Security};
+use super::groups;
+use super::wire::{Passing, Wire};
+use crate::auth::options::ldap::{AccountSource, BindAccount, Depth, LdapOptions};
 
 /// The result of an operation that succeeded.
 const SUCCESS: u32 = 0;
 /// The result of a search that found more than it was to return.
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 
-/// Asked for no attribute, by RFC 4511 section 4.5.1.8; an empty list asks for all.
-const NO_ATTRIBUTE: &str = "1.1";
+/// What the client library is told of where it is connected: to one end of a pair of sockets.
+const PAIR: &str = "ldapi://pair";
 
 /// More entries than these are not taken from a directory: one is enough, and two are too many.
 const ENTRIES_MAX: u8 = 2;
 
 /// What makes connections.
 pub(super) struct Connector {
-    url: String,
-    security: Security,
-    tls: Option<Arc<ClientConfig>>,
+    wire: Wire,
     account: Option<BindAccount>,
     base_dn: String,
     scope: Scope,
-    attribute: String,
+    user_attribute: String,
+    group_attribute: Option<String>,
     timeout: Duration,
 }
 
@@ -43,25 +40,22 @@ pub(super) struct Connector {
 pub(super) struct Connection {
     ldap: Ldap,
     driver: AbortHandle,
+    passing: Passing,
 }
 
 /// What a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hits {
     None,
-    One { dn: String, groups: Vec<String> },
+    One { dn: String, names: Vec<String>, groups: Vec<String> },
     Several,
 }
 
 impl Connector {
     /// Makes it of options; it reads files, for which it blocks.
     pub(super) fn new(options: &LdapOptions) -> Result<Self, DirectoryError> {
-        let scheme = if options.security == Security::Ldaps { "ldaps" } else { "ldap" };
-        let tls = (options.security != Security::Plain).then(|| tls::config(options).map(Arc::new));
         Ok(Self {
-            url: format!("{scheme}://{}", options.authority()),
-            security: options.security,
-            tls: tls.transpose()?,
+            wire: Wire::new(options)?,
             account: match &options.account {
                 AccountSource::Anonymous => None,
                 AccountSource::File(path) => Some(BindAccount::read(path)?),
@@ -72,22 +66,22 @@ impl Connector {
                 Depth::OneLevel => Scope::OneLevel,
                 Depth::Subtree => Scope::Subtree,
             },
-            attribute: options.group_attribute.clone().unwrap_or_else(|| NO_ATTRIBUTE.to_owned()),
+            user_attribute: options.user_attribute.clone(),
+            group_attribute: options.group_attribute.clone(),
             timeout: options.timeout,
         })
     }
 
     /// Opens a connection on which nobody is logged in.
     pub(super) async fn connect(&self) -> Result<Connection, Trouble> {
-        let mut settings = LdapConnSettings::new().set_starttls(self.security == Security::StartTls);
-        if let Some(tls) = &self.tls {
-            settings = settings.set_config(Arc::clone(tls));
-        }
-        let connecting = LdapConnAsync::with_settings(settings, &self.url);
-        let (driver, ldap) = self.within(Step::Connection, connecting).await?;
+        let (theirs, passing) = self.within(Step::Connection, self.wire.connect()).await??;
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
+        // Nothing is waited for: the other end of the pair is here.
+        let made = LdapConnAsync::with_settings(settings, PAIR).await;
+        let (driver, ldap) = made.map_err(lost(Step::Connection))?;
         // How it ends is seen by whoever asks over it.
         let driver = tokio::spawn(async move { drop(driver.drive().await) }).abort_handle();
-        Ok(Connection { ldap, driver })
+        Ok(Connection { ldap, driver, passing })
     }
 
     /// Opens a connection on which the account that searches is logged in.
@@ -113,12 +107,14 @@ impl Connector {
         password: &str,
     ) -> Result<u32, Trouble> {
         debug_assert!(!password.is_empty() && !dn.is_empty());
-        Ok(self.within(Step::Bind, connection.ldap.simple_bind(dn, password)).await?.rc)
+        let bound = self.within(Step::Bind, connection.ldap.simple_bind(dn, password)).await?;
+        Ok(bound.map_err(lost(Step::Bind))?.rc)
     }
 
     /// Searches below the base for the entries that pass a filter.
     pub(super) async fn search(&self, connection: &mut Connection, filter: &str) -> Result<Hits, Trouble> {
-        let (hits, code) = self.within(Step::Search, self.entries(connection, filter)).await?;
+        let found = self.within(Step::Search, self.entries(connection, filter)).await?;
+        let (hits, code) = found.map_err(lost(Step::Search))?;
         match code {
             SUCCESS => Ok(hits),
             SIZE_LIMIT_EXCEEDED if hits == Hits::Several => Ok(hits),
@@ -131,7 +127,8 @@ impl Connector {
         let options =
             SearchOptions::new().deref(DerefAliases::Never).sizelimit(ENTRIES_MAX.into()).timelimit(seconds);
         let ldap = connection.ldap.with_search_options(options);
-        let attributes = [self.attribute.as_str()];
+        let mut attributes = vec![self.user_attribute.as_str()];
+        attributes.extend(self.group_attribute.as_deref().filter(|group| !attributes.contains(group)));
         let mut found = ldap.streaming_search(&self.base_dn, self.scope, filter, attributes).await?;
         let mut hits = Hits::None;
         // Bounded by the step's timeout, and nothing is kept of what is beyond the second entry.
@@ -148,54 +145,40 @@ impl Connector {
         Ok((hits, found.finish().await.rc))
     }
 
-    /// Takes the name and the groups from an entry. One without a name can log nobody in: the
+    /// Takes the names and the groups from an entry. One without a distinguished name can log nobody in: the
     /// directory would take the bind for an anonymous one.
     fn hit(&self, entry: SearchEntry) -> Hits {
         if entry.dn.is_empty() {
             return Hits::None;
         }
         // A directory writes an attribute's name as it likes.
-        let values = entry.attrs.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(&self.attribute));
-        Hits::One { dn: entry.dn, groups: groups::of_values(values.flat_map(|(_, values)| values)) }
+        let values_of = |is_it: &dyn Fn(&str) -> bool| {
+            let values = entry.attrs.iter().filter(|(name, _)| is_it(name));
+            values.flat_map(|(_, values)| values.clone()).collect::<Vec<_>>()
+        };
+        let group =
+            |name: &str| self.group_attribute.as_deref().is_some_and(|it| name.eq_ignore_ascii_case(it));
+        // A search finds values with options too, such as those of a language.
+        let kind = |name: &str| name.split(';').next().unwrap_or_default().to_ascii_lowercase();
+        let names = values_of(&|name| kind(name) == kind(&self.user_attribute));
+        Hits::One { names, groups: groups::of_values(values_of(&group)), dn: entry.dn }
     }
 
-    async fn within<T>(
-        &self,
-        step: Step,
-        work: impl Future<Output = Result<T, LdapError>>,
-    ) -> Result<T, Trouble> {
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(done) => done.map_err(|error| trouble(step, error)),
-            Err(_) => Err(Trouble::Timeout { step, after: self.timeout }),
-        }
+    async fn within<T>(&self, step: Step, work: impl Future<Output = T>) -> Result<T, Trouble> {
+        let done = tokio::time::timeout(self.timeout, work).await;
+        done.map_err(|_| Trouble::Timeout { step, after: self.timeout })
     }
 }
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connector").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Connector").field("base_dn", &self.base_dn).finish_non_exhaustive()
     }
 }
 
-/// Sorts an error of the client's. Its own text is left out but where it is the system's or the TLS
-/// library's: it may quote the directory.
-fn trouble(step: Step, error: LdapError) -> Trouble {
-    match (step, error) {
-        (Step::Connection, LdapError::Io { source }) if is_of_tls(&source) => {
-            Trouble::Tls { reason: source.to_string() }
-        }
-        (Step::Connection, LdapError::Io { source }) => Trouble::Connect { reason: source.to_string() },
-        (Step::Connection, LdapError::Rustls { source }) => Trouble::Tls { reason: source.to_string() },
-        (Step::Connection, LdapError::DNSName { source }) => Trouble::Tls { reason: source.to_string() },
-        (Step::Connection, LdapError::LdapResult { result }) => {
-            Trouble::Tls { reason: format!("StartTLS is refused with result {}", result.rc) }
-        }
-        (step, _) => Trouble::Lost { step },
-    }
-}
-
-fn is_of_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
+/// Says what an error of the client library's is in a step. Its own text is left out: it may quote the directory.
+fn lost(step: Step) -> impl Fn(LdapError) -> Trouble {
+    move |_| Trouble::Lost { step }
 }
 
 impl Connection {
@@ -209,5 +192,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // The driver would wait for a directory that does not read.
         self.driver.abort();
+        self.passing.abort();
     }
 }

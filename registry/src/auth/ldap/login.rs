@@ -3,12 +3,12 @@
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::Verdict;
 use super::breaker::{Breaker, Change, Recovered, Turn};
 use super::connection::{Connector, Hits};
 use super::error::{DirectoryError, Trouble, Unreachable};
 use super::filter::user_filter;
 use super::pool::Pool;
+use super::{Person, Verdict, names};
 use crate::auth::credentials::Password;
 use crate::auth::options::ldap::LdapOptions;
 
@@ -29,7 +29,7 @@ pub(super) struct Lookup {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) dn: String,
-    pub(super) groups: Vec<String>,
+    pub(super) person: Person,
 }
 
 /// What a bind says of a password.
@@ -68,7 +68,7 @@ impl Lookup {
         let entry = self.find(user).await?;
         match (entry, std::str::from_utf8(password.reveal())) {
             (Some(entry), Ok(password)) => match self.try_password(&entry.dn, password).await? {
-                Bound::Right => Ok(Verdict::Right { groups: entry.groups }),
+                Bound::Right => Ok(Verdict::Right(entry.person)),
                 Bound::Wrong => Ok(Verdict::Wrong),
             },
             // Passwords are UTF-8 in a directory (RFC 4513 section 5.1.3), so this one is nobody's.
@@ -95,7 +95,10 @@ impl Lookup {
         };
         self.answered(turn);
         match hits {
-            Hits::One { dn, groups } => Ok(Some(Entry { dn, groups })),
+            Hits::One { dn, names, groups } => {
+                let name = names::of_values(user, &names);
+                Ok(Some(Entry { dn, person: Person { name, groups } }))
+            }
             Hits::None => Ok(None),
             Hits::Several => {
                 tracing::warn!(

@@ -29,11 +29,15 @@ fn nowhere() -> LdapOptions {
 
 #[test]
 fn the_file_is_asked_when_the_directory_does_not_know() {
-    let groups = vec!["builders".to_owned()];
+    let person = |groups: &[&str]| Person {
+        name: "alice".to_owned(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+    };
+    let (builder, other) = (person(&["builders"]), person(&[]));
     let trouble = Trouble::Lost { step: Step::Search };
     let table = [
-        (Ok(Verdict::Right { groups: groups.clone() }), Next::Accept(groups)),
-        (Ok(Verdict::Right { groups: Vec::new() }), Next::Accept(Vec::new())),
+        (Ok(Verdict::Right(builder.clone())), Next::Accept(builder)),
+        (Ok(Verdict::Right(other.clone())), Next::Accept(other)),
         (Ok(Verdict::Wrong), Next::Refuse),
         (Ok(Verdict::Unknown), Next::AskFile),
         (Err(Unreachable::Failed(trouble)), Next::AskFile),

@@ -193,14 +193,6 @@ impl LdapOptions {
         faults
     }
 
-    /// Returns the host as it stands in a url.
-    pub(in super::super) fn authority(&self) -> String {
-        match host(&self.host) {
-            Some(Host::Ipv6) => format!("[{}]:{}", self.host, self.port),
-            _ => format!("{}:{}", self.host, self.port),
-        }
-    }
-
     /// Returns the filter that users must pass, in its parentheses.
     pub(in super::super) fn enclosed_filter(&self) -> Option<String> {
         self.user_filter.as_deref().map(enclosed)
@@ -287,7 +279,7 @@ mod tests {
         }
         assert_eq!(options("::1").faults(), [("address", LdapFault::HostForTls)]);
         let plain = LdapOptions { security: Security::Plain, port: 389, ..options("::1") };
-        assert_eq!((plain.faults(), plain.authority().as_str()), (Vec::new(), "[::1]:389"));
+        assert_eq!(plain.faults(), []);
     }
 
     #[test]

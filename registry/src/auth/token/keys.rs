@@ -4,6 +4,11 @@
 //! in the store, one record each, so that all replicas of a store have the same: the newest that has been there
 //! for [`SETTLE`] signs, and each verifies until the last token that it may have signed has expired. A key that
 //! is not known is looked for in the store, at most once per [`LOOK_INTERVAL`].
+//!
+//! *A clock that is wrong for a moment ends no key*: what it finds too old signs and verifies nothing, and is removed
+//! only when this process has known it for as long as it is good for, by the time that has passed. A key that a clock
+//! far ahead made signs and verifies nothing until its time comes, and keeps no other from following; tokens of
+//! it would be refused as too early.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::error::AccessError;
 use super::super::keep::{Keep, KeepError};
+use super::SKEW;
 use crate::clock::{Clock, Timestamp};
 use crate::telemetry::WithCauses;
 
@@ -49,7 +55,7 @@ pub(super) struct Keys {
     known: RwLock<Known>,
     looked_at: Mutex<Option<Timestamp>>,
     /// Held while keys are made or looked for, so that one does it.
-    looking: tokio::sync::Mutex<()>,
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Where keys are kept that no file gives.
@@ -70,6 +76,8 @@ struct Known {
 pub(super) struct Key {
     pub(super) id: String,
     created_at: Timestamp,
+    /// How much time had passed when it was first seen here.
+    seen_at: Duration,
     pub(super) signing: EncodingKey,
     pub(super) verifying: DecodingKey,
 }
@@ -100,8 +108,10 @@ impl Keys {
     /// Reads a key file: a line for each key, in base64; the first signs, and all verify.
     ///
     /// *Errors:* [`AccessError::KeyFile`].
-    pub(super) fn of_file(path: PathBuf, clock: Clock) -> Result<Self, AccessError> {
-        let known = read_file(&path)?;
+    pub(super) async fn of_file(path: PathBuf, clock: Clock) -> Result<Self, AccessError> {
+        let of = path.clone();
+        let read = tokio::task::spawn_blocking(move || read_file(&of)).await;
+        let known = read.unwrap_or_else(|error| Err(not_read(&path, std::io::Error::other(error))))?;
         let keys = Self::new(Source::File(path), clock, Duration::MAX, Duration::MAX);
         *keys.known.write().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(keys)
@@ -115,7 +125,7 @@ impl Keys {
             life_max,
             known: RwLock::default(),
             looked_at: Mutex::default(),
-            looking: tokio::sync::Mutex::new(()),
+            looking: Arc::default(),
         }
     }
 
@@ -155,16 +165,27 @@ impl Keys {
         self.known.read().unwrap_or_else(PoisonError::into_inner).keys.get(id).cloned()
     }
 
-    /// Says whether a token of the key can still be valid.
+    /// Says whether a token of the key can be valid.
     fn is_valid(&self, key: &Key) -> bool {
-        let life = self.rotation.saturating_add(SETTLE).saturating_add(self.life_max);
-        matches!(self.source, Source::File(_)) || self.clock.now().since(key.created_at) <= life
+        let now = self.clock.now();
+        let is_of_now = key.created_at <= now.after(SKEW) && now.since(key.created_at) <= self.life();
+        matches!(self.source, Source::File(_)) || is_of_now
+    }
+
+    /// Returns for how long a key is good: until the last token that it may have signed has ended.
+    const fn life(&self) -> Duration {
+        self.rotation.saturating_add(SETTLE).saturating_add(self.life_max)
+    }
+
+    /// Says whether nothing can be of a key any more, whatever the wall clock was set to meanwhile.
+    fn is_over(&self, key: &Key) -> bool {
+        !self.is_valid(key) && self.clock.passed().saturating_sub(key.seen_at) >= self.life()
     }
 
     /// Says whether it is time to make a key: when there is none, and when the newest has signed for long enough.
     fn is_due(&self, now: Timestamp) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let newest = known.keys.values().map(|key| key.created_at).max();
+        let newest = known.keys.values().filter(|key| self.is_valid(key)).map(|key| key.created_at).max();
         match self.source {
             Source::File(_) => false,
             Source::Kept(_) => newest.is_none_or(|at| now.since(at) >= self.rotation),
@@ -177,9 +198,10 @@ impl Keys {
         if matches!(self.source, Source::File(_)) {
             return known.keys.values().max_by_key(by_age).cloned();
         }
-        let settled = known.keys.values().filter(|key| now.since(key.created_at) >= SETTLE);
+        let valid = || known.keys.values().filter(|key| self.is_valid(key));
+        let settled = valid().filter(|key| now.since(key.created_at) >= SETTLE);
         // Before any has settled, the oldest is the one that others are most likely to know.
-        settled.max_by_key(by_age).or_else(|| known.keys.values().min_by_key(by_age)).cloned()
+        settled.max_by_key(by_age).or_else(|| valid().min_by_key(by_age)).cloned()
     }
 
     fn may_look(&self) -> bool {
@@ -192,32 +214,50 @@ impl Keys {
         may
     }
 
-    /// Reads what is kept, makes a key when it is time for one, and removes those that no token can be of.
+    /// Reads what is there, makes a key when it is time for one, and removes those that no token can be of.
     async fn look(&self) -> Result<(), KeepError> {
-        let _looking = self.looking.lock().await;
-        let keep = match &self.source {
-            Source::File(path) => {
-                match read_file(path) {
-                    Ok(known) => *self.known.write().unwrap_or_else(PoisonError::into_inner) = known,
-                    Err(error) => {
-                        tracing::warn!(error = %WithCauses(&error), "the keys of the last reading stay");
-                    }
-                }
-                return Ok(());
+        match &self.source {
+            Source::File(path) => self.look_at(path.clone()).await,
+            Source::Kept(keep) => self.look_into(keep.as_ref()).await?,
+        }
+        Ok(())
+    }
+
+    /// Reads the key file, unless it is being read, which may take long: nobody waits for another's look.
+    ///
+    /// *Cancellation:* leaves a reading that goes on to its end, for nothing.
+    async fn look_at(&self, path: PathBuf) {
+        let Ok(looking) = Arc::clone(&self.looking).try_lock_owned() else { return };
+        let reading = tokio::task::spawn_blocking(move || (read_file(&path), looking)).await;
+        match reading {
+            Ok((Ok(known), _looking)) => {
+                *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
             }
-            Source::Kept(keep) => Arc::clone(keep),
-        };
+            Ok((Err(error), _looking)) => {
+                tracing::warn!(error = %WithCauses(&error), "the keys of the last reading stay");
+            }
+            // The runtime ends.
+            Err(_) => {}
+        }
+    }
+
+    async fn look_into(&self, keep: &dyn Keep) -> Result<(), KeepError> {
+        let _looking = self.looking.lock().await;
+        let passed = self.clock.passed();
         let mut keys = BTreeMap::new();
         for id in keep.list(FOLDER).await? {
             let known = self.find(&id);
             let key = match known {
                 Some(key) => Some(key),
-                None => keep.read(FOLDER, &id).await?.and_then(|record| Key::of_record(&id, &record)),
+                None => {
+                    let record = keep.read(FOLDER, &id).await?;
+                    record.and_then(|record| Key::of_record(&id, &record, passed))
+                }
             };
             match key {
-                Some(key) if self.is_valid(&key) => drop(keys.insert(id, key)),
                 // What cannot be removed now is in nobody's way.
-                Some(_) => drop(keep.remove(FOLDER, &id).await),
+                Some(key) if self.is_over(&key) => drop(keep.remove(FOLDER, &id).await),
+                Some(key) => drop(keys.insert(id, key)),
                 None => {
                     tracing::warn!(key.id = %id, "a record of a token key is unreadable, and signs nothing");
                 }
@@ -234,33 +274,33 @@ impl Keys {
         let text = serde_json::to_vec(&record).map_err(KeepError::new)?;
         keep.create(FOLDER, &id, text).await?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.keys.insert(id.clone(), Arc::new(Key::new(id, now, &secret)));
+        known.keys.insert(id.clone(), Arc::new(Key::new(id, now, passed, &secret)));
         Ok(())
     }
 }
 
 impl Key {
-    fn new(id: String, created_at: Timestamp, secret: &[u8]) -> Self {
+    fn new(id: String, created_at: Timestamp, seen_at: Duration, secret: &[u8]) -> Self {
         let (signing, verifying) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
-        Self { id, created_at, signing, verifying }
+        Self { id, created_at, seen_at, signing, verifying }
     }
 
     /// Returns the name of a secret, from which nothing of it can be told.
-    fn id_of(secret: &[u8]) -> String {
+    pub(super) fn id_of(secret: &[u8]) -> String {
         let hash = Sha256::new().chain_update(b"wharfinger token key ").chain_update(secret).finalize();
         hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn of_record(id: &str, record: &[u8]) -> Option<Arc<Self>> {
+    fn of_record(id: &str, record: &[u8], seen_at: Duration) -> Option<Arc<Self>> {
         let KeyRecord { created_at, secret } = serde_json::from_slice(record).ok()?;
         let secret = BASE64_STANDARD.decode(secret).ok().filter(|secret| secret.len() >= KEY_BYTES)?;
-        Some(Arc::new(Self::new(id.to_owned(), created_at, &secret)))
+        Some(Arc::new(Self::new(id.to_owned(), created_at, seen_at, &secret)))
     }
 }
 
-/// Reads a key file; the keys' names sort so that the first of the file is the newest.
+/// Reads a key file, for which it blocks; the keys' names sort so that the first of the file is the newest.
 fn read_file(path: &Path) -> Result<Known, AccessError> {
-    let failed = |source| AccessError::KeyFile { path: path.to_owned(), source };
+    let failed = |source| not_read(path, source);
     let invalid = |line: usize, what: &str| {
         failed(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line} {what}")))
     };
@@ -277,12 +317,16 @@ fn read_file(path: &Path) -> Result<Known, AccessError> {
         let age = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         // The earlier in the file, the newer.
         let created_at = Timestamp::from_millis(u64::MAX / 2 - age);
-        keys.entry(id.clone()).or_insert_with(|| Arc::new(Key::new(id, created_at, &secret)));
+        keys.entry(id.clone()).or_insert_with(|| Arc::new(Key::new(id, created_at, Duration::ZERO, &secret)));
     }
     if keys.is_empty() {
         return Err(invalid(1, "and all others hold no key (openssl rand -base64 32)"));
     }
     Ok(Known { keys })
+}
+
+fn not_read(path: &Path, source: std::io::Error) -> AccessError {
+    AccessError::KeyFile { path: path.to_owned(), source }
 }
 
 /// Returns random bytes of the system.

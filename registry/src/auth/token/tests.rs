@@ -277,3 +277,89 @@ async fn p11_no_key_and_no_token_in_debug() {
     let text = format!("{:?} {token:?} {kept:?}", fixture.issuer);
     assert!(!text.contains(&secret) && !text.contains(token.reveal()), "{text}");
 }
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_for_a_moment_ends_no_key() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let fixture = Fixture::new().await;
+    fixture.clock.advance(MINUTE);
+    let renewal = Renewal { user: "eve".to_owned(), mark: "x".to_owned() };
+    let refresh = fixture.issuer.issue_refresh(&renewal).await.unwrap();
+    // A replica that comes up in 2096, and has its clock set right.
+    drop(open(&fixture.keep, &Clock::manual(Timestamp::from_millis(4_000_000_000_000)), "wharfinger").await);
+    let after = open(&fixture.keep, &fixture.clock, "wharfinger").await;
+    assert!(after.verify_refresh(&refresh).await.is_ok(), "what it found too old is gone for all");
+    let first = after.keys.signing().await.unwrap().id.clone();
+    fixture.clock.advance(70 * DAY);
+    let now = after.keys.signing().await.unwrap().id.clone();
+    assert_ne!(first, now, "and its own signs for seventy years");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_there_and_back_ends_no_key() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    for wrong in [0, 1_600_000_000_000, 1_720_000_000_000, 4_000_000_000_000] {
+        let fixture = Fixture::new().await;
+        let renewal = Renewal { user: "eve".to_owned(), mark: "x".to_owned() };
+        fixture.clock.advance(MINUTE);
+        let right = fixture.clock.now();
+        let first = fixture.issuer.keys.signing().await.unwrap().id.clone();
+        let refresh = fixture.issuer.issue_refresh(&renewal).await.unwrap();
+        fixture.clock.set(Timestamp::from_millis(wrong));
+        let meanwhile = fixture.issuer.keys.signing().await.unwrap().id.clone();
+        assert_ne!(meanwhile, first, "{wrong}: a key that is not of that time signs nothing");
+        fixture.clock.advance(MINUTE);
+        fixture.clock.set(right.after(MINUTE));
+        for issuer in [&fixture.issuer, &open(&fixture.keep, &fixture.clock, "wharfinger").await] {
+            assert_eq!(issuer.keys.signing().await.unwrap().id, first, "{wrong}");
+            assert!(issuer.verify_refresh(&refresh).await.is_ok(), "{wrong}");
+        }
+        // They follow each other as if there were no other, and go in the end.
+        fixture.clock.advance(31 * DAY);
+        fixture.issuer.keys.signing().await.unwrap();
+        fixture.clock.advance(MINUTE);
+        let next = fixture.issuer.keys.signing().await.unwrap().id.clone();
+        assert!(next != first && next != meanwhile, "{wrong}");
+        fixture.clock.advance(31 * DAY);
+        fixture.issuer.keys.signing().await.unwrap();
+        let kept = crate::auth::keep::Keep::list(&*fixture.keep, "token-keys").await.unwrap();
+        assert!(!kept.contains(&first) && !kept.contains(&meanwhile) && kept.contains(&next), "{wrong}");
+    }
+}
+
+/// A key file that does not answer holds up nobody but whom it concerns: it is a pipe here, and the only thread of
+/// the runtime goes on to let somebody write into it.
+#[tokio::test]
+async fn a_key_file_is_not_waited_for_by_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let key = BASE64_URL_SAFE_NO_PAD.encode([1; 32]);
+    std::fs::write(&path, &key).unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+    let options = TokenOptions { key_file: Some(path.clone()), ..TokenOptions::default() };
+    let keep: Kept = Arc::new(InMemory::default());
+    let issuer = Issuer::open(&options, "wharfinger", keep, clock.clone()).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let (go, gone) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let went_on = gone.recv_timeout(Duration::from_secs(10));
+        // Were both looks waited for, each would need somebody who writes.
+        for _ in 0..if went_on.is_ok() { 1 } else { 2 } {
+            std::fs::write(&path, format!("{key}\n{}\n", BASE64_URL_SAFE_NO_PAD.encode([2; 32]))).unwrap();
+        }
+        went_on
+    });
+    let second = keys::Key::id_of(&[2; 32]);
+    let another = async {
+        clock.advance(MINUTE);
+        // It looks as well, and does not wait for the first look.
+        let found = issuer.keys.verifying("another").await.is_some();
+        go.send(()).unwrap();
+        found
+    };
+    let (found, another) = tokio::join!(issuer.keys.verifying(&second), another);
+    assert_eq!(writer.join().unwrap(), Ok(()), "the thread of the runtime went on");
+    assert!(found.is_some() && !another);
+}

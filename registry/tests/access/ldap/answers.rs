@@ -29,11 +29,29 @@ async fn right_wrong_and_unknown_are_told_apart() {
     assert_eq!(login(&people, "nobody", &password("alice")).await, Ok(Verdict::Unknown));
     assert_eq!(login(&people, "", "x").await, Ok(Verdict::Unknown));
     let words: Vec<String> = ALICE.iter().map(|group| (*group).to_owned()).collect();
-    assert_eq!(people.find("alice").await, Ok(Some(words)));
-    assert_eq!(people.find("bob").await, Ok(Some(Vec::new())));
+    assert_eq!(people.find("alice").await.unwrap().unwrap().groups, words);
+    assert_eq!(people.find("bob").await.unwrap().unwrap().groups, Vec::<String>::new());
     assert_eq!(people.find("nobody").await, Ok(None));
     let without = LdapOptions { group_attribute: None, ..slapd.options() };
     assert_eq!(login(&directory(without), "alice", &password("alice")).await, Ok(right(&[])));
+}
+
+#[tokio::test]
+async fn a_user_is_called_what_the_directory_calls_him() {
+    let Some(slapd) = Slapd::start("a_user_is_called_what_the_directory_calls_him").await else { return };
+    let people = directory(LdapOptions { group_attribute: None, ..slapd.options() });
+    for typed in ["alice", "Alice", "ALICE", " alice", "alice ", "ａlice"] {
+        let Ok(Verdict::Right(alice)) = people.login(typed, &secret(password("alice"))).await else {
+            panic!("{typed}")
+        };
+        assert_eq!(alice.name, "alice", "{typed}");
+        assert_eq!(people.find(typed).await.unwrap().unwrap().name, "alice", "{typed}");
+    }
+    let ldif = format!("dn: uid=alice,{PEOPLE}\nchangetype: modify\nadd: uid\nuid: Wonder\n");
+    slapd.modify(&ldif).await;
+    for (typed, name) in [("wonder", "Wonder"), ("ALICE", "alice")] {
+        assert_eq!(people.find(typed).await.unwrap().unwrap().name, name);
+    }
 }
 
 #[tokio::test]
@@ -149,7 +167,7 @@ async fn an_unknown_user_takes_the_same_steps() {
     let mut taken = Vec::new();
     for (user, password) in [("alice", "wrong"), ("nobody", "wrong"), ("twin", "wrong")] {
         let before = steps(&slapd);
-        assert!(!matches!(login(&people, user, password).await, Ok(Verdict::Right { .. }) | Err(_)));
+        assert!(!matches!(login(&people, user, password).await, Ok(Verdict::Right(_)) | Err(_)));
         let after = steps(&slapd);
         taken.push([0, 1, 2].map(|step| after[step] - before[step]));
     }
