@@ -121,9 +121,16 @@ async fn skopeo_and_containerd_check_the_certificate() {
     assert!(said.contains("certificate"), "{said}");
     copy(&["--dest-cert-dir", &authorities.display().to_string()]).run().await;
 
-    let pull = ["images", "pull", "--all-platforms", "--user", &credentials];
-    let said = refused(containerd.ctr(&pull).arg(&reference)).await;
+    // Without a word of it, containerd speaks plain HTTP to 127.0.0.1.
+    let (url, authority) = (secured.server.url(), secured.server.authority());
+    let host = format!("server = {url:?}\n[host.{url:?}]\ncapabilities = [\"pull\", \"resolve\"]\n");
+    let pull = |hosts: &str| {
+        let folder = containerd.hosts(authority, hosts);
+        let arguments = ["images", "pull", "--all-platforms", "--user", &credentials, "--hosts-dir", &folder];
+        containerd.ctr(&arguments).arg(&reference)
+    };
+    let said = refused(pull(&host)).await;
     assert!(said.contains("certificate"), "{said}");
-    containerd.ctr(&pull).args(["--tlscacert", &secured.certificate, &reference]).run().await;
+    pull(&format!("{host}ca = {:?}\n", secured.certificate)).run().await;
     containerd.expect_whole(&reference, &digest).await;
 }

@@ -55,10 +55,16 @@ impl Containerd {
     /// Sends what is asked of a registry to a mirror first; nothing else is said of the registry, so that
     /// it is asked itself when the mirror fails.
     pub(crate) fn mirror(&self, registry: &str, mirror: &str) {
-        let folder = self.folder.path().join("certs.d").join(registry);
+        self.hosts(registry, &format!("[host.{mirror:?}]\ncapabilities = [\"pull\", \"resolve\"]\n"));
+    }
+
+    /// Says what `hosts.toml` has of a registry, and returns the folder of all.
+    pub(crate) fn hosts(&self, registry: &str, hosts: &str) -> String {
+        let all = self.folder.path().join("certs.d");
+        let folder = all.join(registry);
         fs::create_dir_all(&folder).unwrap();
-        let hosts = format!("[host.{mirror:?}]\ncapabilities = [\"pull\", \"resolve\"]\n");
         fs::write(folder.join("hosts.toml"), hosts).unwrap();
+        all.display().to_string()
     }
 
     /// Returns a `ctr` command for it.
