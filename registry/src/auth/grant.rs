@@ -160,6 +160,12 @@ impl Grant<Pull> {
 }
 
 impl Grant<Delete> {
+    /// Says whether the holder is not to delete by digest what several tags name.
+    pub fn detects_collisions(&self) -> bool {
+        let (Some(policy), Holder::Client(identity)) = (&self.policy, &self.holder) else { return false };
+        policy.is_to_detect_collisions(identity, &self.name)
+    }
+
     /// Says whether the right depends on which tags are deleted.
     pub fn depends_on_tags(&self) -> bool {
         self.policy.as_ref().is_some_and(Policy::has_conditions)

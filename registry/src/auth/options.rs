@@ -216,6 +216,8 @@ pub enum Action {
     Delete,
     /// Have an upstream asked for what is not here, where its `fetch` is `explicit`.
     Fetch,
+    /// No right but a caution, as in zot: who has it is not let delete a manifest by digest that several tags name.
+    DetectManifestCollision,
 }
 
 impl Action {
@@ -227,6 +229,7 @@ impl Action {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Fetch => "fetch",
+            Self::DetectManifestCollision => "detectManifestCollision",
         }
     }
 }

@@ -273,6 +273,12 @@ impl Policy {
         }
     }
 
+    /// Says whether a rule makes somebody careful with manifests that several tags name, whatever a token is for.
+    pub(super) fn is_to_detect_collisions(&self, identity: &Identity, name: &RepositoryName) -> bool {
+        let is_ruled = matches!(self.regime.as_ref(), Regime::Rules(_));
+        is_ruled && self.explain(identity, name, Action::DetectManifestCollision).is_some()
+    }
+
     /// Mints the grant of a right, where the policy gives it.
     pub fn grant<R: Right>(&self, identity: &Identity, name: &RepositoryName) -> Option<Grant<R>> {
         let extent = R::extent(|action| self.decide(identity, name, action) == Decision::Allowed)?;

@@ -143,7 +143,8 @@ impl Verbs {
         match action {
             Action::Read | Action::Fetch => self.pull,
             Action::Create | Action::Update => self.push,
-            Action::Delete => self.delete,
+            // What makes careful does so whatever a token is for.
+            Action::Delete | Action::DetectManifestCollision => self.delete,
         }
     }
 }

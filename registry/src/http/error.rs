@@ -397,7 +397,7 @@ fn code_of(error: &repository::Error) -> ErrorCode {
             | UpstreamError::Paused { .. }
             | UpstreamError::Wrong { .. } => ErrorCode::Unknown,
         },
-        repository::Error::Refused { .. } => ErrorCode::Denied,
+        repository::Error::Refused { .. } | repository::Error::ManifestCollision { .. } => ErrorCode::Denied,
         repository::Error::Manifest(_) => ErrorCode::ManifestInvalid,
         repository::Error::ManifestDigest { .. } => ErrorCode::DigestInvalid,
         repository::Error::TagUnknown { .. } | repository::Error::ManifestUnknown { .. } => {
@@ -449,6 +449,7 @@ fn status_of(error: &repository::Error) -> StatusCode {
             | UpstreamError::Wrong { .. } => StatusCode::BAD_GATEWAY,
         },
         repository::Error::Refused { .. } => StatusCode::FORBIDDEN,
+        repository::Error::ManifestCollision { .. } => StatusCode::CONFLICT,
         repository::Error::Manifest(_) | repository::Error::ManifestDigest { .. } => StatusCode::BAD_REQUEST,
         repository::Error::TagUnknown { .. }
         | repository::Error::ManifestUnknown { .. }

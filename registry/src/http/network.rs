@@ -28,8 +28,16 @@ impl Network {
             Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok()?,
             Some(_) => return None,
         };
-        let network = Self { first, prefix };
-        (prefix <= bits && cut(first, prefix) == first).then_some(network)
+        let is_network = prefix <= bits && cut(first, prefix) == first;
+        is_network.then_some(Self { first, prefix }.canonical())
+    }
+
+    /// Returns it with addresses as clients have them here: an IPv4 address is one, however it is written.
+    fn canonical(self) -> Self {
+        match (self.first.to_canonical(), self.prefix.checked_sub(96)) {
+            (first @ IpAddr::V4(_), Some(prefix)) if self.first.is_ipv6() => Self { first, prefix },
+            _ => self,
+        }
     }
 
     /// Says whether an address is one of them.
@@ -86,6 +94,8 @@ mod tests {
             ("2001:db8::/32", vec!["2001:db8::", "2001:db8:ffff::1"], vec!["2001:db7::", "10.0.0.1"]),
             ("::/0", vec!["::", "ffff::"], vec!["0.0.0.0"]),
             ("::1", vec!["::1"], vec!["::", "::2"]),
+            // As addresses of clients are: IPv4 wherever they can be.
+            ("::ffff:10.0.0.0/104", vec!["10.0.0.0", "10.255.255.255"], vec!["11.0.0.0", "::a00:0"]),
         ] {
             let network = Network::parse(text).unwrap();
             for each in inside {

@@ -63,17 +63,22 @@ impl Repositories {
         Ok(())
     }
 
-    /// Refuses to delete what is tagged by a tag that the holder may not delete: it would go with its manifest.
+    /// Refuses to delete by digest what would take a tag along that the holder may not delete, or several tags where
+    /// he is not to.
     async fn refuse_by_tags(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), Error> {
-        if !grant.depends_on_tags() {
+        let detects_collisions = grant.detects_collisions();
+        if !grant.depends_on_tags() && !detects_collisions {
             return Ok(());
         }
         let hosted = RepositoryKey::hosted(grant.name().clone());
         let tags = self.at(&hosted).tags_at(&hosted, digest).await?;
-        match tags.iter().find_map(|tag| grant.refusal_of(tag)) {
-            Some(refusal) => Err(Error::Refused { refusal }),
-            None => Ok(()),
+        if let Some(refusal) = tags.iter().find_map(|tag| grant.refusal_of(tag)) {
+            return Err(Error::Refused { refusal });
         }
+        if detects_collisions && tags.len() > 1 {
+            return Err(Error::ManifestCollision { digest: *digest, tags: tags.len() });
+        }
+        Ok(())
     }
 
     /// Says whether a name is hosted and has upstreams that lie under it.

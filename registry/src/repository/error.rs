@@ -16,6 +16,14 @@ pub enum Error {
         /// How that is to be said.
         refusal: Refusal,
     },
+    /// Who asks is not to delete by digest what several tags name.
+    #[error("{digest} has {tags} tags; delete the tags that are meant instead")]
+    ManifestCollision {
+        /// The manifest.
+        digest: Digest,
+        /// How many tags it has.
+        tags: usize,
+    },
     /// No upstream could be made to answer.
     #[error("no upstream had an answer")]
     Upstream(#[from] upstream::Error),

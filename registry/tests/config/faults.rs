@@ -36,11 +36,11 @@ fn all_faults_are_reported_together() {
     http.tls: "on" is not a section
     http.accessControl."**": unknown key; globs stand below http.accessControl.repositories
     http.accessControl.repositories["team/["]: is not a glob over repository names of at most 1024 bytes: unclosed character class; missing ']'
-    http.accessControl.repositories["team/["].defaultPolicy[1]: "write" is not one of read, create, update, delete, fetch
+    http.accessControl.repositories["team/["].defaultPolicy[1]: "write" is not one of read, create, update, delete, fetch, detectManifestCollision
     http.accessControl.repositories["**"].anonymousPolicy: "read" is not a list
     http.accessControl.repositories["**"].policies[0].users[0]: this number is not a non-empty string; put it in quotes
     http.accessControl.repositories["**"].policies[0].users[1]: an empty string is not a non-empty string
-    http.accessControl.repositories["**"].policies[0].actions[0]: "detectManifestCollision" is not one of read, create, update, delete, fetch
+    http.accessControl.repositories["**"].policies[0].actions[0]: "push" is not one of read, create, update, delete, fetch, detectManifestCollision
     http.accessControl.repositories["**"].policies[0].condition: unknown key; the nearest known key is http.accessControl.repositories.*.policies[].conditions
     http.missingReferences.image: "maybe" is not one of refuse, accept
     http.limits.maxManifestBytes: "1GiB" is not a size such as 65536 or "8MiB", from 1KiB to 8MiB

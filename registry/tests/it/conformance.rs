@@ -87,7 +87,8 @@ async fn a_registry_with_accounts_conforms() {
     let path = folder.path().join("htpasswd");
     let hash = bcrypt::hash("secret", 4).unwrap();
     std::fs::write(&path, format!("admin:{hash}\n")).unwrap();
-    let auth = auth::options::Options { htpasswd: Some(path), ..Default::default() };
+    // The suite gives more wrong passwords than anybody else.
+    let auth = auth::options::Options { htpasswd: Some(path), failures_max: 0, ..Default::default() };
     let address = serve(Registry { auth, ..Registry::default() }).await;
     let mut options = conformance::Options::new(format!("http://{address}"));
     options.credentials = Some(("admin".to_owned(), "secret".to_owned()));

@@ -23,7 +23,7 @@ pub(super) const KEYS: &[Key] = &[
         "http.accessControl.repositories.*.policies[].actions",
         ACTIONS,
         "",
-        "What they may do: read, create, update, delete.",
+        "What they may do: read, create, update, delete, fetch; detectManifestCollision makes careful.",
     ),
     honoured(
         "http.accessControl.repositories.*.policies[].conditions",

@@ -53,7 +53,8 @@ const WORDS: Kind = Kind::List(&Kind::Word);
 const GLOBS: Kind = Kind::List(&Kind::Glob);
 const SECTIONS: Kind = Kind::List(&Kind::Section);
 /// The actions of access control.
-const ACTIONS: Kind = Kind::List(&Kind::Choice(&["read", "create", "update", "delete", "fetch"]));
+const ACTIONS: Kind =
+    Kind::List(&Kind::Choice(&["read", "create", "update", "delete", "fetch", "detectManifestCollision"]));
 
 #[cfg(test)]
 mod tests {

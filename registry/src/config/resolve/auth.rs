@@ -189,6 +189,7 @@ impl FromChecked for Action {
             "fetch" => Some(Self::Fetch),
             "update" => Some(Self::Update),
             "delete" => Some(Self::Delete),
+            "detectManifestCollision" => Some(Self::DetectManifestCollision),
             _ => None,
         }
     }

@@ -162,6 +162,8 @@ every! {
     Error::Repository(Repository::Store(Store::Abandoned)) => stored(Store::Abandoned),
     Error::Repository(Repository::Upstream(Upstream::NotFound { .. })) =>
         of_upstream(Upstream::NotFound { upstream: upstream() }),
+    Error::Repository(Repository::ManifestCollision { .. }) =>
+        Error::Repository(Repository::ManifestCollision { digest: digest(b"a"), tags: 2 }),
     Error::Repository(Repository::Refused { .. }) =>
         Error::Repository(Repository::Refused { refusal: Refusal::Denied }),
     Error::Repository(Repository::Upstream(Upstream::Unsigned { .. })) =>

@@ -156,6 +156,27 @@ async fn a_delete_by_digest_is_judged_for_each_of_its_tags() {
     assert_eq!(harbour.status("DELETE", &path).await, 202);
 }
 
+/// As zot's users have it: a delete by digest that would take several tags along is told, and not done.
+#[tokio::test]
+async fn who_is_to_detect_collisions_deletes_no_manifest_of_several_tags() {
+    let careful = rule(&[Action::Read, Action::Create, Action::Delete, Action::DetectManifestCollision], &[]);
+    let harbour = Harbour::open(vec![careful]).await;
+    harbour.push_blobs("app").await;
+    let path = format!("/v2/app/manifests/{}", sha256(small().to_string().as_bytes()));
+    for tag in ["v1", "v2"] {
+        assert_eq!(harbour.put("app", tag).await.status, 201);
+    }
+    let page =
+        harbour.send("GET", "/auth/token?scope=repository:app:delete", &[], Body::empty()).await.json();
+    let bearer = format!("Bearer {}", page["token"].as_str().unwrap());
+    for authorization in [ADA, &bearer] {
+        let refused = harbour.send("DELETE", &path, &[("authorization", authorization)], Body::empty()).await;
+        assert_error(&refused, 409, "DENIED");
+    }
+    assert_eq!(harbour.status("DELETE", "/v2/app/manifests/v2").await, 202);
+    assert_eq!(harbour.status("DELETE", &path).await, 202, "one tag is left");
+}
+
 /// A token is got before there is a request, and is worth what conditions say when it comes.
 #[tokio::test]
 async fn a_token_is_held_to_conditions_when_it_is_used() {
