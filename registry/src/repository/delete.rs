@@ -31,10 +31,10 @@ impl Repositories {
         reference: &Reference,
     ) -> Result<(), Error> {
         let mut is_gone = false;
-        if let Reference::Digest(digest) = reference {
-            self.refuse_by_tags(grant, digest).await?;
-        }
         let candidates = self.purgeable(grant, namespace).await?;
+        if let Reference::Digest(digest) = reference {
+            self.refuse_by_tags(grant, &candidates, digest).await?;
+        }
         if self.is_overlaid(grant, namespace, &candidates).await? {
             return self.delete_overlaid(grant, candidates, reference).await;
         }
@@ -65,13 +65,25 @@ impl Repositories {
 
     /// Refuses to delete by digest what would take a tag along that the holder may not delete, or several tags where
     /// he is not to.
-    async fn refuse_by_tags(&self, grant: &Grant<Delete>, digest: &Digest) -> Result<(), Error> {
+    async fn refuse_by_tags(
+        &self,
+        grant: &Grant<Delete>,
+        candidates: &[Candidate],
+        digest: &Digest,
+    ) -> Result<(), Error> {
         let detects_collisions = grant.detects_collisions();
         if !grant.depends_on_tags() && !detects_collisions {
             return Ok(());
         }
         let hosted = RepositoryKey::hosted(grant.name().clone());
-        let tags = self.at(&hosted).tags_at(&hosted, digest).await?;
+        let mut tags = self.at(&hosted).tags_at(&hosted, digest).await?;
+        for Candidate { upstream, name, .. } in candidates {
+            let store = self.0.stores.of_upstream(upstream.name());
+            tags.extend(store.tags_at(&cached(upstream, name), digest).await?);
+        }
+        // Both sides of a name may have the same one.
+        tags.sort_unstable();
+        tags.dedup();
         if let Some(refusal) = tags.iter().find_map(|tag| grant.refusal_of(tag)) {
             return Err(Error::Refused { refusal });
         }

@@ -62,7 +62,8 @@ impl Reloads {
         };
         let mut files = self.watch_files().await;
         // What has changed since the file was read at the start counts as a change that is just seen.
-        let mut settling = Settling { is_unsettled: self.source.seen.clone().changed() };
+        let (_, is_unsettled) = look(self.source.seen.clone()).await;
+        let mut settling = Settling { is_unsettled };
         loop {
             let asked = asked(&mut hang_up).await;
             let (looked, has_changed) = look(files).await;

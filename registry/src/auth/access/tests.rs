@@ -18,7 +18,6 @@ use crate::auth::error::CredentialsError;
 use crate::auth::grant::{Delete, Overwrite, Pull, Push};
 use crate::auth::htpasswd::PasswordHash;
 use crate::auth::identity::Origin;
-use crate::auth::options::ldap::{LdapOptions, Security};
 use crate::auth::options::{AccessControl, RepositoryPolicy, Rule};
 
 struct Fixture {
@@ -186,26 +185,6 @@ async fn a_login_that_nobody_waits_for_counts_all_the_same() {
         assert!(std::time::Instant::now() < deadline, "three have failed");
         tokio::task::yield_now().await;
     }
-}
-
-/// How long a wrong password takes must not tell which of the two places knows the user.
-#[tokio::test]
-async fn a_wrong_password_takes_the_work_of_the_file_whoever_knows_the_user() {
-    let fixture = Fixture::new();
-    let ldap = LdapOptions {
-        host: "127.0.0.1".to_owned(),
-        port: 1,
-        security: Security::Plain,
-        base_dn: "dc=example".to_owned(),
-        user_attribute: "uid".to_owned(),
-        ..LdapOptions::default()
-    };
-    let options = Options { ldap: Some(ldap), ..fixture.options() };
-    let count = Arc::new(AtomicUsize::new(0));
-    let access = Access::with_check(&options, Counting(Arc::clone(&count))).unwrap();
-    // An empty password is one that the directory refuses by itself.
-    assert_eq!(access.identify(Some(&basic("eve", ""))).await, Err(LoginError::Refused));
-    assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
 /// What vouched for somebody is what his refresh token is of, whatever another place says meanwhile.
