@@ -6,11 +6,10 @@
 //! was working on is deleted later.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use sim::rng::Rng;
-use tokio::sync::Notify;
 
 use super::audit::audit;
 use super::client::{Client, World};
@@ -18,11 +17,14 @@ use super::fleet::{Config, Fleet};
 use super::trial::{Place, Trial, over_both};
 
 const CLIENTS: usize = 5;
+/// A client that has done so much before anything was killed is in a test that stands still.
+const STEPS_MAX: usize = 200;
 
+/// Returns how many steps each client does after the kill.
 const fn steps(place: Place) -> usize {
     match place {
-        Place::Folder => 24,
-        Place::Bucket => 8,
+        Place::Folder => 12,
+        Place::Bucket => 5,
     }
 }
 
@@ -37,33 +39,16 @@ async fn kill(trial: Trial) {
     for to in 0..2 {
         first.push_new(to, Some("first".to_owned())).await;
     }
-    let victim = usize::try_from(rng.below(3)).unwrap();
-    let steps = steps(trial.place);
-    let fatal = steps / 3 + usize::try_from(rng.below(steps as u64 / 3)).unwrap();
-    let now = Notify::new();
-    let clients = (0..CLIENTS).map(|number| {
-        let mut client = Client::new(&world, trial.seed, number);
-        let now = &now;
-        async move {
-            let mut own = Own::default();
-            for at in 0..steps {
-                if number == 0 && at == fatal {
-                    now.notify_one();
-                }
-                own.step(&mut client).await;
-            }
-        }
-    });
-    let killer = async {
-        now.notified().await;
-        world.fleet.kill(victim);
-        world.accepted()
-    };
-    let (before, _) = join(killer, join_all(clients)).await;
+    let kill = Kill::new(&mut rng);
+    join_all(
+        (0..CLIENTS).map(|number| work(Client::new(&world, trial.seed, number), &kill, steps(trial.place))),
+    )
+    .await;
     assert_eq!(world.fleet.running().len(), 2);
     audit(&world).await;
-    let after = world.accepted();
-    assert!(before > CLIENTS && after > before, "{before} changes, and {after} in the end");
+    let (before, after) = (kill.done().expect("it was killed"), world.accepted());
+    assert!(after > before, "of {after} changes none was accepted after the kill");
+    let victim = kill.victim;
     world.fleet.restart(victim).await;
     audit(&world).await;
     let mut last = Client::new(&world, trial.seed, CLIENTS + 1);
@@ -71,6 +56,51 @@ async fn kill(trial: Trial) {
         last.push_new(to, Some("last".to_owned())).await;
     }
     audit(&world).await;
+}
+
+/// Does steps until the kill, and so many after it.
+async fn work(mut client: Client, kill: &Kill, after: usize) {
+    let mut own = Own::default();
+    for _ in 0..STEPS_MAX {
+        if kill.done().is_some() {
+            break;
+        }
+        own.step(&mut client).await;
+        kill.consider(&client.world);
+    }
+    for _ in 0..after {
+        own.step(&mut client).await;
+    }
+}
+
+/// Who is killed, and when: after so many changes, however long these take.
+#[derive(Debug)]
+struct Kill {
+    victim: usize,
+    changes: usize,
+    /// How many changes were accepted before it.
+    done: Mutex<Option<usize>>,
+}
+
+impl Kill {
+    fn new(rng: &mut Rng) -> Self {
+        let victim = usize::try_from(rng.below(3)).unwrap();
+        let changes = CLIENTS + 1 + usize::try_from(rng.below(CLIENTS as u64)).unwrap();
+        Self { victim, changes, done: Mutex::default() }
+    }
+
+    fn done(&self) -> Option<usize> {
+        *self.done.lock().unwrap()
+    }
+
+    fn consider(&self, world: &World) {
+        let mut done = self.done.lock().unwrap();
+        let accepted = world.accepted();
+        if done.is_none() && accepted >= self.changes {
+            world.fleet.kill(self.victim);
+            *done = Some(accepted);
+        }
+    }
 }
 
 /// What a client has pushed and may delete: nobody else pushes it.
