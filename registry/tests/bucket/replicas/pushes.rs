@@ -15,6 +15,10 @@ use super::fleet::{Config, Fleet};
 use super::trial::{Place, Trial, over_both};
 
 const CLIENTS: usize = 6;
+/// How many changes must be accepted, however many steps that takes.
+const CHANGES_MIN: usize = 3 * CLIENTS;
+/// A client that has done so much is in a test that stands still.
+const STEPS_MAX: usize = 200;
 
 /// How much each client does: a bucket of moto's answers some hundred requests a second.
 const fn steps(place: Place) -> usize {
@@ -22,6 +26,11 @@ const fn steps(place: Place) -> usize {
         Place::Folder => 30,
         Place::Bucket => 7,
     }
+}
+
+/// Says whether a client goes on that has done so much.
+fn goes_on(world: &World, place: Place, done: usize) -> bool {
+    done < steps(place) || (done < STEPS_MAX && world.accepted() < CHANGES_MIN)
 }
 
 async fn world(trial: &Trial) -> Option<Arc<World>> {
@@ -37,7 +46,7 @@ async fn pushes(trial: Trial) {
     let Some(world) = world(&trial).await else { return };
     let clients = (0..CLIENTS).map(async |number| {
         let mut client = Client::new(&world, trial.seed, number);
-        for _ in 0..steps(trial.place) {
+        for _ in (0..).take_while(|done| goes_on(&world, trial.place, *done)) {
             let (to, tag) = (client.somewhere(), client.tag());
             match client.below(8) {
                 0..4 => drop(client.push_new(to, Some(tag)).await),
@@ -50,14 +59,15 @@ async fn pushes(trial: Trial) {
     });
     join_all(clients).await;
     let found = audit(&world).await;
-    assert!(found.tags > CLIENTS && found.manifests > found.tags, "{found:?}");
+    assert!(found.tags > 0 && found.manifests > 0, "{found:?}");
+    assert!(world.accepted() >= CHANGES_MIN, "only {} changes were accepted", world.accepted());
 }
 
 async fn deletes(trial: Trial) {
     let Some(world) = world(&trial).await else { return };
     let clients = (0..CLIENTS).map(async |number| {
         let mut client = Client::new(&world, trial.seed, number);
-        for _ in 0..steps(trial.place) {
+        for _ in (0..).take_while(|done| goes_on(&world, trial.place, *done)) {
             let (to, tag) = (client.somewhere(), client.tag());
             match client.below(12) {
                 0..3 => drop(client.push_new(to, Some(tag)).await),
@@ -71,7 +81,7 @@ async fn deletes(trial: Trial) {
     });
     join_all(clients).await;
     audit(&world).await;
-    assert!(world.accepted() > CLIENTS * 2, "only {} changes were accepted", world.accepted());
+    assert!(world.accepted() >= CHANGES_MIN, "only {} changes were accepted", world.accepted());
 }
 
 async fn delete_some_manifest(client: &mut Client) {
