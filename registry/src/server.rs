@@ -5,6 +5,7 @@ mod keep;
 mod place;
 mod reload;
 mod stores;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::upstream::route::ContentError;
 use crate::{backend, extensions, telemetry};
 
 use reload::Reloads;
+use upstreams::Upstreams;
 
 pub use reload::Source;
 pub use stores::Offline;
@@ -44,6 +46,7 @@ pub struct Server {
     router: Router,
     tls: Option<Arc<Tls>>,
     repositories: Repositories,
+    upstreams: Upstreams,
     stores: Stores,
     keep: Arc<keep::InStore>,
     config: Config,
@@ -152,7 +155,7 @@ impl Server {
     /// *Errors:* [`StartError`].
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let clock = Clock::system();
-        let (stores, repositories) = Box::pin(stores::open(&config, &clock)).await?;
+        let (stores, repositories, upstreams) = Box::pin(stores::open(&config, &clock)).await?;
         let keep = Arc::new(keep::InStore(stores.main().clone()));
         let access = Access::open(&config.auth, Arc::clone(&keep) as Arc<dyn Keep>, clock.clone()).await?;
         let audit = config.log.audit.as_ref().map(|target| Audit::start(target, clock)).transpose();
@@ -179,6 +182,7 @@ impl Server {
             router,
             tls,
             repositories,
+            upstreams,
             stores,
             keep,
             config,
@@ -211,8 +215,17 @@ impl Server {
             background.spawn(background::upkeep(handle));
         }
         if let Some(source) = self.source {
-            let (app, keep, config) = (self.app.clone(), self.keep, self.config.clone());
-            background.spawn(Reloads { source, app, keep, clock: Clock::system(), config }.watch());
+            let reloads = Reloads {
+                source,
+                app: self.app.clone(),
+                keep: self.keep,
+                stores: self.stores.clone(),
+                repositories: self.repositories.clone(),
+                upstreams: self.upstreams,
+                clock: Clock::system(),
+                config: self.config.clone(),
+            };
+            background.spawn(reloads.watch());
         }
         if let Some(tls) = &self.tls {
             background.spawn(Arc::clone(tls).keep_current());

@@ -21,10 +21,10 @@ use crate::store::manifests::{NewManifest, References, StoredManifest, Tagging, 
 use crate::telemetry::WithCauses;
 use crate::upstream::error::Wrong;
 use crate::upstream::options::Options;
-use crate::upstream::{self, Candidate, Schedule, Upstream, Url, Worst};
+use crate::upstream::{self, Candidate, Id, Schedule, Upstream, Url, Worst};
 
 /// Which manifest of which upstream.
-pub(super) type ManifestKey = (Arc<str>, RepositoryName, Reference);
+pub(super) type ManifestKey = (Id, RepositoryName, Reference);
 
 /// What an upstream is asked.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ impl Question {
     }
 
     pub(super) fn key(&self) -> ManifestKey {
-        (Arc::clone(self.upstream.name()), self.name.clone(), self.reference.clone())
+        (self.upstream.id(), self.name.clone(), self.reference.clone())
     }
 }
 

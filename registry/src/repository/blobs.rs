@@ -305,7 +305,7 @@ impl Repositories {
     pub(super) async fn remote_size(&self, candidate: &Candidate, digest: &Digest) -> Result<u64, Error> {
         let Candidate { upstream, name, .. } = candidate;
         self.0.negative.of_blob(upstream, name, digest)?;
-        let key = (Arc::clone(upstream.name()), name.clone(), *digest);
+        let key = (upstream.id(), name.clone(), *digest);
         let (whom, of, what) = (Arc::clone(upstream), name.clone(), *digest);
         let asked = self.0.size_flights.ask(key, async move { whom.blob_size(&of, &what).await }).await;
         let size = asked.ok_or(store::Error::Abandoned)?.map_err(Error::from);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::service::cached;
+use super::service::{cached, routed};
 use super::{Error, Repositories};
 use crate::auth::{Delete, Grant};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{self, RepositoryKey};
-use crate::upstream::{Candidate, Upstream};
+use crate::upstream::{Candidate, Routes, Upstream};
 
 /// What is to go of a cached repository.
 enum Purge {
@@ -31,11 +31,14 @@ impl Repositories {
         reference: &Reference,
     ) -> Result<(), Error> {
         let mut is_gone = false;
-        let candidates = self.purgeable(grant, namespace).await?;
+        let routes = self.routes();
+        let candidates = self.purgeable(&routes, grant, namespace).await?;
         if let Reference::Digest(digest) = reference {
             self.refuse_by_tags(grant, &candidates, digest).await?;
         }
-        if self.is_overlaid(grant, namespace, &candidates).await? {
+        // Who means another registry's copy does not mean what was pushed here.
+        let is_claimed = namespace.is_some_and(|namespace| routes.is_claimed(namespace));
+        if !is_claimed && self.is_overlaid(grant, &candidates).await? {
             return self.delete_overlaid(grant, candidates, reference).await;
         }
         for Candidate { upstream, name, .. } in candidates {
@@ -49,8 +52,7 @@ impl Repositories {
             return Ok(());
         }
         let repository = RepositoryKey::hosted(grant.name().clone());
-        // Who means another registry's copy does not mean what was pushed here.
-        if namespace.is_some_and(|namespace| self.is_claimed(namespace)) {
+        if is_claimed {
             return Err(match reference {
                 Reference::Tag(tag) => store::Error::TagUnknown { tag: tag.clone() }.into(),
                 Reference::Digest(digest) => store::Error::ManifestUnknown { digest: *digest }.into(),
@@ -97,12 +99,10 @@ impl Repositories {
     async fn is_overlaid(
         &self,
         grant: &Grant<Delete>,
-        namespace: Option<&str>,
         candidates: &[Candidate],
     ) -> Result<bool, store::Error> {
         let hosted = RepositoryKey::hosted(grant.name().clone());
-        let is_claimed = namespace.is_some_and(|namespace| self.is_claimed(namespace));
-        Ok(!is_claimed && !candidates.is_empty() && self.at(&hosted).repository_exists(&hosted).await?)
+        Ok(!candidates.is_empty() && self.at(&hosted).repository_exists(&hosted).await?)
     }
 
     /// Deletes from both sides of a name, so that an upstream does not bring the tag back.
@@ -141,14 +141,15 @@ impl Repositories {
         namespace: Option<&str>,
         digest: &Digest,
     ) -> Result<(), Error> {
-        let is_claimed = namespace.is_some_and(|namespace| self.is_claimed(namespace));
+        let routes = self.routes();
+        let is_claimed = namespace.is_some_and(|namespace| routes.is_claimed(namespace));
         let repository = RepositoryKey::hosted(grant.name().clone());
         // What was pushed first, though there may be no manifest yet that makes the name a hosted one.
         let mut is_gone = !is_claimed && self.at(&repository).blob_size(&repository, digest).await?.is_some();
         if is_gone {
             self.at(&repository).delete_blob(&repository, digest).await?;
         }
-        for Candidate { upstream, name, .. } in self.purgeable(grant, namespace).await? {
+        for Candidate { upstream, name, .. } in self.purgeable(&routes, grant, namespace).await? {
             is_gone |= self.purge(upstream, name, Purge::Blob(*digest)).await?;
         }
         if is_gone { Ok(()) } else { Err(store::Error::BlobUnknown { digest: *digest }.into()) }
@@ -159,7 +160,7 @@ impl Repositories {
     /// *Errors:* [`Error::NameUnknown`] when nothing is.
     pub async fn purge_cache(&self, grant: &Grant<Delete>, namespace: Option<&str>) -> Result<(), Error> {
         let mut is_gone = false;
-        for Candidate { upstream, name, .. } in self.purgeable(grant, namespace).await? {
+        for Candidate { upstream, name, .. } in self.purgeable(&self.routes(), grant, namespace).await? {
             is_gone |= self.purge(upstream, name, Purge::Everything).await?;
         }
         if is_gone { Ok(()) } else { Err(Error::NameUnknown { repository: grant.name().clone() }) }
@@ -213,15 +214,16 @@ impl Repositories {
     /// Returns where a name is cached, unless it is hosted.
     async fn purgeable(
         &self,
+        routes: &Routes,
         grant: &Grant<Delete>,
         namespace: Option<&str>,
     ) -> Result<Vec<Candidate>, store::Error> {
-        let claimed = namespace.filter(|namespace| self.is_claimed(namespace));
+        let claimed = namespace.filter(|namespace| routes.is_claimed(namespace));
         let hosted = RepositoryKey::hosted(grant.name().clone());
         let is_hosted = claimed.is_none() && self.at(&hosted).repository_exists(&hosted).await?;
         let all = match claimed {
-            Some(namespace) => self.0.routes.claimers(namespace, grant.name()),
-            None => self.routed(grant.name()),
+            Some(namespace) => routes.claimers(namespace, grant.name()),
+            None => routed(routes, grant.name()),
         };
         // By its canonical name too, as for reading.
         let lies_over = |it: &Candidate| !is_hosted || it.upstream.options().overlay;

@@ -49,6 +49,12 @@ impl Arrivals {
     }
 }
 
+/// Returns how often the ages of what is cached are looked at.
+fn interval(bounded: &[&Arc<Upstream>]) -> Duration {
+    let ages = bounded.iter().filter_map(|it| it.options().cache.age_max);
+    ages.min().map_or(AGE_INTERVAL_MAX, |age| (age / 10).clamp(AGE_INTERVAL_MIN, AGE_INTERVAL_MAX))
+}
+
 /// What is to go of one repository.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Going {
@@ -59,15 +65,17 @@ struct Going {
 impl Repositories {
     /// Keeps every cache within its bound, for as long as it is awaited.
     pub async fn keep_within_bounds(&self) {
-        let bounded: Vec<Arc<Upstream>> =
-            self.0.routes.all().filter(|it| it.options().cache.is_bound()).cloned().collect();
-        let ages = bounded.iter().filter_map(|it| it.options().cache.age_max);
-        let interval =
-            ages.min().map_or(AGE_INTERVAL_MAX, |age| (age / 10).clamp(AGE_INTERVAL_MIN, AGE_INTERVAL_MAX));
+        let mut changes = self.watch_routes();
         // What is known of each cache's size; nothing at first.
         let mut sizes: BTreeMap<Arc<str>, u64> = BTreeMap::new();
         let mut looked_at = tokio::time::Instant::now();
-        while !bounded.is_empty() {
+        loop {
+            let routes = Arc::clone(&changes.borrow_and_update());
+            let is_bound = |it: &&Arc<Upstream>| it.options().cache.is_bound();
+            let bounded: Vec<&Arc<Upstream>> = routes.all().filter(is_bound).collect();
+            // One that comes back is looked through anew.
+            sizes.retain(|name, _| bounded.iter().any(|it| it.name() == name));
+            let interval = interval(&bounded);
             let is_due = looked_at.elapsed() >= interval;
             if is_due {
                 looked_at = tokio::time::Instant::now();
@@ -89,8 +97,9 @@ impl Repositories {
             }
             tokio::select! {
                 biased;
-                () = self.0.arrivals.some.notified() => {}
-                () = tokio::time::sleep(interval) => {}
+                changed = changes.changed() => if changed.is_err() { return },
+                () = self.0.arrivals.some.notified(), if !bounded.is_empty() => {}
+                () = tokio::time::sleep(interval), if !bounded.is_empty() => {}
             }
         }
     }

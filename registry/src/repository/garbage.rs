@@ -18,7 +18,8 @@ const WINDOW_INTERVAL: Duration = Duration::from_secs(60);
 impl Repositories {
     /// Makes what is asked of a run over a store: garbage goes, what is cached of any upstream stays.
     pub fn garbage_request(&self, store: &Store, clients: Clients) -> Request {
-        let names = self.0.routes.all().map(|upstream| upstream.name());
+        let routes = self.routes();
+        let names = routes.all().map(|upstream| upstream.name());
         let own = names.filter(|name| self.0.stores.of_upstream(name).is(store));
         let upstreams: BTreeSet<String> = own.map(ToString::to_string).collect();
         let this = self.clone();

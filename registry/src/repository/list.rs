@@ -17,7 +17,7 @@ use crate::store::referrers::{Referrers, ReferrersQuery};
 use crate::telemetry::WithCauses;
 use crate::upstream::error::Phase;
 use crate::upstream::options::FallThrough;
-use crate::upstream::{self, Asking, Candidate, Upstream};
+use crate::upstream::{self, Asking, Candidate, Id, Upstream};
 
 /// All that upstreams' lists may weigh in memory, in bytes, about; the least used are forgotten first.
 const LISTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -26,9 +26,9 @@ const LISTS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Question {
     /// The tags of a repository.
-    Tags(Arc<str>, RepositoryName),
+    Tags(Id, RepositoryName),
     /// The referrers of a manifest.
-    Referrers(Arc<str>, RepositoryName, Digest),
+    Referrers(Id, RepositoryName, Digest),
 }
 
 /// What an upstream answered.
@@ -54,11 +54,11 @@ impl Default for Lists {
 
 impl Lists {
     /// Forgets what an upstream gave of a repository.
-    pub(super) fn forget(&self, upstream: &str, name: &RepositoryName) {
+    pub(super) fn forget(&self, upstream: Id, name: &RepositoryName) {
         let of_it: Vec<_> = self.0.iter().map(|(question, _)| question).collect();
         for question in of_it {
             let (Question::Tags(whose, what) | Question::Referrers(whose, what, _)) = question.as_ref();
-            if whose.as_ref() == upstream && what == name {
+            if *whose == upstream && what == name {
                 self.0.invalidate(question.as_ref());
             }
         }
@@ -134,7 +134,7 @@ impl Repositories {
         let mut said = Said::default();
         for candidate in &sides.upstreams {
             let Candidate { upstream, name, .. } = candidate;
-            let question = Question::Tags(Arc::clone(upstream.name()), name.clone());
+            let question = Question::Tags(upstream.id(), name.clone());
             let copy = cached(upstream, name);
             let is_cached = self.at(&copy).repository_exists(&copy).await?;
             match self.list_of(grant, candidate, &question, is_cached).await {
@@ -189,7 +189,7 @@ impl Repositories {
         let mut said = Said::default();
         for candidate in &sides.upstreams {
             let Candidate { upstream, name, .. } = candidate;
-            let question = Question::Referrers(Arc::clone(upstream.name()), name.clone(), *subject);
+            let question = Question::Referrers(upstream.id(), name.clone(), *subject);
             let copy = cached(upstream, name);
             let is_cached = self.at(&copy).repository_exists(&copy).await?;
             let listed = self.list_of(grant, candidate, &question, is_cached).await;
@@ -288,25 +288,26 @@ impl Repositories {
         names_max: usize,
         visible: impl Fn(&RepositoryName) -> bool + Send,
     ) -> Result<Vec<RepositoryName>, Error> {
-        let hosted: Vec<_> = self.0.stores.hosted().map(|store| (store, Space::Hosted)).collect();
-        let upstreams = self.0.routes.all().map(|upstream| {
+        let hosted: Vec<_> = self.0.stores.hosted().map(|store| (store, Space::Hosted, None)).collect();
+        let routes = self.routes();
+        let upstreams = routes.all().map(|upstream| {
             let store = self.0.stores.of_upstream(upstream.name());
-            (store, Space::Upstream(Arc::clone(upstream.name())))
+            (store, Space::Upstream(Arc::clone(upstream.name())), Some(upstream))
         });
         let spaces: Vec<_> = hosted.into_iter().chain(upstreams).collect();
         let mut names = Vec::new();
-        for (store, space) in &spaces {
+        for (store, space, upstream) in &spaces {
             let all = store.repositories(space).await?;
-            match space {
+            match upstream {
                 // Sorted as the answer is, so that a page costs what it shows, however many names there are.
-                Space::Hosted => {
+                None => {
                     let begin = after.map_or(0, |after| all.partition_point(|name| name.as_str() <= after));
                     let shown = all[begin..].iter().filter(|name| visible(name));
                     names.extend(shown.take(names_max).cloned());
                 }
                 // Their canonical names may stand in another order.
-                Space::Upstream(upstream) => {
-                    let canonical = all.iter().map(|name| self.canonical_name(upstream, name));
+                Some(upstream) => {
+                    let canonical = all.iter().map(|name| upstream.canonical_name(name));
                     let later = canonical.filter(|name| after.is_none_or(|after| name.as_str() > after));
                     names.extend(later.filter(|name| visible(name)));
                 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::attempts::Question;
 use super::service::cached;
@@ -45,14 +46,34 @@ pub struct Mirrored {
 }
 
 impl Repositories {
-    /// Mirrors every upstream that is to be, for as long as it is awaited.
+    /// Mirrors every upstream that is to be, for as long as it is awaited. One that is no more, or is another, is
+    /// left in the middle of a run.
     pub async fn keep_mirrored(&self) {
-        let polled = self.0.routes.all().filter(|it| it.options().mirror.interval.is_some());
-        futures_util::future::join_all(polled.map(|upstream| self.keep_one_mirrored(upstream))).await;
+        let mut changes = self.watch_routes();
+        let mut mirrors = JoinSet::new();
+        let mut running: Vec<(Arc<Upstream>, AbortHandle)> = Vec::new();
+        loop {
+            let routes = Arc::clone(&changes.borrow_and_update());
+            for (_, mirror) in running.extract_if(.., |(upstream, _)| !routes.has(upstream)) {
+                mirror.abort();
+            }
+            for upstream in routes.all() {
+                let is_running = running.iter().any(|(it, _)| Arc::ptr_eq(it, upstream));
+                if let Some(interval) = upstream.options().mirror.interval.filter(|_| !is_running) {
+                    let (this, whom) = (self.clone(), Arc::clone(upstream));
+                    let mirror = mirrors.spawn(async move { this.keep_one_mirrored(&whom, interval).await });
+                    running.push((Arc::clone(upstream), mirror));
+                }
+            }
+            // What was ended is taken out; the others do not end.
+            while mirrors.try_join_next().is_some() {}
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
-    async fn keep_one_mirrored(&self, upstream: &Arc<Upstream>) {
-        let Some(interval) = upstream.options().mirror.interval else { return };
+    async fn keep_one_mirrored(&self, upstream: &Arc<Upstream>, interval: Duration) {
         loop {
             let next = tokio::time::Instant::now() + interval;
             let outcome = match self.mirror(upstream).await {
@@ -79,13 +100,14 @@ impl Repositories {
     ///
     /// *Errors:* it has no catalog, and needs one. A repository or tag that cannot be had is counted.
     pub async fn mirror(&self, upstream: &Arc<Upstream>) -> Result<Mirrored, Error> {
-        let names = match self.0.routes.exact_names(upstream) {
+        let routes = self.routes();
+        let names = match routes.exact_names(upstream) {
             Some(names) => names,
             None => upstream.catalog().await?,
         };
         let mut done = Mirrored::default();
         for name in names {
-            let Some(filter) = self.0.routes.tags_of(upstream, &name) else { continue };
+            let Some(filter) = routes.tags_of(upstream, &name) else { continue };
             let candidate =
                 Candidate { upstream: Arc::clone(upstream), name: name.clone(), asking: Asking::Allowed };
             done.repositories += 1;

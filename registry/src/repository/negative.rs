@@ -3,14 +3,12 @@
 //!
 //! Failures of an upstream are never remembered here: they say nothing of the content.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::Error;
 use crate::mutants;
 use crate::oci::{Digest, Reference, RepositoryName};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Id, Upstream};
 
 /// Answers remembered at once; the least used are forgotten first.
 const ANSWERS_MAX: u64 = 100_000;
@@ -22,7 +20,7 @@ enum Object {
     Blob(Digest),
 }
 
-type Key = (Arc<str>, RepositoryName, Object);
+type Key = (Id, RepositoryName, Object);
 
 /// The answers. Derived: losing one costs a question.
 #[derive(Debug)]
@@ -36,9 +34,9 @@ impl Default for Negative {
 
 impl Negative {
     /// Forgets what an upstream said of a repository.
-    pub(super) fn forget(&self, upstream: &str, name: &RepositoryName) {
+    pub(super) fn forget(&self, upstream: Id, name: &RepositoryName) {
         let all: Vec<_> = self.0.iter().map(|(key, _)| key).collect();
-        for key in all.iter().filter(|key| key.0.as_ref() == upstream && key.1 == *name) {
+        for key in all.iter().filter(|key| key.0 == upstream && key.1 == *name) {
             self.0.invalidate(key.as_ref());
         }
     }
@@ -116,5 +114,5 @@ impl Negative {
 }
 
 fn key(upstream: &Upstream, name: &RepositoryName, object: Object) -> Key {
-    (Arc::clone(upstream.name()), name.clone(), object)
+    (upstream.id(), name.clone(), object)
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::Error;
 use super::attempts::{Backlog, ManifestKey};
 use super::evict::Arrivals;
@@ -19,7 +21,7 @@ use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::{RepositoryKey, Space, Store};
 use crate::upstream::flight::Flights;
 use crate::upstream::options::{FallThrough, Fetch};
-use crate::upstream::{self, Asking, Candidate, Routes, Upstream};
+use crate::upstream::{self, Asking, Candidate, Id, Routes, Upstream};
 
 /// How far what is on the disk of checks may lag behind: a restart makes a tag that much older.
 const CHECK_PERSIST_INTERVAL: Duration = Duration::from_secs(60);
@@ -36,7 +38,8 @@ type ManifestFlights = Flights<ManifestKey, Result<Fetched, upstream::Error>>;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) stores: Stores,
-    pub(super) routes: Routes,
+    /// Which upstreams there are, and what each answers for; replaced as a whole.
+    routes: watch::Sender<Arc<Routes>>,
     pub(super) options: Options,
     pub(super) fills: Fills,
     /// Manifests that are not cached.
@@ -44,7 +47,7 @@ pub(super) struct Shared {
     /// Cached tags.
     pub(super) checks: ManifestFlights,
     pub(super) backlog: Backlog<ManifestKey>,
-    pub(super) size_flights: Flights<(Arc<str>, RepositoryName, Digest), Result<u64, upstream::Error>>,
+    pub(super) size_flights: Flights<(Id, RepositoryName, Digest), Result<u64, upstream::Error>>,
     pub(super) negative: Negative,
     pub(super) list_flights: Flights<Question, Result<List, upstream::Error>>,
     pub(super) lists: Lists,
@@ -72,42 +75,47 @@ impl Repositories {
             pulls: Times::new(PULL_PERSIST_INTERVAL),
             arrivals,
             stores,
-            routes,
+            routes: watch::Sender::new(Arc::new(routes)),
             options,
             clock,
         }))
     }
 
+    /// Returns the upstreams as they are now, for one decision.
+    pub(super) fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.0.routes.borrow())
+    }
+
+    /// Returns the upstreams as they are now, and says when they change.
+    pub(super) fn watch_routes(&self) -> watch::Receiver<Arc<Routes>> {
+        self.0.routes.subscribe()
+    }
+
+    /// Asks other upstreams from now on.
+    ///
+    /// An [`Upstream`] that is in both goes on as it is, with what it has said. What is cached of one that is
+    /// gone stays, and is served again when there is one of its name. Requests and fetches that have begun end
+    /// as they began.
+    pub fn replace_routes(&self, routes: Routes) {
+        self.0.routes.send_replace(Arc::new(routes));
+    }
+
     /// Returns the upstreams that a name may be looked for at: those that stand for its first component, if
     /// any does; and of them those of which the holder may read the repository by its canonical name too.
     pub(super) fn candidates<R: Right>(&self, grant: &Grant<R>) -> Vec<Candidate> {
-        readable(grant, self.routed(grant.name()))
-    }
-
-    /// Returns the upstreams that answer for a name, whoever asks.
-    pub(super) fn routed(&self, name: &RepositoryName) -> Vec<Candidate> {
-        match self.0.routes.namespace_of(name) {
-            Some((namespace, rest)) => self.0.routes.claimers(namespace, &rest),
-            None => self.0.routes.of(name).collect(),
-        }
+        readable(grant, routed(&self.routes(), grant.name()))
     }
 
     /// Forgets what an upstream has said of a repository: lists, and that it lacks something.
     pub(super) fn forget_answers(&self, upstream: &Upstream, name: &RepositoryName) {
-        self.0.lists.forget(upstream.name(), name);
-        self.0.negative.forget(upstream.name(), name);
+        self.0.lists.forget(upstream.id(), name);
+        self.0.negative.forget(upstream.id(), name);
         self.0.checked_at.forget(|(whose, what, _)| whose == upstream.name() && what == name);
     }
 
     /// Returns the upstream with this name, if there is one.
     pub(super) fn upstream(&self, name: &str) -> Option<Arc<Upstream>> {
-        self.0.routes.all().find(|it| it.name().as_ref() == name).map(Arc::clone)
-    }
-
-    /// Returns what a cached repository is called by everybody.
-    pub(super) fn canonical_name(&self, upstream: &str, name: &RepositoryName) -> RepositoryName {
-        let upstream = self.upstream(upstream);
-        upstream.map_or_else(|| name.clone(), |upstream| upstream.canonical_name(name))
+        self.routes().all().find(|it| it.name().as_ref() == name).map(Arc::clone)
     }
 
     /// Ends all fetches, and makes durable what has arrived; waits no longer than `patience`.
@@ -124,7 +132,7 @@ impl Repositories {
     ///
     /// *Spec:* `spec.md#proxying`.
     pub fn is_claimed(&self, namespace: &str) -> bool {
-        self.0.routes.all().any(|upstream| upstream.claims(namespace))
+        self.routes().is_claimed(namespace)
     }
 
     /// Returns where a name is to be looked for.
@@ -133,13 +141,12 @@ impl Repositories {
     /// only. Any other means nothing, since clients send their mirror's own name as well, but an upstream
     /// that says which namespaces it stands for is not asked about another.
     pub(super) async fn sides(&self, grant: &Grant<Pull>, namespace: Option<&str>) -> Result<Sides, Error> {
-        let name = grant.name();
-        if let Some(namespace) = namespace.filter(|namespace| self.is_claimed(namespace)) {
-            let claimers = self.0.routes.claimers(namespace, name);
-            let upstreams = readable(grant, claimers);
+        let (name, routes) = (grant.name(), self.routes());
+        if let Some(namespace) = namespace.filter(|namespace| routes.is_claimed(namespace)) {
+            let upstreams = readable(grant, routes.claimers(namespace, name));
             return Ok(Sides { hosted: None, upstreams, is_overlaid: false });
         }
-        let mut upstreams = self.candidates(grant);
+        let mut upstreams = readable(grant, routed(&routes, name));
         if namespace.is_some() {
             let is_asked = self.0.options.unknown_namespace == UnknownNamespace::Route;
             upstreams.retain(|it| is_asked && it.upstream.options().namespaces.is_none());
@@ -153,6 +160,14 @@ impl Repositories {
             is_overlaid = !upstreams.is_empty();
         }
         Ok(Sides { hosted: Some(hosted), upstreams, is_overlaid })
+    }
+}
+
+/// Returns the upstreams that answer for a name, whoever asks.
+pub(super) fn routed(routes: &Routes, name: &RepositoryName) -> Vec<Candidate> {
+    match routes.namespace_of(name) {
+        Some((namespace, rest)) => routes.claimers(namespace, &rest),
+        None => routes.of(name).collect(),
     }
 }
 

@@ -61,6 +61,11 @@ impl Stores {
         first.and_then(|first| self.0.by_component.get(first)).unwrap_or(&self.0.main)
     }
 
+    /// Returns the store of the hosted names with this first component, if it is one of its own.
+    pub fn of_component(&self, component: &str) -> Option<&Store> {
+        self.0.by_component.get(component)
+    }
+
     /// Returns the stores of hosted names.
     pub(super) fn hosted(&self) -> impl Iterator<Item = &Store> {
         std::iter::once(&self.0.main).chain(self.0.by_component.values())

@@ -2,22 +2,31 @@
 //!
 //! It is read at SIGHUP, and when the file or a file that it names has changed, which is looked for every few
 //! seconds: by what the paths lead to, so that a ConfigMap's link that is swapped is seen. What a new file says of
-//! access, of the log's level and of the rates holds from then on; what it says of anything else takes a restart,
-//! and the log says which. A file with faults changes nothing.
+//! access, of upstreams, of retention, of the log's level and of the rates holds from then on; what it says of
+//! anything else takes a restart, and the log says which. A file with faults changes nothing.
 
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::StartError;
 use super::keep::InStore;
-use crate::auth::{self, Anew};
+use super::upstreams::Upstreams;
+use crate::auth::{self, Access, Anew};
 use crate::clock::Clock;
 use crate::config::{self, Config, Faults, Loaded};
 use crate::http::App;
 use crate::http::watched::Watched;
+use crate::repository::{Repositories, Stores};
+use crate::store::options::Options as StoreOptions;
+use crate::store::options::retention::Retention;
+use crate::store::{self, Store};
 use crate::telemetry::{self, WithCauses};
+use crate::upstream::Routes;
 
 /// How often files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -45,6 +54,9 @@ pub(super) struct Reloads {
     pub(super) source: Source,
     pub(super) app: App,
     pub(super) keep: Arc<InStore>,
+    pub(super) stores: Stores,
+    pub(super) repositories: Repositories,
+    pub(super) upstreams: Upstreams,
     pub(super) clock: Clock,
     /// What holds now, of what can be reloaded; of the rest, what held at the start.
     pub(super) config: Config,
@@ -60,7 +72,8 @@ impl Reloads {
                 return;
             }
         };
-        let mut files = self.watch_files().await;
+        let mut paths = self.paths();
+        let mut files = watch_files(paths.clone()).await;
         // What has changed since the file was read at the start counts as a change that is just seen.
         let (_, is_unsettled) = look(self.source.seen.clone()).await;
         let mut settling = Settling { is_unsettled };
@@ -69,24 +82,25 @@ impl Reloads {
             let (looked, has_changed) = look(files).await;
             files = looked;
             let Some(anew) = settling.look(asked, has_changed) else { continue };
-            let key_file = self.config.auth.token.key_file.clone();
             let loaded = self.load().await;
             let (looked, has_changed) = look(files).await;
             files = looked;
             if settling.has_read(anew, has_changed) {
                 self.reload(loaded, anew).await;
             }
-            if self.config.auth.token.key_file != key_file {
-                files = self.watch_files().await;
+            if self.paths() != paths {
+                paths = self.paths();
+                files = watch_files(paths.clone()).await;
+                // They may have changed between being read and being looked at.
+                settling.is_unsettled = true;
             }
         }
     }
 
-    /// Looks at the files that are read, for what changes from now on.
-    async fn watch_files(&self) -> Watched {
-        let files = [Some(self.source.file.clone()), self.config.auth.token.key_file.clone()];
-        let watch = move || Watched::new(files.into_iter().flatten());
-        tokio::task::spawn_blocking(watch).await.unwrap_or_else(|_| Watched::new([]))
+    /// Returns the files that are read.
+    fn paths(&self) -> Vec<PathBuf> {
+        let own = [Some(self.source.file.clone()), self.config.auth.token.key_file.clone()];
+        own.into_iter().flatten().chain(self.upstreams.files()).collect()
     }
 
     /// Reads the file; `None` when reading it panicked.
@@ -142,16 +156,12 @@ impl Reloads {
             );
             return Outcome::Refused;
         }
-        let (keep, old) = (Arc::clone(&self.keep), self.app.access());
-        match old.open_again(&self.config.auth, &new.auth, anew, keep, self.clock.clone()).await {
-            Ok(access) => self.app.replace_access(access),
-            Err(error) => {
-                tracing::error!(
-                    error = %WithCauses(&error),
-                    "what the configuration says of access cannot be used: what held before goes on"
-                );
-                return Outcome::Refused;
-            }
+        // First what can fail, so that nothing holds of a file of which something cannot.
+        let Some(prepared) = self.prepare(&new, anew).await else { return Outcome::Refused };
+        self.app.replace_access(prepared.access);
+        if let Some((upstreams, routes)) = prepared.upstreams {
+            (self.upstreams, self.config.upstreams) = (upstreams, new.upstreams.clone());
+            self.repositories.replace_routes(routes);
         }
         if new.log.level != self.config.log.level {
             telemetry::set_level(&new.log.level);
@@ -167,6 +177,80 @@ impl Reloads {
         self.config.http.rates = new.http.rates;
         Outcome::Applied
     }
+
+    /// Does what may fail, and returns what is to be put in place then; tells of what cannot be used.
+    async fn prepare(&mut self, new: &Config, anew: Anew) -> Option<Prepared> {
+        let (keep, old) = (Arc::clone(&self.keep), self.app.access());
+        let opening = old.open_again(&self.config.auth, &new.auth, anew, keep, self.clock.clone());
+        let access = usable("http.auth", opening.await)?;
+        let upstreams = usable("extensions.sync", self.renew_upstreams(new).await)?;
+        usable("storage.retention", self.replace_retention(new).await)?;
+        Some(Prepared { access, upstreams })
+    }
+
+    /// Makes the clients of the upstreams anew that are to be others; `None` when nothing of them has changed, or
+    /// they need stores that are not open.
+    async fn renew_upstreams(&self, new: &Config) -> Result<Option<(Upstreams, Routes)>, StartError> {
+        if !upstreams_have_stores(&self.config, new) {
+            return Ok(None);
+        }
+        let (old, all) = (self.upstreams.clone(), new.upstreams.clone());
+        let renew = move || {
+            let renewed = old.renewed(&all)?;
+            if renewed.is_same(&old) {
+                return Ok(None);
+            }
+            let routes = renewed.routes()?;
+            Ok(Some((renewed, routes)))
+        };
+        // One that panicked has said so, and changes nothing.
+        tokio::task::spawn_blocking(renew).await.unwrap_or(Ok(None))
+    }
+
+    /// Puts what is said of retention in the place of what holds, store by store.
+    async fn replace_retention(&mut self, new: &Config) -> Result<(), store::Error> {
+        let (old, stores) = (&mut self.config, &self.stores);
+        replace_retention(stores.main(), &mut old.store, &new.store).await?;
+        for (component, old) in &mut old.stores_by_component {
+            if let Some((store, new)) =
+                stores.of_component(component).zip(new.stores_by_component.get(component))
+            {
+                replace_retention(store, old, new).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What has been made of a new configuration.
+struct Prepared {
+    access: Access,
+    /// `None` when they are the same.
+    upstreams: Option<(Upstreams, Routes)>,
+}
+
+/// Tells of what cannot be used.
+fn usable<T, E: Error + 'static>(path: &'static str, made: Result<T, E>) -> Option<T> {
+    let told = |error: &E| {
+        tracing::error!(
+            config.path = path,
+            error = %WithCauses(error),
+            "what the configuration says there cannot be used: what held before goes on"
+        );
+    };
+    made.inspect_err(told).ok()
+}
+
+async fn replace_retention(
+    store: &Store,
+    old: &mut StoreOptions,
+    new: &StoreOptions,
+) -> Result<(), store::Error> {
+    if old.retention != new.retention {
+        store.replace_retention(new.retention.clone()).await?;
+        old.retention = new.retention.clone();
+    }
+    Ok(())
 }
 
 /// Tells when files have changed and are left alone by whoever writes them.
@@ -200,6 +284,25 @@ fn opens(old: &auth::options::Options, new: &auth::options::Options) -> Option<&
     (old.access.is_some() && new.access.is_none()).then_some("http.accessControl")
 }
 
+/// Says whether the upstreams of a new configuration find the stores open that they are to have.
+fn upstreams_have_stores(old: &Config, new: &Config) -> bool {
+    all_but_retention(&old.stores_by_upstream) == all_but_retention(&new.stores_by_upstream)
+}
+
+/// Returns what takes a restart of the options of a store.
+fn but_retention(options: &StoreOptions) -> StoreOptions {
+    StoreOptions { retention: Retention::default(), ..options.clone() }
+}
+
+fn all_but_retention(stores: &BTreeMap<String, StoreOptions>) -> BTreeMap<&String, StoreOptions> {
+    stores.iter().map(|(name, options)| (name, but_retention(options))).collect()
+}
+
+/// Looks at files, for what changes from now on.
+async fn watch_files(paths: Vec<PathBuf>) -> Watched {
+    tokio::task::spawn_blocking(move || Watched::new(paths)).await.unwrap_or_else(|_| Watched::new([]))
+}
+
 /// Looks whether a file has changed.
 async fn look(mut files: Watched) -> (Watched, bool) {
     let look = move || {
@@ -230,12 +333,19 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     http.rates = old.http.rates.clone();
     let parts = [
         ("http", http != old.http),
-        ("storage", new.store != old.store || new.stores_by_component != old.stores_by_component),
+        ("storage", but_retention(&old.store) != but_retention(&new.store)),
         (
-            "extensions.sync",
-            new.upstreams != old.upstreams
-                || new.repositories != old.repositories
-                || new.stores_by_upstream != old.stores_by_upstream,
+            "storage.subPaths",
+            all_but_retention(&old.stores_by_component) != all_but_retention(&new.stores_by_component),
+        ),
+        ("extensions.sync.registries", !upstreams_have_stores(old, new)),
+        (
+            "extensions.sync.backgroundFills",
+            new.repositories.background_fills_max != old.repositories.background_fills_max,
+        ),
+        (
+            "extensions.sync.unknownNamespace",
+            new.repositories.unknown_namespace != old.repositories.unknown_namespace,
         ),
         ("extensions.metrics", new.metrics != old.metrics),
         ("extensions.scrub", new.scrub != old.scrub),

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use super::StartError;
 use super::place::{self, Opened};
+use super::upstreams::Upstreams;
 use crate::backend::metered::Metered;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::repository::{Repositories, Stores};
 use crate::store::{self, Store};
-use crate::upstream::reqwest_transport::ReqwestTransport;
-use crate::upstream::{Routes, Upstream};
 
 /// The stores of a configuration, held by this process, without a server before them.
 #[derive(Debug)]
@@ -29,17 +28,21 @@ impl Offline {
     ///
     /// *Errors:* [`StartError`]; a folder that another process has is [`OpenError::Held`](crate::backend::error::OpenError::Held).
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let (stores, repositories) = open(&config, &Clock::system()).await?;
+        let (stores, repositories, _) = open(&config, &Clock::system()).await?;
         Ok(Self { config, stores, repositories })
     }
 }
 
 /// Opens the stores, and makes the clients of the upstreams, which are not asked anything.
-pub(super) async fn open(config: &Config, clock: &Clock) -> Result<(Stores, Repositories), StartError> {
+pub(super) async fn open(
+    config: &Config,
+    clock: &Clock,
+) -> Result<(Stores, Repositories, Upstreams), StartError> {
     let stores = open_stores(config, clock).await?;
-    let routes = routes(config, clock)?;
+    let upstreams = Upstreams::new(clock.clone()).renewed(&config.upstreams)?;
+    let routes = upstreams.routes()?;
     let repositories = Repositories::new(stores.clone(), routes, config.repositories, clock.clone());
-    Ok((stores, repositories))
+    Ok((stores, repositories, upstreams))
 }
 
 async fn open_stores(config: &Config, clock: &Clock) -> Result<Stores, StartError> {
@@ -59,15 +62,4 @@ async fn open_store(options: &store::options::Options, clock: Clock) -> Result<S
     let metered = Arc::new(Metered::new(backend));
     let opened = Store::open(metered, options.clone(), clock).await;
     opened.map_err(|source| StartError::Store { place, source })
-}
-
-fn routes(config: &Config, clock: &Clock) -> Result<Routes, StartError> {
-    let mut routes = Routes::default();
-    for options in &config.upstreams {
-        let transport = Arc::new(ReqwestTransport::new(options)?);
-        let upstream = Arc::new(Upstream::new(options.clone(), transport, clock.clone()));
-        let added = routes.add(upstream, options);
-        added.map_err(|source| StartError::Content { upstream: options.name.clone(), source })?;
-    }
-    Ok(routes)
 }

@@ -33,13 +33,14 @@ pub(super) struct Asked {
     state: Mutex<State>,
     /// How long a question counts.
     delay: Duration,
-    opened_at: Duration,
 }
 
 #[derive(Debug)]
 struct State {
     recent: Filter,
     before: Filter,
+    /// Until when what was asked for is not known.
+    unknown_until: Duration,
     /// When the recent filter was empty.
     turned_at: Duration,
     going: Option<(RepositoryKey, Digest)>,
@@ -51,8 +52,15 @@ pub(super) struct Condemned(Arc<Asked>);
 
 impl Asked {
     pub(super) fn new(delay: Duration, opened_at: Duration) -> Self {
-        let state = State { recent: empty(), before: empty(), turned_at: opened_at, going: None };
-        Self { state: Mutex::new(state), delay, opened_at }
+        let unknown_until = opened_at.saturating_add(delay);
+        let state =
+            State { recent: empty(), before: empty(), unknown_until, turned_at: opened_at, going: None };
+        Self { state: Mutex::new(state), delay }
+    }
+
+    /// Takes everything for asked for until it no longer matters, since not all questions were noted until now.
+    pub(super) fn doubt(&self, now: Duration) {
+        self.state(now).unknown_until = now.saturating_add(self.delay);
     }
 
     /// Notes that a blob is asked for, and says whether it may be answered: not while it is removed.
@@ -101,8 +109,7 @@ impl Asked {
         now: Duration,
         clients: Clients,
     ) -> bool {
-        clients == Clients::Served
-            && (now.saturating_sub(self.opened_at) < self.delay || state.has(repository, digest))
+        clients == Clients::Served && (now < state.unknown_until || state.has(repository, digest))
     }
 
     fn state(&self, now: Duration) -> MutexGuard<'_, State> {
@@ -181,6 +188,16 @@ mod tests {
         assert!(asked.note(&repository, &blob("y").1, at(DELAY)));
         drop(condemned);
         assert!(asked.note(&repository, &digest, at(DELAY)));
+    }
+
+    #[test]
+    fn a_doubt_takes_everything_for_asked_for_again() {
+        let (asked, (repository, digest)) = (asked(), blob("x"));
+        let condemn = |now, clients| asked.condemn(&repository, &digest, at(now), clients).is_some();
+        assert!(condemn(5 * DELAY, Clients::Served));
+        asked.doubt(at(5 * DELAY));
+        assert!(!condemn(6 * DELAY - 1, Clients::Served), "somebody may have been told before");
+        assert!(condemn(6 * DELAY - 1, Clients::Absent) && condemn(6 * DELAY, Clients::Served));
     }
 
     proptest! {

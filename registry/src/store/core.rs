@@ -16,6 +16,7 @@ use super::manifests::StoredManifest;
 use super::options::{Options, Writers};
 use super::record::{self, Version};
 use super::replicas::Replicas;
+use super::retention::InForce;
 use super::room::Room;
 use super::session::Session;
 use super::steady::Steady;
@@ -32,7 +33,9 @@ pub struct Store(pub(super) Arc<Shared>);
 /// What the store's parts share.
 pub(super) struct Shared {
     pub(super) backend: Arc<dyn Backend>,
+    /// But for `retention`, which is below.
     pub(super) options: Options,
+    pub(super) retention: InForce,
     pub(super) clock: Clock,
     /// What age is told by, where what is too old goes.
     pub(super) steady: Steady,
@@ -93,6 +96,8 @@ impl Store {
                 backend.write(&key, version, When::Absent).await?;
             }
         }
+        let mut options = options;
+        let retention = InForce::new(std::mem::take(&mut options.retention));
         let share = |sixteenths: u64| options.memory_cache_bytes_max / 16 * sixteenths;
         // What others may change is asked for again; bytes that have a digest are the same for ever.
         let changing = |bytes: u64| if options.writers == Writers::Several { 0 } else { bytes };
@@ -125,6 +130,7 @@ impl Store {
                 ENTRY_BYTES + index.lock().unwrap_or_else(PoisonError::into_inner).weight()
             }),
             options,
+            retention,
         }));
         store.sweep_fills().await?;
         Ok(store)
@@ -158,11 +164,6 @@ impl Store {
     /// Returns when and how garbage is looked for.
     pub fn gc(&self) -> &super::options::GcOptions {
         &self.0.options.gc
-    }
-
-    /// Says whether it matters when hosted manifests were pulled.
-    pub fn needs_pulls(&self) -> bool {
-        self.0.options.retention.needs_pulls()
     }
 
     /// Runs a change to its end, also when the caller leaves: a client that goes away in the

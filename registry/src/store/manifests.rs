@@ -135,7 +135,7 @@ impl Store {
     /// Notes that a client is told of a manifest that a policy might let go: an index that needs it may follow.
     /// Says whether it may be told: not while it is removed.
     fn note_asked(&self, repository: &RepositoryKey, digest: &Digest) -> bool {
-        let is_mortal = repository.space == Space::Hosted && !self.0.options.retention.policies.is_empty();
+        let is_mortal = repository.space == Space::Hosted && self.0.retention.is_mortal();
         !is_mortal || self.0.asked.note(repository, digest, self.0.clock.passed())
     }
 

@@ -36,7 +36,8 @@ pub struct Options {
     pub free_min_percent: u64,
     /// When and how garbage is collected.
     pub gc: GcOptions,
-    /// Which hosted tags and manifests are removed, and when.
+    /// Which hosted tags and manifests are removed, and when; until
+    /// [`Store::replace_retention`](super::Store::replace_retention).
     pub retention: Retention,
 }
 

@@ -5,6 +5,7 @@
 //! the next url when the bytes are wrong.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -29,9 +30,22 @@ use crate::oci::media_type::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFE
 use crate::oci::{Digest, MediaType, Reference, RepositoryName};
 use crate::telemetry::WithCauses;
 
+/// Tells the clients of upstreams apart, in this process: of two that are made for one name, the younger does not
+/// repeat what the elder was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Id(u64);
+
+impl Id {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// One upstream.
 #[derive(Debug)]
 pub struct Upstream {
+    id: Id,
     name: Arc<str>,
     /// What clients are told of it.
     label: Arc<str>,
@@ -117,6 +131,7 @@ impl Upstream {
         let url =
             |base: &String| Url { base: base.clone(), health: Health::new(limits), wanted: Mutex::default() };
         Self {
+            id: Id::next(),
             name: Arc::from(options.name.as_str()),
             label: Arc::from(label(&options)),
             manifest_lane: lane(),
@@ -130,6 +145,11 @@ impl Upstream {
             clock,
             options,
         }
+    }
+
+    /// Returns what tells it from others, also of its name.
+    pub const fn id(&self) -> Id {
+        self.id
     }
 
     /// Returns its name in the configuration.

@@ -39,7 +39,7 @@ pub mod schedule;
 pub mod token;
 pub mod transport;
 
-pub use client::{RemoteBlob, RemoteManifest, Upstream, Url, Worst};
+pub use client::{Id, RemoteBlob, RemoteManifest, Upstream, Url, Worst};
 pub use error::{Error, Fault, Phase};
 pub use route::{Asking, Candidate, Routes};
 pub use schedule::Schedule;

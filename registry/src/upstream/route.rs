@@ -100,7 +100,7 @@ impl Routes {
     pub fn namespace_of<'a>(&self, name: &'a RepositoryName) -> Option<(&'a str, RepositoryName)> {
         let (first, rest) = name.as_str().split_once('/')?;
         // A registry's name has a dot, so that no user's first component is taken for one.
-        if !first.contains('.') || !self.0.iter().any(|entry| entry.upstream.claims(first)) {
+        if !first.contains('.') || !self.is_claimed(first) {
             return None;
         }
         Some((first, RepositoryName::parse(rest).ok()?))
@@ -125,6 +125,16 @@ impl Routes {
 
     fn entry(&self, upstream: &Upstream) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.upstream.name() == upstream.name())
+    }
+
+    /// Says whether an upstream stands for a registry, as a client's `ns` names it.
+    pub fn is_claimed(&self, namespace: &str) -> bool {
+        self.all().any(|upstream| upstream.claims(namespace))
+    }
+
+    /// Says whether this very upstream is among them: one with the same name may be another.
+    pub fn has(&self, upstream: &Arc<Upstream>) -> bool {
+        self.all().any(|it| Arc::ptr_eq(it, upstream))
     }
 
     /// Returns all upstreams, in order.

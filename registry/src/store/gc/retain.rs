@@ -21,13 +21,16 @@ impl Sweep<'_> {
     /// removed.
     pub(super) async fn retain(&mut self, repository: &RepositoryKey) -> Result<BTreeSet<Digest>, Error> {
         let store = self.store.clone();
-        let retention = &store.0.options.retention;
+        let current = store.0.retention.get();
+        let retention = &current.retention;
         let policy = match repository.space {
             Space::Hosted => retention.policy(&repository.name),
             Space::Upstream(_) => None,
         };
         let Some(policy) = policy else { return Ok(BTreeSet::new()) };
-        let verdict = store.judge(repository, policy, self.pulls_known_since, &self.request.pulls).await?;
+        let judging =
+            store.judge(repository, (&current, policy), self.pulls_known_since, &self.request.pulls);
+        let verdict = judging.await?;
         let mut would_go = BTreeSet::new();
         for tag in &verdict.decision.tags {
             let what = format!("{repository}:{tag}");

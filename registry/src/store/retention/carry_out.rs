@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
+use super::Current;
 use super::decide::{Contents, Decision, Facts, Moment, decide};
 use crate::backend::{Outcome, When};
 use crate::clock::Timestamp;
@@ -32,7 +33,7 @@ impl Store {
     pub(in crate::store) async fn pulls_known_since(&self) -> Result<Timestamp, Error> {
         let key = layout::pulls_known();
         let now = self.0.clock.now();
-        if !self.0.options.retention.needs_pulls() {
+        if !self.needs_pulls() {
             // What is not written down from here on must not be taken for never pulled later.
             self.0.backend.sweep(&key).await?;
             return Ok(now);
@@ -51,13 +52,13 @@ impl Store {
         Ok(record.map(|record| record.checked_at))
     }
 
-    /// Applies a policy to what is in a repository.
+    /// Applies a policy of a retention to what is in a repository.
     ///
     /// *Units and limits:* holds the records of one repository's manifests and tags in memory.
     pub(in crate::store) async fn judge(
         &self,
         repository: &RepositoryKey,
-        policy: &Policy,
+        (current, policy): (&Current, &Policy),
         pulls_known_since: Timestamp,
         pulls: &Pulls,
     ) -> Result<Verdict, Error> {
@@ -67,7 +68,7 @@ impl Store {
             let digests: Vec<Digest> =
                 names.iter().filter_map(|hex| Digest::from_hex(algorithm, hex).ok()).collect();
             for some in digests.chunks(READS_AT_ONCE) {
-                let reads = some.iter().map(|digest| self.facts(repository, digest, pulls));
+                let reads = some.iter().map(|digest| self.facts(repository, digest, current, pulls));
                 let facts = try_join_all(reads).await?;
                 let found = some.iter().zip(facts).filter_map(|(digest, facts)| Some((*digest, facts?)));
                 contents.manifests.extend(found);
@@ -79,7 +80,8 @@ impl Store {
                 contents.tags.insert(tag, entry);
             }
         }
-        let delay = self.0.options.retention.delay;
+        let delay = current.retention.delay;
+        let pulls_known_since = pulls_known_since.max(current.pulls_from);
         let moment = Moment { now: self.0.steady.now(), pulls_known_since, delay };
         let decision = decide(policy, &contents, moment);
         Ok(Verdict { contents, decision })
@@ -89,10 +91,11 @@ impl Store {
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
+        current: &Current,
         pulls: &Pulls,
     ) -> Result<Option<Facts>, Error> {
         let Some(record) = self.manifest_record(repository, digest).await? else { return Ok(None) };
-        let written = match self.0.options.retention.needs_pulls() {
+        let written = match current.retention.needs_pulls() {
             true => self.pulled_at(repository, digest).await?,
             false => None,
         };

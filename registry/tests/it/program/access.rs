@@ -2,91 +2,15 @@
 //! nothing and says so. Method: the program itself, files that are rewritten, swapped by a link and broken.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Within this every condition must hold; far above what it takes.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-struct Server {
-    process: Child,
-    url: String,
-    log: Arc<Mutex<String>>,
-}
-
-impl Server {
-    fn start(config: &Path, folder: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wharfinger"));
-        command.arg("serve").arg(config).args(["--listen", "127.0.0.1:0"]).current_dir(folder);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (into, lines) = (Arc::clone(&log), BufReader::new(process.stderr.take().unwrap()).lines());
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                *into.lock().unwrap() += &(line + "\n");
-            }
-        });
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("it listens").to_owned();
-        Self { process, url, log }
-    }
-
-    async fn status(&self, method: &str, path: &str, user: &str) -> u16 {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.request(method.parse().unwrap(), format!("{}{path}", self.url));
-        let request = if user.is_empty() { request } else { request.basic_auth(user, Some(user)) };
-        request.send().await.unwrap().status().as_u16()
-    }
-
-    /// Waits until a request has that answer.
-    async fn answers(&self, method: &str, path: &str, user: &str, expect: u16) {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let status = self.status(method, path, user).await;
-            if status == expect {
-                return;
-            }
-            assert!(
-                Instant::now() < end,
-                "{method} {path} as {user:?}: {status}, not {expect}\n{}",
-                self.told()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn told(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    async fn tells(&self, text: &str) {
-        let end = Instant::now() + DEADLINE;
-        while !self.told().contains(text) {
-            assert!(Instant::now() < end, "the log does not say {text:?}\n{}", self.told());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    fn hang_up(&self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use super::server::Server;
 
 /// A folder with an htpasswd file of `admin`, `eve` and `prometheus`, whose passwords are their names.
 fn folder() -> TempDir {
@@ -179,7 +103,7 @@ async fn a_reload_opens_nothing() {
         fs::write(&file, &text).unwrap();
         let told = format!("config.path={path:?}");
         let json = format!("\"config.path\":{path:?}");
-        let end = Instant::now() + DEADLINE;
+        let end = Instant::now() + super::server::DEADLINE;
         while !(server.told().contains("is gone, so that everybody could do what few may")
             && (server.told().contains(&told) || server.told().contains(&json)))
         {
@@ -187,7 +111,7 @@ async fn a_reload_opens_nothing() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(server.status("GET", TAGS, "").await, 401, "{path}");
-        server.log.lock().unwrap().clear();
+        server.forget_log();
     }
     fs::write(&file, config(&anonymous())).unwrap();
     server.answers("GET", TAGS, "", 404).await;

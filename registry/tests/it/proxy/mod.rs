@@ -14,6 +14,7 @@
 //! | `wrong_blobs` | wrong bytes of a blob |
 //! | `wrong_manifests` | wrong manifests and wrong words about them |
 //! | `outage` | an upstream that is away or stands still |
+//! | `replaced` | other upstreams in the place of those that were |
 //! | `retries` | how often and when an upstream that fails is asked again |
 //! | `resume` | bodies that break off, and go on |
 //! | `policies` | what is remembered, kept and followed of an upstream's answers |
@@ -55,6 +56,7 @@ mod policies;
 mod pull;
 mod purge;
 mod redirects;
+mod replaced;
 mod resume;
 mod retries;
 mod routing;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wharfinger::backend::memory::MemoryDisk;
 use wharfinger::clock::{Clock, Timestamp};
-use wharfinger::oci::Digest;
+use wharfinger::oci::{Digest, Reference};
 use wharfinger::store::Store;
 use wharfinger::store::gc::{Clients, Kind, Mode, Request};
 use wharfinger::store::manifests::{References, Tagging};
@@ -183,4 +183,102 @@ async fn what_has_moved_since_it_was_judged_stays() {
         assert!(manifests.contains(&1));
     }
     assert!(kept > 10 && gone > 10, "the push has met no judgement: {kept} {gone}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_retention_holds_from_the_next_run() {
+    let stand = Stand::new(Retention::default()).await;
+    stand.push("team/app", 0, &["v1"]).await;
+    stand.push("team/app", 1, &["dev"]).await;
+    stand.clock.advance(100 * HOUR);
+    stand.collect().await;
+    let all = (vec!["dev".to_owned(), "v1".to_owned()], vec![0, 1]);
+    assert_eq!(stand.left("team/app").await, all, "there is no policy");
+    stand.store.replace_retention(Retention { dry_run: true, ..retention() }).await.unwrap();
+    stand.clock.advance(25 * HOUR);
+    stand.collect().await;
+    stand.clock.advance(25 * HOUR);
+    assert_eq!(stand.collect().await.spared.get(&Kind::Tag), Some(&1));
+    assert_eq!(stand.left("team/app").await, all, "it is a dry run");
+    stand.store.replace_retention(retention()).await.unwrap();
+    // Whoever looks what is left is told of it, which keeps it for a while.
+    stand.clock.advance(3 * HOUR);
+    stand.collect().await;
+    assert_eq!(stand.left("team/app").await, (vec!["v1".to_owned()], vec![0]));
+    stand.store.replace_retention(Retention::default()).await.unwrap();
+    stand.push("team/app", 1, &["dev"]).await;
+    stand.clock.advance(100 * HOUR);
+    stand.collect().await;
+    assert_eq!(stand.left("team/app").await, all, "there is no policy any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_noted_before_counts_against_nothing() {
+    let keeps_pulled = || {
+        let mut retention = retention();
+        retention.policies[0].keep_tags.remove(2);
+        retention
+    };
+    let stand = Stand::new(keeps_pulled()).await;
+    stand.push("team/app", 1, &["dev"]).await;
+    // Since when pulls are known is written down.
+    stand.collect().await;
+    stand.store.replace_retention(Retention::default()).await.unwrap();
+    // It may be pulled at any time here, which nobody notes.
+    stand.clock.advance(100 * HOUR);
+    stand.store.replace_retention(keeps_pulled()).await.unwrap();
+    for hours in [0, 23] {
+        stand.clock.advance(hours * HOUR);
+        stand.collect().await;
+        assert_eq!(stand.left("team/app").await.0, ["dev"], "it may have been pulled {hours} hours ago");
+    }
+    stand.clock.advance(2 * HOUR);
+    stand.collect().await;
+    assert_eq!(stand.left("team/app").await.0, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_under_way_knows_of_no_pulls_before_the_policy() {
+    let mut without_pulls = retention();
+    without_pulls.policies[0].keep_tags.remove(1);
+    let (pulls, no_pulls) = (gone_during_a_run(&retention()).await, gone_during_a_run(&without_pulls).await);
+    assert!(no_pulls > 5, "few runs had not yet judged when the policy came: {no_pulls}");
+    assert_eq!(pulls, 0, "what may have been pulled during the run has gone");
+}
+
+/// Returns in how many of many runs a tag goes that was pushed long ago, when a first policy comes in the middle.
+async fn gone_during_a_run(retention: &Retention) -> u64 {
+    let mut gone = 0;
+    for pause in 0..40 {
+        let stand = Stand::paced(Retention::default(), pause).await;
+        stand.push("team/app", 1, &["dev"]).await;
+        stand.clock.advance(100 * HOUR);
+        let replace = async {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            // A run may take that long.
+            stand.clock.advance(30 * HOUR);
+            stand.store.replace_retention(retention.clone()).await.unwrap();
+        };
+        let (report, ()) = tokio::join!(stand.collect(), replace);
+        gone += report.of(Kind::Tag).objects;
+    }
+    gone
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_clients_were_told_of_before_the_first_policy_stays_for_a_while() {
+    let mut retention = retention();
+    retention.delay = Duration::ZERO;
+    let delay = Options::default().gc.delay;
+    let stand = Stand::new(Retention::default()).await;
+    stand.push("team/app", 0, &[]).await;
+    stand.clock.advance(100 * HOUR);
+    let needed = CONTENTS.manifests[0].digest;
+    assert!(stand.store.manifest(&hosted("team/app"), &Reference::Digest(needed)).await.unwrap().is_some());
+    stand.store.replace_retention(retention).await.unwrap();
+    for (pause, expect) in [(delay / 2, 0), (delay, 1)] {
+        stand.clock.advance(pause);
+        let report = stand.collect().await;
+        assert_eq!(report.of(Kind::Manifest).objects, expect, "a client was told that it is here");
+    }
 }
