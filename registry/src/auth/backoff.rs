@@ -28,8 +28,8 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::credentials::Credentials;
+use super::proof::ProofKey;
 use super::source::Source;
-use super::verification::ProofKey;
 
 /// Addresses, and users at addresses, whose failures are remembered; beyond it the one of longest ago is forgotten.
 const FAILING_MAX: u64 = 65_536;

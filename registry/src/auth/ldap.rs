@@ -44,7 +44,8 @@ use futures_util::future::Shared;
 
 use super::credentials::Password;
 use super::options::ldap::LdapOptions;
-use super::verification::{Proof, ProofKey, TTL_MAX};
+use super::proof::{Proof, ProofKey};
+use super::verification::TTL_MAX;
 
 pub use error::{DirectoryError, Step, Trouble, Unreachable};
 pub use filter::user_filter;

@@ -22,6 +22,7 @@
 //! | `apr1` | Apache's MD5 hashes |
 //! | `sha_crypt` | the hashes of `crypt(3)` over SHA-2 |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
+//! | `proof` | what secrets are remembered by |
 //! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
 //! | `certificate` | whom a client certificate names |
 //! | `ldap` | accounts in a directory: bounded, remembered, asked once for all who wait |
@@ -54,6 +55,7 @@ pub mod ldap;
 mod logins;
 pub mod options;
 mod policy;
+mod proof;
 mod recent;
 pub mod scope;
 mod sha_crypt;

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::account_file::Edition;
 use super::credentials::Credentials;
 use super::error::LoginError;
 use super::htpasswd::{PasswordHash, Users};
+use super::proof::{Proof, ProofKey};
 
 /// Verifications under way and waiting at once, of different users or passwords; one more login
 /// is refused as overload.
@@ -68,15 +68,6 @@ struct Inner {
 
 /// A verdict to come; `None` when the runtime shut down before there was one.
 type Flight = Shared<Pin<Box<dyn Future<Output = Option<bool>> + Send>>>;
-
-/// A keyed hash of an edition of the file, a user and a password.
-///
-/// The edition is in it so that a verdict on an old file cannot be taken for one on a new file,
-/// however late it comes. Comparing it needs no constant time: without the key nobody can steer it.
-pub(super) type Proof = [u8; 32];
-
-/// A key of proofs, which never leaves the process.
-pub(super) struct ProofKey([u8; 32]);
 
 impl Verifier {
     /// Makes a verifier with the [`Check`] given.
@@ -213,38 +204,6 @@ fn verify(check: &dyn Check, users: &Users, credentials: &Credentials) -> bool {
 impl Check for Bcrypt {
     fn check(&self, password: &[u8], hash: &PasswordHash) -> bool {
         hash.verify(password)
-    }
-}
-
-impl ProofKey {
-    pub(super) fn random() -> Self {
-        let mut key = [0; 32];
-        // Each of the two has 122 bits from the system's generator.
-        key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        Self(key)
-    }
-
-    /// Hashes with the key in front, which is as good as HMAC while no proof is ever shown to
-    /// anybody; the lengths keep `ab`, `c` and `a`, `bc` apart.
-    pub(super) fn proof(&self, edition: u64, user: &[u8], password: &[u8]) -> Proof {
-        self.hash(edition, &[user, password])
-    }
-
-    /// Hashes a user alone, in whatever case and between whatever spaces the name was typed.
-    pub(super) fn user(&self, credentials: &Credentials) -> Proof {
-        self.hash(0, &[credentials.user().trim().to_lowercase().as_bytes()])
-    }
-
-    fn hash(&self, edition: u64, fields: &[&[u8]]) -> Proof {
-        let mut hasher = Sha256::new();
-        hasher.update(self.0);
-        hasher.update(edition.to_be_bytes());
-        for field in fields {
-            hasher.update(u64::try_from(field.len()).expect("a length fits into 64 bits").to_be_bytes());
-            hasher.update(field);
-        }
-        hasher.finalize().into()
     }
 }
 
