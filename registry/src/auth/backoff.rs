@@ -17,7 +17,7 @@
 //! *It tells nothing*: a user is what a client says, whether there is one or not.
 //!
 //! What is judged already when the first failure counts is not called back: at most as many guesses as
-//! verifications may be pending (`verification::PENDING_MAX`).
+//! verifications may be pending (`verdicts::PENDING_MAX`).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

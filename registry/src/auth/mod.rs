@@ -23,9 +23,10 @@
 //! | `sha_crypt` | the hashes of `crypt(3)` over SHA-2 |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `proof` | what secrets are remembered by |
-//! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
+//! | `verdicts` | verdicts on passwords: bounded, remembered, asked for once for all who wait |
+//! | `verification` | passwords against hashes: bounded, telling nothing by its timing |
 //! | `certificate` | whom a client certificate names |
-//! | `ldap` | accounts in a directory: bounded, remembered, asked once for all who wait |
+//! | `ldap` | accounts in a directory |
 //! | `circumstances` | what a request is besides who asks and for what |
 //! | `condition` | what has to hold for a rule of the policy |
 //! | `expression` | the small language of conditions, and of what claims come to |
@@ -61,6 +62,7 @@ pub mod scope;
 mod sha_crypt;
 mod source;
 mod token;
+mod verdicts;
 mod verification;
 
 pub use access::{Access, Anew, Asking, Grants, KeyOwner};
