@@ -23,6 +23,7 @@
 //! | `sha_crypt` | the hashes of `crypt(3)` over SHA-2 |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `proof` | what secrets are remembered by |
+//! | `remembered` | tokens that were verified: bounded in bytes, while they are good |
 //! | `verdicts` | verdicts on passwords: bounded, remembered, asked for once for all who wait |
 //! | `verification` | passwords against hashes: bounded, telling nothing by its timing |
 //! | `certificate` | whom a client certificate names |
@@ -58,6 +59,7 @@ pub mod options;
 mod policy;
 mod proof;
 mod recent;
+mod remembered;
 pub mod scope;
 mod sha_crypt;
 mod source;

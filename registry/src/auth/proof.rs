@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::credentials::Credentials;
+use super::token::random;
 
 /// A keyed hash of an edition of the file, a user and a password.
 ///
@@ -15,11 +16,7 @@ pub(super) struct ProofKey([u8; 32]);
 
 impl ProofKey {
     pub(super) fn random() -> Self {
-        let mut key = [0; 32];
-        // Each of the two has 122 bits from the system's generator.
-        key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        Self(key)
+        Self(random())
     }
 
     /// Hashes with the key in front, which is as good as HMAC while no proof is ever shown to
