@@ -64,9 +64,12 @@ async fn many_wait_for_one_verdict_and_all_may_leave() {
     assert!((&mut only).now_or_never().is_none());
     drop(only);
     go.notify_one();
-    while verdicts.pending() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let ended = async {
+        while verdicts.pending() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 2, "it was made all the same");
 }
 
