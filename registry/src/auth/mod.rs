@@ -21,6 +21,7 @@
 //! | `htpasswd` | the format of an htpasswd file |
 //! | `apr1` | Apache's MD5 hashes |
 //! | `sha_crypt` | the hashes of `crypt(3)` over SHA-2 |
+//! | `fingerprint` | what a file is known by, so that a change of it is noticed |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
 //! | `proof` | what secrets are remembered by |
 //! | `remembered` | tokens that were verified: bounded in bytes, while they are good |
@@ -49,6 +50,7 @@ mod condition;
 mod credentials;
 mod error;
 mod expression;
+mod fingerprint;
 mod grant;
 mod htpasswd;
 mod identity;
@@ -75,6 +77,7 @@ pub use certificate::{CertificateError, Certificates};
 pub use circumstances::{Circumstances, Request, Transport};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
 pub use error::{AccessError, ApiKeyError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
+pub use fingerprint::Fingerprint;
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
 pub use identity::{Account, Identity};
 pub use policy::{Accounts, Decision, Hindrance, Policy, Reason};
