@@ -3,12 +3,15 @@
 //! operators write them.
 
 use axum::body::Body;
+use sim::origin::Origin;
 use tempfile::TempDir;
 use wharfinger::auth::options::{AccessControl, Action, ConditionOptions, Options, RepositoryPolicy, Rule};
 use wharfinger::clock::{Clock, Timestamp};
+use wharfinger::upstream::Routes;
 
 use super::exchange::{ask, assert_error};
 use super::manifests::{IMAGE, small};
+use crate::proxy::bench;
 use crate::support::{Answer, Client, Registry, sha256};
 
 const ALL: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
@@ -37,6 +40,11 @@ fn rule(actions: &[Action], conditions: &[(&str, &str)]) -> Rule {
 
 impl Harbour {
     async fn open(policies: Vec<Rule>) -> Self {
+        Self::before(Routes::default(), policies).await
+    }
+
+    /// Opens one in front of upstreams.
+    async fn before(routes: Routes, policies: Vec<Rule>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("htpasswd");
         std::fs::write(&path, format!("ada:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
@@ -45,7 +53,8 @@ impl Harbour {
             AccessControl { repositories: vec![("**".to_owned(), everywhere)], ..AccessControl::default() };
         let auth = Options { htpasswd: Some(path), access: Some(access), ..Options::default() };
         let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
-        let client = Registry { auth, clock: clock.clone(), ..Registry::default() }.open().await;
+        let registry = Registry { auth, routes, clock: clock.clone(), ..Registry::default() };
+        let client = registry.open().await;
         Self { client, clock, _folder: folder }
     }
 
@@ -154,6 +163,36 @@ async fn a_delete_by_digest_is_judged_for_each_of_its_tags() {
     let pushed = harbour.send("PUT", &format!("{path}?tag=dev"), &[("content-type", IMAGE)], other).await;
     assert_eq!(pushed.status, 201);
     assert_eq!(harbour.status("DELETE", &path).await, 202);
+}
+
+/// So is a purge of what is cached, for the tags that it has there: a release that its upstream has lost would not
+/// come back.
+#[tokio::test]
+async fn a_purge_by_digest_is_judged_for_each_of_its_cached_tags() {
+    let running = bench::serve(&Origin::new()).await;
+    let routes = bench::routes(vec![bench::upstream("hub", &[&running.url()])], &Clock::system());
+    let no_release = ("!req.tag.startsWith('release-')", "releases stay");
+    let others = rule(&[Action::Read, Action::Create, Action::Update], &[]);
+    let harbour = Harbour::before(routes, vec![others, rule(&[Action::Delete], &[no_release])]).await;
+    let made = |tag: &str, seed| bench::image(running.origin(), "app", tag, &[100], seed).manifest.digest;
+    let (release, dev) = (made("release-1", 1), made("dev", 2));
+    assert_eq!(made("dev-1", 1), release, "one manifest of two tags");
+    let path = |reference: &str| format!("/v2/app/manifests/{reference}");
+    for tag in ["release-1", "dev-1", "dev"] {
+        assert_eq!(harbour.status("GET", &path(tag)).await, 200);
+    }
+    for reference in ["release-1", &release.to_string()] {
+        let refused = harbour.send("DELETE", &path(reference), &[], Body::empty()).await;
+        assert_error(&refused, 403, "DENIED");
+        assert!(String::from_utf8_lossy(&refused.body).contains("releases stay"));
+    }
+    let mark = running.origin().journal().mark();
+    assert_eq!(harbour.status("GET", &path(&release.to_string())).await, 200);
+    assert_eq!(running.origin().journal().entries_since(mark).len(), 0, "it has stayed");
+    // Without a tag that stays it may go.
+    assert_eq!(harbour.status("DELETE", &path(&dev.to_string())).await, 202);
+    assert_eq!(harbour.status("GET", &path(&dev.to_string())).await, 200);
+    assert_eq!(running.origin().journal().entries_since(mark).len(), 1, "it was fetched again");
 }
 
 /// As zot's users have it: a delete by digest that would take several tags along is told, and not done.
