@@ -2,27 +2,28 @@
 //! a token, by a digest with tags, in lists, as the source of a mount. Method: the real dispatch, with rules as
 //! operators write them.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use sim::origin::Origin;
-use tempfile::TempDir;
 use wharfinger::auth::options::{AccessControl, Action, ConditionOptions, Options, RepositoryPolicy, Rule};
-use wharfinger::clock::{Clock, Timestamp};
+use wharfinger::clock::Clock;
 use wharfinger::upstream::Routes;
 
+use super::accounts::{self, ALL, HOST, at};
 use super::exchange::{ask, assert_error};
 use super::manifests::{IMAGE, small};
 use crate::proxy::bench;
-use crate::support::{Answer, Client, Registry, sha256};
+use crate::support::{Answer, Registry, sha256};
 
-const ALL: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
 /// `ada:secret`.
 const ADA: &str = "Basic YWRhOnNlY3JldA==";
 
-struct Harbour {
-    client: Client,
-    clock: Clock,
-    _folder: TempDir,
-}
+/// When it is, in seconds since 1970: 2027-01-15T08:00:00Z.
+const NOW: u64 = 1_800_000_000;
+
+/// A registry with the account of `ada`.
+struct Harbour(accounts::Harbour);
 
 /// Makes a rule for `ada`.
 fn rule(actions: &[Action], conditions: &[(&str, &str)]) -> Rule {
@@ -30,12 +31,8 @@ fn rule(actions: &[Action], conditions: &[(&str, &str)]) -> Rule {
         expression: (*expression).to_owned(),
         message: (*message).to_owned(),
     };
-    Rule {
-        users: vec!["ada".to_owned()],
-        groups: Vec::new(),
-        actions: actions.to_vec(),
-        conditions: conditions.iter().map(condition).collect(),
-    }
+    let conditions = conditions.iter().map(condition).collect();
+    Rule { conditions, ..accounts::rule(&["ada"], actions) }
 }
 
 impl Harbour {
@@ -45,17 +42,11 @@ impl Harbour {
 
     /// Opens one in front of upstreams.
     async fn before(routes: Routes, policies: Vec<Rule>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("htpasswd");
-        std::fs::write(&path, format!("ada:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
         let everywhere = RepositoryPolicy { policies, ..RepositoryPolicy::default() };
         let access =
             AccessControl { repositories: vec![("**".to_owned(), everywhere)], ..AccessControl::default() };
-        let auth = Options { htpasswd: Some(path), access: Some(access), ..Options::default() };
-        let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
-        let registry = Registry { auth, routes, clock: clock.clone(), ..Registry::default() };
-        let client = registry.open().await;
-        Self { client, clock, _folder: folder }
+        let auth = Options { access: Some(access), ..Options::default() };
+        Self(accounts::Harbour::open(&[("ada", "secret")], Registry { auth, routes, ..at(NOW) }).await)
     }
 
     async fn send(
@@ -65,12 +56,12 @@ impl Harbour {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let mut all = vec![("host", "registry.example")];
+        let mut all = vec![("host", HOST)];
         if !headers.iter().any(|(name, _)| *name == "authorization") {
             all.push(("authorization", ADA));
         }
         all.extend(headers);
-        ask(&self.client, method, path, &all, body).await
+        ask(&self.0.client, method, path, &all, body).await
     }
 
     async fn status(&self, method: &str, path: &str) -> u16 {
@@ -239,7 +230,7 @@ async fn a_token_is_held_to_conditions_when_it_is_used() {
     let refused = put("dev").await;
     // Another token would not help, so that none is asked for.
     assert_error(&refused, 403, "DENIED");
-    harbour.clock.set(Timestamp::from_millis(1_800_000_000_000 + 3_600_000));
+    harbour.0.clock.advance(Duration::from_secs(3600));
     let late = harbour.send("GET", "/v2/app/tags/list", &[], Body::empty()).await;
     assert!(String::from_utf8_lossy(&late.body).contains("the window has closed"), "{:?}", late.body);
     assert_eq!(late.status, 403);
