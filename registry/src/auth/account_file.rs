@@ -6,13 +6,13 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fingerprint::Fingerprint;
 use super::htpasswd::{self, IgnoredLine, Users};
 use crate::telemetry::WithCauses;
 
@@ -51,16 +51,6 @@ enum Seen {
     Absent,
     Unreadable,
     File(Fingerprint),
-}
-
-/// What changes when the file does: by a rename over it, or by writing into it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// What a look has to say to the operator.
@@ -212,18 +202,6 @@ impl Edition {
     /// Returns the users.
     pub(super) fn users(&self) -> &Users {
         &self.users
-    }
-}
-
-impl Fingerprint {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
     }
 }
 

@@ -17,7 +17,7 @@
 //! *It tells nothing*: a user is what a client says, whether there is one or not.
 //!
 //! What is judged already when the first failure counts is not called back: at most as many guesses as
-//! verifications may be pending (`verification::PENDING_MAX`).
+//! verifications may be pending (`verdicts::PENDING_MAX`).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +28,8 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::credentials::Credentials;
+use super::proof::ProofKey;
 use super::source::Source;
-use super::verification::ProofKey;
 
 /// Addresses, and users at addresses, whose failures are remembered; beyond it the one of longest ago is forgotten.
 const FAILING_MAX: u64 = 65_536;

@@ -12,16 +12,17 @@ mod jws;
 mod keyring;
 mod keys;
 mod oidc;
-mod remembered;
 #[cfg(test)]
 pub(in crate::auth) mod testing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::credentials::BearerToken;
 use super::error::{AccessError, TokenError};
 use super::identity::{Account, Identity};
 use super::options::{BearerOptions, KeySetPlace, MappingOptions, Options};
+use super::remembered::Remembered;
 use super::scope::{Resource, SCOPE_RESOURCES_MAX, Scope};
 use crate::clock::Clock;
 use claims::Claims;
@@ -31,7 +32,9 @@ use keyring::{Keyring, Source};
 use keys::KeySet;
 use oidc::Provider;
 use oidc::mapping::Mapping;
-use remembered::Remembered;
+
+/// How long a token is remembered, at most: then a key that its issuer has withdrawn verifies it no more.
+const REMEMBERED_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// Verifies tokens of others.
 #[derive(Debug)]
@@ -72,7 +75,8 @@ impl Bearer {
         let service = Service::open(bearer, nameless, clock).await?;
         let provider = |options| Provider::new(options, bearer.refresh, clock);
         let providers = bearer.oidc.iter().map(provider).collect::<Result<_, _>>()?;
-        let (remembered, workloads) = (Remembered::new(), Remembered::new());
+        let remembered = || Remembered::new(REMEMBERED_TIME_MAX);
+        let (remembered, workloads) = (remembered(), remembered());
         Ok(Some(Self { service, providers, remembered, workloads, clock: clock.clone() }))
     }
 
@@ -109,7 +113,7 @@ impl Bearer {
         let claims = service.open_token(&Signed::parse(token.reveal())?).await?;
         let expires = claims.check_times(now)?;
         let identity = service.identity(&claims)?;
-        self.remembered.insert(token, identity.clone(), now, expires);
+        self.remembered.insert(token, identity.clone(), 0..expires, now);
         Ok(identity)
     }
 
@@ -128,7 +132,7 @@ impl Bearer {
             match provider.verify(&signed, now).await {
                 Ok((account, expires)) => {
                     let identity = Identity::of(account);
-                    self.workloads.insert(token, identity.clone(), now, expires);
+                    self.workloads.insert(token, identity.clone(), 0..expires, now);
                     return Ok(identity);
                 }
                 Err(error) => refused = error,

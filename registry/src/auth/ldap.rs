@@ -33,29 +33,17 @@ mod pool;
 mod tls;
 mod wire;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use futures_util::FutureExt as _;
-use futures_util::future::Shared;
+use std::sync::Arc;
 
 use super::credentials::Password;
 use super::options::ldap::LdapOptions;
-use super::verification::{Proof, ProofKey, TTL_MAX};
+use super::proof::ProofKey;
+use super::verdicts::Verdicts;
 
 pub use error::{DirectoryError, Step, Trouble, Unreachable};
 pub use filter::user_filter;
 pub use messages::{Messages, Unfit};
-
-/// Logins under way and waiting at once, of different users or passwords; one more is refused as
-/// overload.
-const PENDING_MAX: usize = 256;
-
-/// How long a login waits for its verdict before it is refused as overload.
-const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What a directory says of a user and a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,21 +91,11 @@ pub fn after(verdict: Result<Verdict, Unreachable>) -> Next {
 }
 
 /// A directory of accounts.
-pub struct Directory(Arc<Inner>);
-
-struct Inner {
-    lookup: login::Lookup,
+pub struct Directory {
+    lookup: Arc<login::Lookup>,
     key: ProofKey,
-    /// Whoever was verified. A failure is not remembered: the directory may change to
-    /// make it right.
-    verified: moka::sync::Cache<Proof, Arc<Person>>,
-    /// What is being verified, so that as many as ask for the same wait for one verdict.
-    flights: Mutex<HashMap<Proof, Flight>>,
+    verdicts: Verdicts<Result<Verdict, Unreachable>>,
 }
-
-/// A verdict to come; `None` when the runtime shut down before there was one, or the directory's answer
-/// could not be read at all.
-type Flight = Shared<Pin<Box<dyn Future<Output = Option<Result<Verdict, Unreachable>>> + Send>>>;
 
 impl Directory {
     /// Makes a directory of its options; it is not asked for anything yet.
@@ -126,16 +104,9 @@ impl Directory {
     ///
     /// *Errors:* every variant of [`DirectoryError`].
     pub fn new(options: LdapOptions) -> Result<Self, DirectoryError> {
-        let verified = moka::sync::Cache::builder()
-            .max_capacity(options.cache_entries_max)
-            .time_to_live(options.cache_ttl.min(TTL_MAX))
-            .build();
-        Ok(Self(Arc::new(Inner {
-            lookup: login::Lookup::new(options)?,
-            key: ProofKey::random(),
-            verified,
-            flights: Mutex::default(),
-        })))
+        let is_right = |verdict: &_| matches!(verdict, Ok(Verdict::Right(_)));
+        let verdicts = Verdicts::new(options.cache_entries_max, options.cache_ttl, is_right);
+        Ok(Self { lookup: Arc::new(login::Lookup::new(options)?), key: ProofKey::random(), verdicts })
     }
 
     /// Tells whether a password is a user's, and which groups the user has.
@@ -150,15 +121,12 @@ impl Directory {
         if password.reveal().is_empty() {
             return Ok(Verdict::Wrong);
         }
-        let proof = self.0.key.proof(0, user.as_bytes(), password.reveal());
-        let flight = match self.board(proof, user, password)? {
-            Boarding::Known(person) => return Ok(Verdict::Right(Person::clone(&person))),
-            Boarding::Flight(flight) => flight,
+        let proof = self.key.proof(0, user.as_bytes(), password.reveal());
+        let question = || {
+            let (lookup, user, password) = (Arc::clone(&self.lookup), user.to_owned(), password.clone());
+            async move { lookup.login(&user, &password).await }
         };
-        match tokio::time::timeout(WAIT_MAX, flight).await {
-            Ok(Some(verdict)) => verdict,
-            Ok(None) | Err(_) => Err(Unreachable::Overloaded),
-        }
+        self.verdicts.ask(proof, question).await.unwrap_or(Err(Unreachable::Overloaded))
     }
 
     /// Returns a user, whose password is not asked for; `None` for one whom the directory
@@ -168,71 +136,18 @@ impl Directory {
     ///
     /// *Cancellation:* leaves a search that goes on to its end.
     pub async fn find(&self, user: &str) -> Result<Option<Person>, Unreachable> {
-        let (inner, user) = (Arc::clone(&self.0), user.to_owned());
+        let (lookup, user) = (Arc::clone(&self.lookup), user.to_owned());
         // A task of its own, so that an answer which the client library cannot read ends no request.
-        let found = tokio::spawn(async move { inner.lookup.find(&user).await });
+        let found = tokio::spawn(async move { lookup.find(&user).await });
         let found = found.await.map_err(|_| Unreachable::Overloaded)??;
         Ok(found.map(|entry| entry.person))
-    }
-
-    /// Joins the flight of a proof or starts it, unless it has been verified.
-    fn board(&self, proof: Proof, user: &str, password: &Password) -> Result<Boarding, Unreachable> {
-        let mut flights = self.0.flights();
-        if let Some(flight) = flights.get(&proof) {
-            return Ok(Boarding::Flight(flight.clone()));
-        }
-        // A flight is remembered before it is struck off, so whoever finds no flight while holding the
-        // lock finds the verdict here.
-        if let Some(person) = self.0.verified.get(&proof) {
-            return Ok(Boarding::Known(person));
-        }
-        if flights.len() >= PENDING_MAX {
-            return Err(Unreachable::Overloaded);
-        }
-        let landing = Landing { inner: Arc::clone(&self.0), proof };
-        let task = tokio::spawn(fly(landing, user.to_owned(), password.clone()));
-        let flight: Flight = task.map(Result::ok).boxed().shared();
-        flights.insert(proof, flight.clone());
-        Ok(Boarding::Flight(flight))
     }
 }
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("pending", &self.0.flights().len()).finish_non_exhaustive()
+        f.debug_struct("Directory").field("verdicts", &self.verdicts).finish_non_exhaustive()
     }
-}
-
-enum Boarding {
-    Known(Arc<Person>),
-    Flight(Flight),
-}
-
-impl Inner {
-    fn flights(&self) -> MutexGuard<'_, HashMap<Proof, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Strikes a flight off, however it ends: by a panic of the client library's too.
-struct Landing {
-    inner: Arc<Inner>,
-    proof: Proof,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.inner.flights().remove(&self.proof);
-    }
-}
-
-/// Logs in once, and remembers it.
-async fn fly(landing: Landing, user: String, password: Password) -> Result<Verdict, Unreachable> {
-    let verdict = landing.inner.lookup.login(&user, &password).await;
-    if let Ok(Verdict::Right(person)) = &verdict {
-        landing.inner.verified.insert(landing.proof, Arc::new(person.clone()));
-    }
-    verdict
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
     use crate::auth::htpasswd::PasswordHash;
     use crate::auth::options::ldap::{LdapOptions, Security};
-    use crate::auth::verification::PENDING_MAX;
+    use crate::auth::verdicts::PENDING_MAX;
 
     /// Looks at no password until it is opened; it opens when the test ends, however it ends.
     #[derive(Clone, Default)]

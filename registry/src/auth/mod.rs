@@ -21,10 +21,14 @@
 //! | `htpasswd` | the format of an htpasswd file |
 //! | `apr1` | Apache's MD5 hashes |
 //! | `sha_crypt` | the hashes of `crypt(3)` over SHA-2 |
+//! | `fingerprint` | what a file is known by, so that a change of it is noticed |
 //! | `account_file` | the htpasswd file in use, read again when it changes |
-//! | `verification` | passwords against hashes: bounded, remembered, telling nothing by its timing |
+//! | `proof` | what secrets are remembered by |
+//! | `remembered` | tokens that were verified: bounded in bytes, while they are good |
+//! | `verdicts` | verdicts on passwords: bounded, remembered, asked for once for all who wait |
+//! | `verification` | passwords against hashes: bounded, telling nothing by its timing |
 //! | `certificate` | whom a client certificate names |
-//! | `ldap` | accounts in a directory: bounded, remembered, asked once for all who wait |
+//! | `ldap` | accounts in a directory |
 //! | `circumstances` | what a request is besides who asks and for what |
 //! | `condition` | what has to hold for a rule of the policy |
 //! | `expression` | the small language of conditions, and of what claims come to |
@@ -46,6 +50,7 @@ mod condition;
 mod credentials;
 mod error;
 mod expression;
+mod fingerprint;
 mod grant;
 mod htpasswd;
 mod identity;
@@ -54,11 +59,14 @@ pub mod ldap;
 mod logins;
 pub mod options;
 mod policy;
+mod proof;
 mod recent;
+mod remembered;
 pub mod scope;
 mod sha_crypt;
 mod source;
 mod token;
+mod verdicts;
 mod verification;
 
 pub use access::{Access, Anew, Asking, Grants, KeyOwner};
@@ -69,6 +77,7 @@ pub use certificate::{CertificateError, Certificates};
 pub use circumstances::{Circumstances, Request, Transport};
 pub use credentials::{AUTHORIZATION_BYTES_MAX, Authorization, BearerToken, Credentials, Password};
 pub use error::{AccessError, ApiKeyError, CredentialsError, LoginError, PolicyError, Refusal, TokenError};
+pub use fingerprint::Fingerprint;
 pub use grant::{Delete, Grant, Holder, Overwrite, Pull, Push, Right};
 pub use identity::{Account, Identity};
 pub use policy::{Accounts, Decision, Hindrance, Policy, Reason};

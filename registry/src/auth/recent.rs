@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::identity::Identity;
 use super::options::Options;
+use super::proof::{Proof, ProofKey};
 use super::source::Source;
-use super::verification::{Proof, ProofKey};
 
 /// For how long a header answers for itself.
 const FRESH_MAX: Duration = Duration::from_secs(1);

@@ -22,8 +22,8 @@ use super::error::{AccessError, TokenError};
 use super::identity::{Account, Identity};
 use super::keep::KeepError;
 use super::options::TokenOptions;
+use super::remembered::Remembered;
 use super::scope::{Resource, Scope};
-use super::verification::{Proof, ProofKey};
 use crate::clock::{Clock, Timestamp};
 pub(super) use keys::Kept;
 use keys::Keys;
@@ -35,13 +35,6 @@ pub(super) const ISSUER: &str = "wharfinger";
 /// What refresh tokens are for, so that none is taken for an access token.
 const REFRESH: &str = "refresh";
 
-/// What verified access tokens that are remembered until they expire may weigh together, in bytes.
-const VERIFIED_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
-/// What is remembered of a token weighs more than the token: the names in it stand each for themselves.
-const WEIGHT_FACTOR: u32 = 2;
-const WEIGHT_MIN: u32 = 512;
-
 /// The longest token that a header holds with its scheme.
 const TOKEN_BYTES_MAX: usize = AUTHORIZATION_BYTES_MAX - "Bearer ".len();
 
@@ -51,23 +44,12 @@ const SKEW: Duration = Duration::from_secs(60);
 /// Issues and verifies tokens.
 pub(super) struct Issuer {
     keys: Keys,
-    /// Access tokens that were verified, by a keyed hash; the signature of one does not change.
-    verified: moka::sync::Cache<Proof, Remembered>,
-    proofs: ProofKey,
+    /// Access tokens that were verified; the signature of one does not change.
+    verified: Remembered,
     clock: Clock,
     service: String,
     life: Duration,
     refresh_life: Duration,
-}
-
-/// A token that was verified.
-#[derive(Clone)]
-struct Remembered {
-    identity: Identity,
-    /// In seconds since 1970, as the next.
-    not_before: u64,
-    expires: u64,
-    weight: u32,
 }
 
 /// A token as a client is given it.
@@ -144,15 +126,9 @@ impl Issuer {
             None => Keys::kept(kept, clock.clone(), options.rotation, life_max).await,
         };
         let service = service(realm).to_owned();
-        let verified = moka::sync::Cache::builder()
-            .max_capacity(VERIFIED_BYTES_MAX)
-            .weigher(|_, it: &Remembered| it.weight)
-            .time_to_live(options.life)
-            .build();
         Ok(Self {
             keys,
-            verified,
-            proofs: ProofKey::random(),
+            verified: Remembered::new(options.life),
             clock,
             service,
             life: options.life,
@@ -192,10 +168,9 @@ impl Issuer {
     ///
     /// *Errors:* every variant of [`TokenError`].
     pub(super) async fn verify(&self, token: &BearerToken) -> Result<Identity, TokenError> {
-        let proof = self.proofs.proof(0, b"", token.reveal().as_bytes());
-        if let Some(known) = self.verified.get(&proof) {
-            check_times(self.clock.now(), known.not_before, known.expires)?;
-            return Ok(known.identity);
+        let now = self.clock.now();
+        if let Some(identity) = self.verified.find(token, now) {
+            return Ok(identity);
         }
         let claims = self.open_token(token, &self.service).await?;
         let scope = Scope::of_resources(&claims.access);
@@ -204,9 +179,8 @@ impl Issuer {
             user => Identity::of(Account::new(user, claims.groups)),
         };
         let identity = identity.within(scope);
-        let (not_before, expires) = (claims.nbf, claims.exp);
-        let weight = weight(token);
-        self.verified.insert(proof, Remembered { identity: identity.clone(), not_before, expires, weight });
+        let good = claims.nbf.saturating_sub(SKEW.as_secs())..claims.exp;
+        self.verified.insert(token, identity.clone(), good, now);
         Ok(identity)
     }
 
@@ -272,12 +246,6 @@ impl fmt::Debug for Issuer {
             .field("service", &self.service)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns about how many bytes remembering a token takes.
-pub(super) fn weight(token: &BearerToken) -> u32 {
-    let bytes = u32::try_from(token.reveal().len()).unwrap_or(u32::MAX);
-    bytes.saturating_mul(WEIGHT_FACTOR).saturating_add(WEIGHT_MIN)
 }
 
 /// Holds a token's times against the clock.

@@ -5,33 +5,19 @@
 //! bounded*: so many verifications at once, so many waiting, each for so long. *It is quick for
 //! those who are right*: a pull of a hundred layers with one password costs one bcrypt.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::Shared;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::account_file::Edition;
 use super::credentials::Credentials;
 use super::error::LoginError;
 use super::htpasswd::{PasswordHash, Users};
-
-/// Verifications under way and waiting at once, of different users or passwords; one more login
-/// is refused as overload.
-pub(super) const PENDING_MAX: usize = 256;
-
-/// How long a login waits for its verdict before it is refused as overload.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
-
-/// The longest time that the cache can be told to remember, beyond which its crate panics.
-pub(super) const TTL_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+use super::proof::ProofKey;
+use super::verdicts::Verdicts;
 
 /// The seam behind which passwords are hashed.
 pub(super) trait Check: Send + Sync + 'static {
@@ -52,53 +38,30 @@ pub(super) struct Limits {
 }
 
 /// Verifies passwords.
-pub(super) struct Verifier(Arc<Inner>);
-
-struct Inner {
-    check: Box<dyn Check>,
+pub(super) struct Verifier {
+    check: Arc<dyn Check>,
+    permits: Arc<Semaphore>,
     key: ProofKey,
     /// The number of the newest edition of the file that was asked about.
     edition: AtomicU64,
-    /// What was verified. A failure is not remembered: the file may change to make it right.
-    verified: moka::sync::Cache<Proof, ()>,
-    /// What is being verified, so that as many as ask for the same wait for one verdict.
-    flights: Mutex<HashMap<Proof, Flight>>,
-    permits: Arc<Semaphore>,
+    verdicts: Verdicts<Result<bool, LoginError>>,
 }
-
-/// A verdict to come; `None` when the runtime shut down before there was one.
-type Flight = Shared<Pin<Box<dyn Future<Output = Option<bool>> + Send>>>;
-
-/// A keyed hash of an edition of the file, a user and a password.
-///
-/// The edition is in it so that a verdict on an old file cannot be taken for one on a new file,
-/// however late it comes. Comparing it needs no constant time: without the key nobody can steer it.
-pub(super) type Proof = [u8; 32];
-
-/// A key of proofs, which never leaves the process.
-pub(super) struct ProofKey([u8; 32]);
 
 impl Verifier {
     /// Makes a verifier with the [`Check`] given.
     pub(super) fn new(check: impl Check, limits: &Limits) -> Self {
-        let verified = moka::sync::Cache::builder()
-            .max_capacity(limits.remembered_max)
-            .time_to_live(limits.remembered_for.min(TTL_MAX))
-            .build();
-        Self(Arc::new(Inner {
-            check: Box::new(check),
+        Self {
+            check: Arc::new(check),
+            permits: Arc::new(Semaphore::new(limits.at_once_max.min(Semaphore::MAX_PERMITS))),
             key: ProofKey::random(),
             edition: AtomicU64::new(0),
-            verified,
-            flights: Mutex::default(),
-            permits: Arc::new(Semaphore::new(limits.at_once_max.min(Semaphore::MAX_PERMITS))),
-        }))
+            verdicts: Verdicts::new(limits.remembered_max, limits.remembered_for, |it| *it == Ok(true)),
+        }
     }
 
     /// Tells whether the credentials are those of a user of this edition of the file.
     ///
-    /// *Errors:* [`LoginError::Overloaded`] when [`PENDING_MAX`] verifications are pending, the
-    /// verdict takes longer than [`WAIT_MAX`], or the runtime shuts down.
+    /// *Errors:* [`LoginError::Overloaded`] as [`Verdicts::ask`] says, and when hashing panics.
     ///
     /// *Cancellation:* leaves a verification that goes on to its end, within the same bounds.
     pub(super) async fn verify(
@@ -106,86 +69,40 @@ impl Verifier {
         edition: &Arc<Edition>,
         credentials: Credentials,
     ) -> Result<bool, LoginError> {
-        if self.0.edition.fetch_max(edition.number(), Ordering::Relaxed) < edition.number() {
+        if self.edition.fetch_max(edition.number(), Ordering::Relaxed) < edition.number() {
             // Nothing asks for the proofs of an older edition again; they would only take up room.
-            self.0.verified.invalidate_all();
+            self.verdicts.forget();
         }
         let (user, password) = (credentials.user().as_bytes(), credentials.password().reveal());
-        let proof = self.0.key.proof(edition.number(), user, password);
-        if self.0.verified.contains_key(&proof) {
-            return Ok(true);
-        }
-        let Some(flight) = self.board(proof, edition, credentials)? else { return Ok(true) };
-        match tokio::time::timeout(WAIT_MAX, flight).await {
-            Ok(Some(verdict)) => Ok(verdict),
-            Ok(None) | Err(_) => Err(LoginError::Overloaded),
-        }
-    }
-
-    /// Joins the flight of a proof or starts it; `None` when it has just been verified.
-    fn board(
-        &self,
-        proof: Proof,
-        edition: &Arc<Edition>,
-        credentials: Credentials,
-    ) -> Result<Option<Flight>, LoginError> {
-        let mut flights = self.0.flights();
-        if let Some(flight) = flights.get(&proof) {
-            return Ok(Some(flight.clone()));
-        }
-        // A flight is remembered before it is struck off, so whoever finds no flight while holding
-        // the lock finds the verdict here.
-        if self.0.verified.contains_key(&proof) {
-            return Ok(None);
-        }
-        if flights.len() >= PENDING_MAX {
-            return Err(LoginError::Overloaded);
-        }
-        let task = tokio::spawn(fly(Arc::clone(&self.0), proof, Arc::clone(edition), credentials));
-        let flight: Flight = task.map(|landed| landed.ok().flatten()).boxed().shared();
-        flights.insert(proof, flight.clone());
-        Ok(Some(flight))
+        let proof = self.key.proof(edition.number(), user, password);
+        let (check, permits, edition) =
+            (Arc::clone(&self.check), Arc::clone(&self.permits), Arc::clone(edition));
+        let verdict = self.verdicts.ask(proof, || verify_once(check, permits, edition, credentials)).await;
+        verdict.unwrap_or(Err(LoginError::Overloaded))
     }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("pending", &self.0.flights().len()).finish_non_exhaustive()
+        f.debug_struct("Verifier").field("verdicts", &self.verdicts).finish_non_exhaustive()
     }
 }
 
-impl Inner {
-    fn flights(&self) -> MutexGuard<'_, HashMap<Proof, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Verifies once, off the executor, and strikes itself off.
-async fn fly(
-    inner: Arc<Inner>,
-    proof: Proof,
+/// Verifies once, off the executor, when it is its turn.
+async fn verify_once(
+    check: Arc<dyn Check>,
+    permits: Arc<Semaphore>,
     edition: Arc<Edition>,
     credentials: Credentials,
-) -> Option<bool> {
-    let permits = Arc::clone(&inner.permits);
-    let verdict = match permits.acquire_owned().await {
-        Ok(permit) => {
-            let inner = Arc::clone(&inner);
-            let work = move || {
-                let verdict = verify(&*inner.check, edition.users(), &credentials);
-                drop(permit);
-                verdict
-            };
-            tokio::task::spawn_blocking(work).await.ok()
-        }
-        // Nobody closes the semaphore.
-        Err(_) => None,
+) -> Result<bool, LoginError> {
+    // Nobody closes the semaphore.
+    let permit = permits.acquire_owned().await.map_err(|_| LoginError::Overloaded)?;
+    let work = move || {
+        let verdict = verify(&*check, edition.users(), &credentials);
+        drop(permit);
+        verdict
     };
-    if verdict == Some(true) {
-        inner.verified.insert(proof, ());
-    }
-    inner.flights().remove(&proof);
-    verdict
+    tokio::task::spawn_blocking(work).await.map_err(|_| LoginError::Overloaded)
 }
 
 /// Verifies a password, with work that does not depend on who exists.
@@ -213,38 +130,6 @@ fn verify(check: &dyn Check, users: &Users, credentials: &Credentials) -> bool {
 impl Check for Bcrypt {
     fn check(&self, password: &[u8], hash: &PasswordHash) -> bool {
         hash.verify(password)
-    }
-}
-
-impl ProofKey {
-    pub(super) fn random() -> Self {
-        let mut key = [0; 32];
-        // Each of the two has 122 bits from the system's generator.
-        key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        Self(key)
-    }
-
-    /// Hashes with the key in front, which is as good as HMAC while no proof is ever shown to
-    /// anybody; the lengths keep `ab`, `c` and `a`, `bc` apart.
-    pub(super) fn proof(&self, edition: u64, user: &[u8], password: &[u8]) -> Proof {
-        self.hash(edition, &[user, password])
-    }
-
-    /// Hashes a user alone, in whatever case and between whatever spaces the name was typed.
-    pub(super) fn user(&self, credentials: &Credentials) -> Proof {
-        self.hash(0, &[credentials.user().trim().to_lowercase().as_bytes()])
-    }
-
-    fn hash(&self, edition: u64, fields: &[&[u8]]) -> Proof {
-        let mut hasher = Sha256::new();
-        hasher.update(self.0);
-        hasher.update(edition.to_be_bytes());
-        for field in fields {
-            hasher.update(u64::try_from(field.len()).expect("a length fits into 64 bits").to_be_bytes());
-            hasher.update(field);
-        }
-        hasher.finalize().into()
     }
 }
 

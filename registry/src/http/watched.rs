@@ -4,24 +4,15 @@
 //! as a file that is written to or renamed over.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::auth::Fingerprint;
 
 /// Some files, and what they looked like when they were last looked at.
 #[derive(Debug, Clone)]
 pub struct Watched {
     paths: Vec<PathBuf>,
     seen: Vec<Option<Fingerprint>>,
-}
-
-/// What changes when a file does: by a rename over it, by writing into it, or when a link leads elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl Watched {
@@ -37,8 +28,7 @@ impl Watched {
     /// Looks at the files again, and says whether one of them is another than at the last look, or came, or
     /// went.
     ///
-    /// A write that keeps the size, and falls into the same tick of the kernel's clock (some milliseconds) as
-    /// the last write before a look, is not told apart from it. Who finds a file half written should therefore
+    /// A write that a [`Fingerprint`] does not tell apart is missed. Who finds a file half written should therefore
     /// read it again even if nothing has changed.
     pub fn changed(&mut self) -> bool {
         let now = look(&self.paths);
@@ -49,20 +39,8 @@ impl Watched {
 }
 
 fn look(paths: &[PathBuf]) -> Vec<Option<Fingerprint>> {
-    paths.iter().map(|path| Fingerprint::of(path)).collect()
-}
-
-impl Fingerprint {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
+    let fingerprint = |path: &PathBuf| Some(Fingerprint::of(&fs::metadata(path).ok()?));
+    paths.iter().map(fingerprint).collect()
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 //! hashing would take, and can hold verifications back until the test lets them go; no clock is
 //! looked at.
 
-use std::sync::Condvar;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Condvar, Mutex};
 
 use super::*;
 use crate::auth::account_file::AccountFile;
+use crate::auth::verdicts::{PENDING_MAX, WAIT_MAX};
 
 /// Takes a password for right when it is `right`, and counts.
 #[derive(Default)]
@@ -136,7 +137,7 @@ async fn successes_are_remembered_and_failures_are_not() {
         assert_eq!(verifier.verify(&edition, credentials(user, password)).await, Ok(expect));
         assert_eq!(counting.checks(), checks, "{user} {password}");
     }
-    assert!(verifier.0.flights().is_empty());
+    assert!(verifier.verdicts.pending() == 0);
 }
 
 #[tokio::test]
@@ -157,21 +158,6 @@ async fn a_changed_file_forgets() {
     assert_eq!(verifier.verify(&old, credentials("ada", "right")).await, Ok(true));
     assert_eq!(verifier.verify(&new, credentials("ada", "right")).await, Ok(false));
     assert_eq!(counting.checks(), 4);
-}
-
-#[tokio::test]
-async fn a_time_to_live_or_a_room_of_zero_remembers_nothing() {
-    for limits in
-        [Limits { remembered_for: Duration::ZERO, ..LIMITS }, Limits { remembered_max: 0, ..LIMITS }]
-    {
-        let (counting, verifier) = verifier(&limits);
-        let edition = edition(&line("ada", 4));
-        for checks in 1..=3 {
-            assert_eq!(verifier.verify(&edition, credentials("ada", "right")).await, Ok(true));
-            verifier.0.verified.run_pending_tasks();
-            assert_eq!(counting.checks(), checks, "{limits:?}");
-        }
-    }
 }
 
 #[tokio::test]
@@ -217,7 +203,7 @@ async fn p6_verifications_at_once_and_pending_are_bounded() {
         tokio::spawn(async move { verifier.verify(&edition, credentials("ada", &password)).await })
     };
     let logins: Vec<_> = (0..PENDING_MAX).map(|at| login(format!("wrong {at}"))).collect();
-    until("all are pending", || verifier.0.flights().len() == PENDING_MAX && counting.checks() == 2).await;
+    until("all are pending", || verifier.verdicts.pending() == PENDING_MAX && counting.checks() == 2).await;
 
     let one_more = verifier.verify(&edition, credentials("ada", "right")).await;
     assert_eq!(one_more, Err(LoginError::Overloaded));
@@ -228,7 +214,7 @@ async fn p6_verifications_at_once_and_pending_are_bounded() {
         assert_eq!(login.await.unwrap(), Ok(false));
     }
     assert_eq!(counting.under_way_most.load(Ordering::SeqCst), 2);
-    until("all are struck off", || verifier.0.flights().is_empty()).await;
+    until("all are struck off", || verifier.verdicts.pending() == 0).await;
     assert_eq!(verifier.verify(&edition, credentials("ada", "right")).await, Ok(true));
 }
 
@@ -244,9 +230,9 @@ async fn a_client_that_leaves_neither_stops_nor_frees_its_verification() {
     until("the verification began", || counting.checks() == 1).await;
     login.abort();
     assert!(login.await.unwrap_err().is_cancelled());
-    assert_eq!(verifier.0.permits.available_permits(), 0);
+    assert_eq!(verifier.permits.available_permits(), 0);
     counting.gate.set_closed(false);
-    until("it ended", || verifier.0.flights().is_empty()).await;
+    until("it ended", || verifier.verdicts.pending() == 0).await;
     assert_eq!(verifier.verify(&edition, credentials("ada", "right")).await, Ok(true));
     assert_eq!(counting.checks(), 1);
 }
@@ -278,8 +264,8 @@ async fn a_verification_that_dies_lets_nobody_in_and_blocks_nobody() {
         let verdict = verifier.verify(&edition, credentials("ada", "right")).await;
         assert_eq!(verdict, Err(LoginError::Overloaded));
     }
-    assert!(verifier.0.flights().is_empty());
-    assert_eq!(verifier.0.permits.available_permits(), 1);
+    assert!(verifier.verdicts.pending() == 0);
+    assert_eq!(verifier.permits.available_permits(), 1);
 }
 
 #[tokio::test]
@@ -303,5 +289,5 @@ async fn real_hashes_are_verified() {
 #[test]
 fn p11_no_secret_in_debug() {
     let (_, verifier) = verifier(&LIMITS);
-    assert_eq!(format!("{verifier:?}"), "Verifier { pending: 0, .. }");
+    assert_eq!(format!("{verifier:?}"), "Verifier { verdicts: Verdicts { pending: 0, .. }, .. }");
 }

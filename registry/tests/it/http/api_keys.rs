@@ -2,78 +2,38 @@
 //! or his account is gone; and it makes no further keys. Method: the real dispatch, with an htpasswd file.
 
 use axum::body::Body;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use wharfinger::auth::options::{AccessControl, Action, Options, RepositoryPolicy, Rule};
-use wharfinger::clock::{Clock, Timestamp};
+use wharfinger::auth::options::{AccessControl, Options, RepositoryPolicy};
 
+use super::accounts::{ALL, Harbour, NOW, at, basic, rule};
 use super::exchange::{ask, assert_error};
-use crate::support::{Answer, Client, Registry};
+use crate::support::Registry;
 
-const ALL: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
-
-struct Harbour {
-    client: Client,
-    clock: Clock,
-    folder: TempDir,
+/// `eve` and `ada` may do everything below `team`, with passwords that are their names twice.
+async fn open() -> Harbour {
+    let team =
+        RepositoryPolicy { policies: vec![rule(&["eve", "ada"], &ALL)], ..RepositoryPolicy::default() };
+    let repositories = vec![("team/**".to_owned(), team)];
+    let access = AccessControl { repositories, admin: rule(&["root"], &ALL), ..AccessControl::default() };
+    let auth = Options { access: Some(access), api_keys: true, ..Options::default() };
+    let accounts = [("eve", "eveeve"), ("ada", "adaada"), ("root", "rootroot")];
+    Harbour::open(&accounts, Registry { auth, ..at(NOW) }).await
 }
 
-fn line(user: &str) -> String {
-    format!("{user}:{}\n", bcrypt::hash(user.repeat(2), 4).unwrap())
-}
-
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
-}
-
-impl Harbour {
-    /// `eve` and `ada` may do everything below `team`, with passwords that are their names twice.
-    async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("htpasswd");
-        std::fs::write(&path, line("eve") + &line("ada") + &line("root")).unwrap();
-        let users = vec!["eve".to_owned(), "ada".to_owned()];
-        let rule = Rule { users, groups: Vec::new(), actions: ALL.to_vec(), ..Rule::default() };
-        let team = RepositoryPolicy { policies: vec![rule], ..RepositoryPolicy::default() };
-        let admin = Rule { users: vec!["root".to_owned()], actions: ALL.to_vec(), ..Rule::default() };
-        let repositories = vec![("team/**".to_owned(), team)];
-        let access = AccessControl { repositories, admin, ..AccessControl::default() };
-        let auth =
-            Options { htpasswd: Some(path), access: Some(access), api_keys: true, ..Options::default() };
-        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
-        let registry = Registry { auth, clock: clock.clone(), ..Registry::default() };
-        Self { client: registry.open().await, clock, folder }
-    }
-
-    async fn send(&self, authorization: &str, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-        let mut headers = vec![("host", "registry.example")];
-        if !authorization.is_empty() {
-            headers.push(("authorization", authorization));
-        }
-        ask(&self.client, method, path, &headers, body).await
-    }
-
-    async fn status(&self, authorization: &str, method: &str, path: &str) -> u16 {
-        self.send(authorization, method, path, Body::empty()).await.status.as_u16()
-    }
-
-    /// Makes a key of eve's, and returns how it is used and its name.
-    async fn key(&self, wish: &Value) -> (String, String) {
-        let answer = self.send(&basic("eve", "eveeve"), "POST", "/auth/apikey", wish.to_string()).await;
-        assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (201, "no-store"), "{answer:?}");
-        let page = answer.json();
-        (page["apiKey"].as_str().unwrap().to_owned(), page["uuid"].as_str().unwrap().to_owned())
-    }
+/// Makes a key of eve's, and returns how it is used and its name.
+async fn make_key(harbour: &Harbour, wish: &Value) -> (String, String) {
+    let answer = harbour.send(&basic("eve", "eveeve"), "POST", "/auth/apikey", wish.to_string()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (201, "no-store"), "{answer:?}");
+    let page = answer.json();
+    (page["apiKey"].as_str().unwrap().to_owned(), page["uuid"].as_str().unwrap().to_owned())
 }
 
 #[tokio::test]
 async fn the_life_of_a_key() {
-    let harbour = Harbour::open().await;
+    let harbour = open().await;
     let eve = basic("eve", "eveeve");
     let wish = json!({"label": "build", "scopes": ["team/app:pull", "team/b"], "expirationDate": "2023-11-14T23:13:20Z"});
-    let (key, id) = harbour.key(&wish).await;
+    let (key, id) = make_key(&harbour, &wish).await;
     assert!(key.starts_with("zak_"), "{key}");
     let with_key = basic("eve", &key);
     for (method, path, expect) in [
@@ -112,14 +72,14 @@ async fn the_life_of_a_key() {
 
 #[tokio::test]
 async fn a_key_ends_in_time_and_with_its_account() {
-    let harbour = Harbour::open().await;
-    let (short, _) = harbour.key(&json!({"expirationDate": "2023-11-14T22:14:20Z"})).await;
-    let (long, _) = harbour.key(&json!({"label": "long", "expirationDate": ""})).await;
+    let harbour = open().await;
+    let (short, _) = make_key(&harbour, &json!({"expirationDate": "2023-11-14T22:14:20Z"})).await;
+    let (long, _) = make_key(&harbour, &json!({"label": "long", "expirationDate": ""})).await;
     let get = async |key: &str| harbour.status(&basic("eve", key), "GET", "/v2/").await;
     assert_eq!((get(&short).await, get(&long).await), (200, 200));
     harbour.clock.advance(std::time::Duration::from_secs(60));
     assert_eq!((get(&short).await, get(&long).await), (401, 200));
-    std::fs::write(harbour.folder.path().join("htpasswd"), line("ada")).unwrap();
+    harbour.change_accounts(&[("ada", "adaada")]);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while get(&long).await != 401 {
         assert!(std::time::Instant::now() < deadline, "the file is looked at once a second");
@@ -131,8 +91,8 @@ async fn a_key_ends_in_time_and_with_its_account() {
 /// What docker and containerd do with a password; with a key it ends in a token for less.
 #[tokio::test]
 async fn a_key_is_exchanged_for_a_token_within_its_scopes() {
-    let harbour = Harbour::open().await;
-    let (key, _) = harbour.key(&json!({"scopes": ["team/app:pull"]})).await;
+    let harbour = open().await;
+    let (key, _) = make_key(&harbour, &json!({"scopes": ["team/app:pull"]})).await;
     let scopes = "scope=repository:team/app:pull,push&scope=repository:team/b:pull&scope=registry:catalog:*";
     let query = format!("/auth/token?offline_token=true&{scopes}");
     let of_query = harbour.send(&basic("eve", &key), "GET", &query, Body::empty()).await;
@@ -159,8 +119,8 @@ async fn a_key_is_exchanged_for_a_token_within_its_scopes() {
 
 #[tokio::test]
 async fn only_who_has_logged_in_himself_makes_keys() {
-    let harbour = Harbour::open().await;
-    let (key, id) = harbour.key(&json!({})).await;
+    let harbour = open().await;
+    let (key, id) = make_key(&harbour, &json!({})).await;
     let token = harbour.send(&basic("eve", "eveeve"), "GET", "/auth/token", Body::empty()).await.json();
     let token = format!("Bearer {}", token["token"].as_str().unwrap());
     let forged =
@@ -187,8 +147,8 @@ async fn only_who_has_logged_in_himself_makes_keys() {
 /// Before a name is given to somebody else, the keys under it have to go.
 #[tokio::test]
 async fn an_administrator_sees_and_revokes_the_keys_of_others_and_makes_none() {
-    let harbour = Harbour::open().await;
-    let (key, id) = harbour.key(&json!({"label": "build"})).await;
+    let harbour = open().await;
+    let (key, id) = make_key(&harbour, &json!({"label": "build"})).await;
     let root = basic("root", "rootroot");
     let listed = harbour.send(&root, "GET", "/auth/apikey?user=eve", Body::empty()).await;
     assert_eq!(listed.json()["apiKeys"][0]["id"], id);
@@ -210,7 +170,7 @@ async fn an_administrator_sees_and_revokes_the_keys_of_others_and_makes_none() {
 
 #[tokio::test]
 async fn wishes_that_cannot_be_met() {
-    let harbour = Harbour::open().await;
+    let harbour = open().await;
     let eve = basic("eve", "eveeve");
     for wish in [
         "",
@@ -232,7 +192,7 @@ async fn wishes_that_cannot_be_met() {
     assert_error(&harbour.send(&eve, "POST", "/auth/apikey", large).await, 413, "SIZE_INVALID");
     assert_error(&harbour.send(&eve, "PUT", "/auth/apikey", "{}").await, 405, "UNSUPPORTED");
     for _ in 0..wharfinger::auth::API_KEYS_MAX {
-        harbour.key(&json!({"label": "x", "unknown": 1})).await;
+        make_key(&harbour, &json!({"label": "x", "unknown": 1})).await;
     }
     assert_error(&harbour.send(&eve, "POST", "/auth/apikey", "{}").await, 403, "DENIED");
     let without = Registry::default().open().await;

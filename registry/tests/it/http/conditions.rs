@@ -2,24 +2,28 @@
 //! a token, by a digest with tags, in lists, as the source of a mount. Method: the real dispatch, with rules as
 //! operators write them.
 
-use axum::body::Body;
-use tempfile::TempDir;
-use wharfinger::auth::options::{AccessControl, Action, ConditionOptions, Options, RepositoryPolicy, Rule};
-use wharfinger::clock::{Clock, Timestamp};
+use std::time::Duration;
 
+use axum::body::Body;
+use sim::origin::Origin;
+use wharfinger::auth::options::{AccessControl, Action, ConditionOptions, Options, RepositoryPolicy, Rule};
+use wharfinger::clock::Clock;
+use wharfinger::upstream::Routes;
+
+use super::accounts::{self, ALL, HOST, at};
 use super::exchange::{ask, assert_error};
 use super::manifests::{IMAGE, small};
-use crate::support::{Answer, Client, Registry, sha256};
+use crate::proxy::bench;
+use crate::support::{Answer, Registry, sha256};
 
-const ALL: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
 /// `ada:secret`.
 const ADA: &str = "Basic YWRhOnNlY3JldA==";
 
-struct Harbour {
-    client: Client,
-    clock: Clock,
-    _folder: TempDir,
-}
+/// When it is, in seconds since 1970: 2027-01-15T08:00:00Z.
+const NOW: u64 = 1_800_000_000;
+
+/// A registry with the account of `ada`.
+struct Harbour(accounts::Harbour);
 
 /// Makes a rule for `ada`.
 fn rule(actions: &[Action], conditions: &[(&str, &str)]) -> Rule {
@@ -27,26 +31,22 @@ fn rule(actions: &[Action], conditions: &[(&str, &str)]) -> Rule {
         expression: (*expression).to_owned(),
         message: (*message).to_owned(),
     };
-    Rule {
-        users: vec!["ada".to_owned()],
-        groups: Vec::new(),
-        actions: actions.to_vec(),
-        conditions: conditions.iter().map(condition).collect(),
-    }
+    let conditions = conditions.iter().map(condition).collect();
+    Rule { conditions, ..accounts::rule(&["ada"], actions) }
 }
 
 impl Harbour {
     async fn open(policies: Vec<Rule>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("htpasswd");
-        std::fs::write(&path, format!("ada:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
+        Self::before(Routes::default(), policies).await
+    }
+
+    /// Opens one in front of upstreams.
+    async fn before(routes: Routes, policies: Vec<Rule>) -> Self {
         let everywhere = RepositoryPolicy { policies, ..RepositoryPolicy::default() };
         let access =
             AccessControl { repositories: vec![("**".to_owned(), everywhere)], ..AccessControl::default() };
-        let auth = Options { htpasswd: Some(path), access: Some(access), ..Options::default() };
-        let clock = Clock::manual(Timestamp::from_millis(1_800_000_000_000));
-        let client = Registry { auth, clock: clock.clone(), ..Registry::default() }.open().await;
-        Self { client, clock, _folder: folder }
+        let auth = Options { access: Some(access), ..Options::default() };
+        Self(accounts::Harbour::open(&[("ada", "secret")], Registry { auth, routes, ..at(NOW) }).await)
     }
 
     async fn send(
@@ -56,12 +56,12 @@ impl Harbour {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let mut all = vec![("host", "registry.example")];
+        let mut all = vec![("host", HOST)];
         if !headers.iter().any(|(name, _)| *name == "authorization") {
             all.push(("authorization", ADA));
         }
         all.extend(headers);
-        ask(&self.client, method, path, &all, body).await
+        ask(&self.0.client, method, path, &all, body).await
     }
 
     async fn status(&self, method: &str, path: &str) -> u16 {
@@ -156,6 +156,36 @@ async fn a_delete_by_digest_is_judged_for_each_of_its_tags() {
     assert_eq!(harbour.status("DELETE", &path).await, 202);
 }
 
+/// So is a purge of what is cached, for the tags that it has there: a release that its upstream has lost would not
+/// come back.
+#[tokio::test]
+async fn a_purge_by_digest_is_judged_for_each_of_its_cached_tags() {
+    let running = bench::serve(&Origin::new()).await;
+    let routes = bench::routes(vec![bench::upstream("hub", &[&running.url()])], &Clock::system());
+    let no_release = ("!req.tag.startsWith('release-')", "releases stay");
+    let others = rule(&[Action::Read, Action::Create, Action::Update], &[]);
+    let harbour = Harbour::before(routes, vec![others, rule(&[Action::Delete], &[no_release])]).await;
+    let made = |tag: &str, seed| bench::image(running.origin(), "app", tag, &[100], seed).manifest.digest;
+    let (release, dev) = (made("release-1", 1), made("dev", 2));
+    assert_eq!(made("dev-1", 1), release, "one manifest of two tags");
+    let path = |reference: &str| format!("/v2/app/manifests/{reference}");
+    for tag in ["release-1", "dev-1", "dev"] {
+        assert_eq!(harbour.status("GET", &path(tag)).await, 200);
+    }
+    for reference in ["release-1", &release.to_string()] {
+        let refused = harbour.send("DELETE", &path(reference), &[], Body::empty()).await;
+        assert_error(&refused, 403, "DENIED");
+        assert!(String::from_utf8_lossy(&refused.body).contains("releases stay"));
+    }
+    let mark = running.origin().journal().mark();
+    assert_eq!(harbour.status("GET", &path(&release.to_string())).await, 200);
+    assert_eq!(running.origin().journal().entries_since(mark).len(), 0, "it has stayed");
+    // Without a tag that stays it may go.
+    assert_eq!(harbour.status("DELETE", &path(&dev.to_string())).await, 202);
+    assert_eq!(harbour.status("GET", &path(&dev.to_string())).await, 200);
+    assert_eq!(running.origin().journal().entries_since(mark).len(), 1, "it was fetched again");
+}
+
 /// As zot's users have it: a delete by digest that would take several tags along is told, and not done.
 #[tokio::test]
 async fn who_is_to_detect_collisions_deletes_no_manifest_of_several_tags() {
@@ -200,7 +230,7 @@ async fn a_token_is_held_to_conditions_when_it_is_used() {
     let refused = put("dev").await;
     // Another token would not help, so that none is asked for.
     assert_error(&refused, 403, "DENIED");
-    harbour.clock.set(Timestamp::from_millis(1_800_000_000_000 + 3_600_000));
+    harbour.0.clock.advance(Duration::from_secs(3600));
     let late = harbour.send("GET", "/v2/app/tags/list", &[], Body::empty()).await;
     assert!(String::from_utf8_lossy(&late.body).contains("the window has closed"), "{:?}", late.body);
     assert_eq!(late.status, 403);

@@ -9,6 +9,7 @@
 //! | `slow_disk` | a disk whose every call waits |
 //! | `names` | what a path may hold, and what it may not reach |
 //! | `namespaces` | `ns`, with and without an upstream that stands for it |
+//! | `accounts` | registries with accounts, and requests of those who have one |
 //! | `auth` | who may do what, and what those who may not can learn |
 //! | `conditions` | rights that depend on the request |
 //! | `tokens` | how clients get tokens, and what these are worth |
@@ -24,6 +25,7 @@
 
 #![cfg(test)]
 
+mod accounts;
 mod api_keys;
 mod audit;
 mod auth;

@@ -4,22 +4,19 @@
 
 use axum::body::Body;
 use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wharfinger::auth::options::{
     AccessControl, Action, BearerOptions, MappingOptions, OidcOptions, Options, RepositoryPolicy, Rule,
 };
-use wharfinger::clock::{Clock, Timestamp};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::exchange::{ask, assert_error};
+use super::accounts::{self, ALL, NOW, at, basic, rule};
+use super::exchange::assert_error;
 use crate::support::{Answer, Client, Registry};
-
-const NOW: u64 = 1_700_000_000;
-const ALL: [Action; 4] = [Action::Read, Action::Create, Action::Update, Action::Delete];
 
 /// A registry that takes tokens, and who signs them.
 struct Harbour {
@@ -32,8 +29,8 @@ struct Harbour {
 impl Harbour {
     /// A build of `acme` may do everything below `team`; it needs nobody else's account.
     async fn of_workloads() -> Self {
-        let policy =
-            RepositoryPolicy { policies: vec![rule(&[], &["builds"])], ..RepositoryPolicy::default() };
+        let builds = Rule { groups: vec!["builds".to_owned()], ..rule(&[], &ALL) };
+        let policy = RepositoryPolicy { policies: vec![builds], ..RepositoryPolicy::default() };
         let access =
             AccessControl { repositories: vec![("team/**".to_owned(), policy)], ..AccessControl::default() };
         let mapping = MappingOptions {
@@ -84,8 +81,7 @@ impl Harbour {
         }
         let bearer = Some(bearer(&uri, &certificate));
         let auth = Options { access, bearer, api_keys: true, ..Options::default() };
-        let clock = Clock::manual(Timestamp::from_millis(NOW * 1000));
-        let client = Registry { auth, clock, ..Registry::default() }.open().await;
+        let client = Registry { auth, ..at(NOW) }.open().await;
         Self { client, pair, issuer, _folder: folder }
     }
 
@@ -103,25 +99,12 @@ impl Harbour {
     }
 
     async fn send(&self, authorization: &str, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-        let mut headers = vec![("host", "registry.example")];
-        if !authorization.is_empty() {
-            headers.push(("authorization", authorization));
-        }
-        ask(&self.client, method, path, &headers, body).await
+        accounts::send(&self.client, authorization, method, path, body).await
     }
 
     async fn status(&self, authorization: &str, method: &str, path: &str) -> u16 {
         self.send(authorization, method, path, Body::empty()).await.status.as_u16()
     }
-}
-
-fn rule(users: &[&str], groups: &[&str]) -> Rule {
-    let texts = |all: &[&str]| all.iter().map(ToString::to_string).collect();
-    Rule { users: texts(users), groups: texts(groups), actions: ALL.to_vec(), ..Rule::default() }
-}
-
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
 #[tokio::test]
@@ -132,7 +115,7 @@ async fn a_workload_comes_in_with_its_token_however_it_is_sent() {
     assert_error(&refused, 401, "UNAUTHORIZED");
     assert_eq!(
         refused.header("www-authenticate"),
-        "Bearer realm=\"http://registry.example/auth/token\",service=\"wharfinger\",scope=\"repository:team/app:pull\""
+        "Bearer realm=\"http://registry.example:5000/auth/token\",service=\"wharfinger\",scope=\"repository:team/app:pull\""
     );
     let asked = "scope=repository:team/app:pull,push&scope=repository:else:pull";
     let by_query =
@@ -234,7 +217,7 @@ async fn a_token_service_decides_alone_where_there_is_no_policy() {
 
 #[tokio::test]
 async fn a_token_service_and_the_policy_both_decide() {
-    let team = RepositoryPolicy { policies: vec![rule(&["ada"], &[])], ..RepositoryPolicy::default() };
+    let team = RepositoryPolicy { policies: vec![rule(&["ada"], &ALL)], ..RepositoryPolicy::default() };
     let public = RepositoryPolicy { anonymous_policy: vec![Action::Read], ..RepositoryPolicy::default() };
     let access = AccessControl {
         repositories: vec![("team/**".to_owned(), team), ("public/**".to_owned(), public)],
