@@ -39,13 +39,16 @@ where
         key: K,
         question: impl Future<Output = V> + Send + 'static,
     ) -> (watch::Receiver<Option<V>>, Option<Leash>) {
-        let mut flights = self.flights();
-        if let Some(answer) = flights.get(&key) {
-            return (answer.clone(), None);
-        }
         let (sender, receiver) = watch::channel(None);
-        flights.insert(key.clone(), receiver.clone());
+        {
+            let mut flights = self.flights();
+            if let Some(answer) = flights.get(&key) {
+                return (answer.clone(), None);
+            }
+            flights.insert(key.clone(), receiver.clone());
+        }
         let landing = Landing { flights: self.clone(), key };
+        // Without the lock: a runtime that shuts down drops the task here and now, which takes it off the table.
         let task = tokio::spawn(async move {
             let answer = question.await;
             if sender.receiver_count() <= 1 && mutants::is("MU51-a-flight-that-all-have-left-stays") {
@@ -121,5 +124,21 @@ mod tests {
         let flights: Flights<u8, u32> = Flights::default();
         assert_eq!(flights.ask(1, async { panic!("planted") }).await, None);
         assert!(flights.flights().is_empty());
+    }
+
+    /// Such a runtime drops a task where it is spawned.
+    #[test]
+    fn a_runtime_that_shuts_down_holds_nobody_up() {
+        let (sender, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let flights: Flights<u8, u32> = Flights::default();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let handle = runtime.handle().clone();
+            drop(runtime);
+            let _entered = handle.enter();
+            let asked = flights.ask(1, async { 7 }).now_or_never();
+            sender.send((asked, flights.flights().len())).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(std::time::Duration::from_secs(60)), Ok((Some(None), 0)));
     }
 }

@@ -146,6 +146,31 @@ impl Progress {
     }
 }
 
+/// A fill of the table, and its work if that is to be begun.
+struct Joined {
+    fill: Arc<Fill>,
+    begun: Option<(Work, Landing)>,
+}
+
+impl Joined {
+    /// Begins the work, if nobody has. The table must not be locked: a runtime that shuts down drops the work here
+    /// and now, which takes it off the table.
+    fn under_way(self) -> Arc<Fill> {
+        if let Some((work, landing)) = self.begun {
+            let upstream = work.upstream.name().to_string();
+            let running = metrics::gauge!("wharfinger_fills_running", "upstream" => upstream);
+            running.increment(1.0);
+            tokio::spawn(async move {
+                work.run().await;
+                running.decrement(1.0);
+                // Held until the blob is visible in the store, or else the next reader fetches again.
+                drop(landing);
+            });
+        }
+        self.fill
+    }
+}
+
 impl Fills {
     /// Makes the table of fills, of which so many may wait in the background.
     pub(super) fn new(stores: Stores, arrivals: Arc<Arrivals>, waiting_max: usize) -> Self {
@@ -172,7 +197,8 @@ impl Fills {
 
     /// Joins the fill of a blob, or begins it.
     pub(super) fn join(&self, upstream: &Arc<Upstream>, name: &RepositoryName, digest: &Digest) -> Arc<Fill> {
-        self.join_in(&mut self.table(), upstream, name, digest)
+        let joined = self.join_in(&mut self.table(), upstream, name, digest);
+        joined.under_way()
     }
 
     fn join_in(
@@ -181,13 +207,13 @@ impl Fills {
         upstream: &Arc<Upstream>,
         name: &RepositoryName,
         digest: &Digest,
-    ) -> Arc<Fill> {
+    ) -> Joined {
         let key = (Arc::clone(upstream.name()), name.clone(), *digest);
         let followed = table.get(&key).filter(|fill| !fill.has_passed());
         if let Some(fill) = followed.filter(|_| !mutants::is("MU49-each-client-fetches")) {
             metrics::counter!("wharfinger_fills_joined_total", "upstream" => upstream.name().to_string())
                 .increment(1);
-            return Arc::clone(fill);
+            return Joined { fill: Arc::clone(fill), begun: None };
         }
         let begun = Progress {
             stage: FillStage::Asking,
@@ -224,15 +250,7 @@ impl Fills {
             closing: self.closing.subscribe(),
             arrivals: Arc::clone(&self.arrivals),
         };
-        let running = metrics::gauge!("wharfinger_fills_running", "upstream" => upstream.name().to_string());
-        running.increment(1.0);
-        tokio::spawn(async move {
-            work.run().await;
-            running.decrement(1.0);
-            // Held until the blob is visible in the store, or else the next reader fetches again.
-            drop(landing);
-        });
-        fill
+        Joined { fill, begun: Some((work, landing)) }
     }
 
     /// Joins the fill of a blob, or begins it, unless there is one for another repository of the upstream.
@@ -247,7 +265,9 @@ impl Fills {
         if !table.contains_key(&key) && elsewhere(&table, &key).is_some() {
             return None;
         }
-        Some(self.join_in(&mut table, upstream, name, digest))
+        let joined = self.join_in(&mut table, upstream, name, digest);
+        drop(table);
+        Some(joined.under_way())
     }
 
     fn source(&self, upstream: &Arc<Upstream>, name: &RepositoryName, digest: &Digest) -> Source {
