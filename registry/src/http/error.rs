@@ -376,7 +376,7 @@ fn code_of(error: &repository::Error) -> ErrorCode {
             | StoreError::Abandoned => ErrorCode::Unknown,
             StoreError::BlobUnknown { .. } => ErrorCode::BlobUnknown,
             StoreError::ManifestUnknown { .. } | StoreError::TagUnknown { .. } => ErrorCode::ManifestUnknown,
-            StoreError::TagTaken { .. } => ErrorCode::Denied,
+            StoreError::TagTaken { .. } | StoreError::TagCame { .. } => ErrorCode::Denied,
             StoreError::TagChanged { .. } | StoreError::Referenced { .. } => ErrorCode::Unsupported,
             StoreError::ReferencesMissing { .. } => ErrorCode::ManifestBlobUnknown,
             StoreError::UploadUnknown => ErrorCode::BlobUploadUnknown,
@@ -430,7 +430,7 @@ fn status_of(error: &repository::Error) -> StatusCode {
             StoreError::TagTaken { .. } => StatusCode::FORBIDDEN,
             StoreError::TagChanged { .. } => StatusCode::PRECONDITION_FAILED,
             StoreError::Referenced { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            StoreError::UploadBusy { .. } => StatusCode::CONFLICT,
+            StoreError::UploadBusy { .. } | StoreError::TagCame { .. } => StatusCode::CONFLICT,
             StoreError::UploadOffset { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             StoreError::UploadLength { .. }
             | StoreError::BodyBroken { .. }

@@ -6,6 +6,7 @@ use super::service::{cached, routed};
 use super::{Error, Repositories};
 use crate::auth::{Delete, Grant};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::store::manifests::Along;
 use crate::store::{self, RepositoryKey};
 use crate::upstream::{Candidate, Routes, Upstream};
 
@@ -33,13 +34,14 @@ impl Repositories {
         let mut is_gone = false;
         let routes = self.routes();
         let candidates = self.purgeable(&routes, grant, namespace).await?;
-        if let Reference::Digest(digest) = reference {
-            self.refuse_by_tags(grant, &candidates, digest).await?;
-        }
+        let along = match reference {
+            Reference::Digest(digest) => self.judge_by_tags(grant, &candidates, digest).await?,
+            Reference::Tag(_) => Along::All,
+        };
         // Who means another registry's copy does not mean what was pushed here.
         let is_claimed = namespace.is_some_and(|namespace| routes.is_claimed(namespace));
         if !is_claimed && self.is_overlaid(grant, &candidates).await? {
-            return self.delete_overlaid(grant, candidates, reference).await;
+            return self.delete_overlaid(grant, candidates, reference, along).await;
         }
         for Candidate { upstream, name, .. } in candidates {
             let what = match reference {
@@ -60,25 +62,28 @@ impl Repositories {
         }
         match reference {
             Reference::Tag(tag) => self.at(&repository).delete_tag(&repository, tag).await?,
-            Reference::Digest(digest) => self.at(&repository).delete_manifest(&repository, digest).await?,
+            Reference::Digest(digest) => {
+                self.at(&repository).delete_manifest_along(&repository, digest, along).await?;
+            }
         }
         Ok(())
     }
 
-    /// Refuses to delete by digest what would take a tag along that the holder may not delete, or several tags where
-    /// he is not to.
-    async fn refuse_by_tags(
+    /// Returns which hosted tags may go with what is deleted by digest. Refuses when it would take one along that the
+    /// holder may not delete, or several where he is not to.
+    async fn judge_by_tags(
         &self,
         grant: &Grant<Delete>,
         candidates: &[Candidate],
         digest: &Digest,
-    ) -> Result<(), Error> {
+    ) -> Result<Along, Error> {
         let detects_collisions = grant.detects_collisions();
         if !grant.depends_on_tags() && !detects_collisions {
-            return Ok(());
+            return Ok(Along::All);
         }
         let hosted = RepositoryKey::hosted(grant.name().clone());
-        let mut tags = self.at(&hosted).tags_at(&hosted, digest).await?;
+        let judged = self.at(&hosted).tags_at(&hosted, digest).await?;
+        let mut tags = judged.clone();
         for Candidate { upstream, name, .. } in candidates {
             let store = self.0.stores.of_upstream(upstream.name());
             tags.extend(store.tags_at(&cached(upstream, name), digest).await?);
@@ -92,7 +97,7 @@ impl Repositories {
         if detects_collisions && tags.len() > 1 {
             return Err(Error::ManifestCollision { digest: *digest, tags: tags.len() });
         }
-        Ok(())
+        Ok(Along::These(judged))
     }
 
     /// Says whether a name is hosted and has upstreams that lie under it.
@@ -111,6 +116,7 @@ impl Repositories {
         grant: &Grant<Delete>,
         candidates: Vec<Candidate>,
         reference: &Reference,
+        along: Along,
     ) -> Result<(), Error> {
         let hosted = RepositoryKey::hosted(grant.name().clone());
         self.note_gone(&hosted, reference).await?;
@@ -124,7 +130,7 @@ impl Repositories {
         }
         let deleted = match reference {
             Reference::Tag(tag) => self.at(&hosted).delete_tag(&hosted, tag).await,
-            Reference::Digest(digest) => self.at(&hosted).delete_manifest(&hosted, digest).await,
+            Reference::Digest(digest) => self.at(&hosted).delete_manifest_along(&hosted, digest, along).await,
         };
         match deleted {
             Err(store::Error::TagUnknown { .. } | store::Error::ManifestUnknown { .. }) if is_gone => Ok(()),

@@ -83,6 +83,14 @@ pub enum Error {
         /// A manifest that needs it.
         by: Digest,
     },
+    /// A tag points at a manifest that was to be deleted without it.
+    #[error("the tag {tag} came to point at {digest} meanwhile, so it was not deleted; ask again")]
+    TagCame {
+        /// The manifest.
+        digest: Digest,
+        /// The tag.
+        tag: Tag,
+    },
     /// There is no such upload in the repository, or it is somebody else's.
     #[error("there is no such upload")]
     UploadUnknown,

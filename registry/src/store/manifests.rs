@@ -75,6 +75,15 @@ pub enum References {
     OnDemand,
 }
 
+/// Which tags may go with a manifest that is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Along {
+    /// All that point at it.
+    All,
+    /// These, if they do.
+    These(Vec<Tag>),
+}
+
 impl Store {
     /// Returns a manifest of the repository, or `None` when it has no such manifest or tag.
     ///
@@ -332,17 +341,37 @@ impl Store {
     ///
     /// *Spec:* `[end-9]`.
     pub async fn delete_manifest(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+        self.delete_manifest_along(repository, digest, Along::All).await
+    }
+
+    /// Deletes a manifest of the repository with the tags that may go along.
+    ///
+    /// *Errors:* as [`Store::delete_manifest`]; [`Error::TagCame`] when another tag points at it, which is looked
+    /// at while nobody can set one.
+    ///
+    /// *Cancellation* and *durability:* as [`Store::delete_manifest`].
+    pub async fn delete_manifest_along(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        along: Along,
+    ) -> Result<(), Error> {
         let (store, repository, digest) = (self.clone(), repository.clone(), *digest);
         self.change(async move {
             let _marking = store.0.claims.share(vec![Claim::Mark(repository.clone())]).await;
-            store.delete_manifest_here(&repository, &digest).await
+            store.delete_manifest_here(&repository, &digest, &along).await
         })
         .await
     }
 
-    async fn delete_manifest_here(&self, repository: &RepositoryKey, digest: &Digest) -> Result<(), Error> {
+    async fn delete_manifest_here(
+        &self,
+        repository: &RepositoryKey,
+        digest: &Digest,
+        along: &Along,
+    ) -> Result<(), Error> {
         let announced = self.announce_alone(&Claim::Object(repository.clone(), *digest)).await?;
-        if !settle(announced, self.delete_announced_manifest(repository, digest)).await? {
+        if !settle(announced, self.delete_announced_manifest(repository, digest, along)).await? {
             self.unmark_name_if_empty(repository).await?;
         }
         Ok(())
@@ -353,11 +382,18 @@ impl Store {
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
+        along: &Along,
     ) -> Result<bool, Error> {
         let unknown = || Error::ManifestUnknown { digest: *digest };
         let others_are_left = {
             let _alone = self.0.claims.exclude(Claim::Object(repository.clone(), *digest)).await;
             let record = self.manifest_record(repository, digest).await?.ok_or_else(unknown)?;
+            if let Along::These(judged) = along {
+                let found = self.tags_at(repository, digest).await?;
+                if let Some(tag) = found.into_iter().find(|tag| !judged.contains(tag)) {
+                    return Err(Error::TagCame { digest: *digest, tag });
+                }
+            }
             self.delete_claimed_manifest(repository, digest, &record).await?
         };
         Ok(others_are_left)

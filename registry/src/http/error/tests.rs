@@ -148,6 +148,8 @@ every! {
         stored(Store::ReferencesMissing { digests: vec![digest(b"a"), digest(b"b")] }),
     Error::Repository(Repository::Store(Store::Referenced { .. })) =>
         stored(Store::Referenced { digest: digest(b"a"), by: digest(b"b") }),
+    Error::Repository(Repository::Store(Store::TagCame { .. })) =>
+        stored(Store::TagCame { digest: digest(b"a"), tag: tag() }),
     Error::Repository(Repository::Store(Store::UploadUnknown)) => stored(Store::UploadUnknown),
     Error::Repository(Repository::Store(Store::UploadBusy { .. })) => stored(Store::UploadBusy { offset: 4 }),
     Error::Repository(Repository::Store(Store::UploadOffset { .. })) => stored(Store::UploadOffset { offset: 4 }),

@@ -264,3 +264,36 @@ async fn an_address_is_not_what_a_client_says() {
         assert_error(&answer, 403, "DENIED");
     }
 }
+
+/// A tag that somebody sets while the delete is judged stays: whoever was told that it is there has it.
+#[tokio::test]
+async fn a_tag_that_comes_while_a_delete_is_judged_stays() {
+    let no_release = ("!req.tag.startsWith('release-')", "releases stay");
+    let others = rule(&[Action::Read, Action::Create, Action::Update], &[]);
+    let by_digest = format!("/v2/app/manifests/{}", sha256(small().to_string().as_bytes()));
+    let mut seen = std::collections::BTreeSet::new();
+    // More than enough where nothing else runs; on a slow machine until both have been first.
+    for pause in 0..20_000 {
+        if pause >= 300 && seen.contains(&202) && seen.contains(&403) {
+            break;
+        }
+        let harbour =
+            Harbour::open(vec![others.clone(), rule(&[Action::Delete], std::slice::from_ref(&no_release))])
+                .await;
+        harbour.push_blobs("app").await;
+        assert_eq!(harbour.put("app", "free").await.status, 201);
+        // The tag comes after less and less of the delete.
+        let delete = async {
+            for _ in 0..pause {
+                tokio::task::yield_now().await;
+            }
+            harbour.status("DELETE", &by_digest).await
+        };
+        let (deleted, pushed) = tokio::join!(delete, harbour.put("app", "release-1"));
+        if pushed.status == 201 {
+            assert_eq!(harbour.status("GET", "/v2/app/manifests/release-1").await, 200, "{deleted} {pause}");
+        }
+        seen.insert(deleted);
+    }
+    assert!(seen.contains(&202) && seen.contains(&403), "the two have not met: {seen:?}");
+}
