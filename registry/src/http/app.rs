@@ -21,13 +21,22 @@ pub struct App(pub(super) Arc<Shared>);
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) repositories: Repositories,
-    /// Replaced as a whole when the configuration is read again.
-    access: RwLock<Arc<Access>>,
+    repositories: Repositories,
+    /// Replaced as a whole when the configuration is read again, so that no request is judged by one and served by
+    /// another.
+    now: RwLock<Now>,
     pub(super) options: Options,
     limits: RwLock<Arc<Limits>>,
     pub(super) audit: Option<Audit>,
     draining: AtomicBool,
+}
+
+/// Who may do what, and where it is done, as it is configured now.
+#[derive(Debug, Clone)]
+pub(super) struct Now {
+    pub(super) access: Arc<Access>,
+    /// Pinned to the upstreams that the access is about.
+    pub(super) repositories: Repositories,
 }
 
 impl App {
@@ -45,8 +54,8 @@ impl App {
     ) -> Self {
         let limits = RwLock::new(Arc::new(Limits::new(&options, Instant::now())));
         let draining = AtomicBool::new(false);
-        let access = RwLock::new(Arc::new(access));
-        Self(Arc::new(Shared { repositories, access, options, limits, audit, draining }))
+        let now = RwLock::new(Now { access: Arc::new(access), repositories: repositories.pinned() });
+        Self(Arc::new(Shared { repositories, now, options, limits, audit, draining }))
     }
 
     /// Says from now on that no new requests are wanted: `/readyz` fails.
@@ -68,12 +77,24 @@ impl App {
 
     /// Returns who may do what, as it is configured now.
     pub(crate) fn access(&self) -> Arc<Access> {
-        Arc::clone(&self.0.access.read().unwrap_or_else(PoisonError::into_inner))
+        self.now().access
     }
 
-    /// Says from now on otherwise who may do what; requests under way end as they began.
-    pub fn replace_access(&self, access: Access) {
-        *self.0.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
+    /// Returns what one request is judged by and served from.
+    pub(super) fn now(&self) -> Now {
+        self.0.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says from now on otherwise who may do what, with the upstreams that there are now; requests under way end
+    /// as they began.
+    pub fn replace_access(&self, access: Arc<Access>) {
+        let now = Now { access, repositories: self.0.repositories.pinned() };
+        *self.0.now.write().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// Has requests ask the upstreams that there are now.
+    pub fn take_upstreams(&self) {
+        self.replace_access(self.access());
     }
 
     pub(super) fn is_draining(&self) -> bool {

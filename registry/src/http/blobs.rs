@@ -31,7 +31,7 @@ pub(super) async fn get(
     map.insert(ETAG, headers::etag(&text));
     map.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let unchanged = headers::is_unchanged(&call.headers, &text);
-    let repositories = &call.app.0.repositories;
+    let repositories = &call.repositories;
     if call.verb == Verb::Head || unchanged {
         let size = repositories.blob_size(&grant, call.namespace()?, digest).await?;
         if unchanged {
@@ -171,7 +171,7 @@ pub(super) async fn delete(
     digest: &Digest,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    call.app.0.repositories.delete_blob(&grant, call.namespace()?, digest).await?;
+    call.repositories.delete_blob(&grant, call.namespace()?, digest).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)

@@ -16,7 +16,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
     let may_read = |name: &RepositoryName| call.access.may_read(&reader, name);
     // One more than is shown tells whether more follow.
     let wanted = page.n().saturating_add(1);
-    let names = call.app.0.repositories.catalog(page.last(), wanted, may_read).await?;
+    let names = call.repositories.catalog(page.last(), wanted, may_read).await?;
     let (names, more) = page.cut(&names, RepositoryName::as_str);
     let next = more.map(|last| page.link(&Target::Catalog, last.as_str(), None));
     let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
@@ -26,7 +26,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Error> {
 /// Purges what is cached of a repository: `DELETE /v2/<name>/_wharfinger/cache`.
 pub(super) async fn purge(call: &Call<'_>, name: &RepositoryName) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    call.app.0.repositories.purge_cache(&grant, call.namespace()?).await?;
+    call.repositories.purge_cache(&grant, call.namespace()?).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 
+use super::app::Now;
 use super::asker::Asker;
 use super::error::Error;
 use super::peer::Peer;
@@ -19,6 +20,7 @@ use super::{
 use crate::auth::{self, Access, Grant, Identity, Overwrite, Push, Right, Transport};
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName, Tag};
+use crate::repository::Repositories;
 
 /// What conditions see of what a client calls itself, in bytes: it is copied for each decision.
 const USER_AGENT_BYTES_MAX: usize = 512;
@@ -28,6 +30,7 @@ pub(super) struct Call<'a> {
     pub(super) app: &'a App,
     pub(super) asker: &'a Asker,
     pub(super) access: Arc<Access>,
+    pub(super) repositories: Repositories,
     pub(super) verb: Verb,
     pub(super) identity: Identity,
     pub(super) version: http::Version,
@@ -49,7 +52,7 @@ pub(super) async fn dispatch(
     let route = routed?;
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let access = app.access();
+    let Now { access, repositories } = app.now();
     if route.target == Target::Token {
         if !access.issues_tokens() {
             return Err(RouteError::Path.into());
@@ -62,7 +65,7 @@ pub(super) async fn dispatch(
     let identity = identify(&access, asker, &parts.headers, parts.extensions.get()).await?;
     let identity = access.judged_by(identity, |now| circumstances(now, &route.target, &parts, asker));
     let (version, headers) = (parts.version, parts.headers);
-    let call = Call { app, asker, access, verb: route.verb, identity, version, headers, query };
+    let call = Call { app, asker, access, repositories, verb: route.verb, identity, version, headers, query };
     match (route.target, route.verb) {
         (Target::Base | Target::Token, _) => base::get(&call),
         (Target::ApiKeys, _) => {
@@ -174,7 +177,7 @@ impl Call<'_> {
     /// Tells the client which registry the answer is from, if an upstream stands for it.
     pub(super) fn name_namespace(&self, response: &mut Response<Body>) -> Result<(), Error> {
         if let Some(namespace) = self.namespace()?
-            && self.app.0.repositories.is_claimed(namespace)
+            && self.repositories.is_claimed(namespace)
             && let Ok(value) = http::HeaderValue::from_str(namespace)
         {
             response.headers_mut().insert(headers::OCI_NAMESPACE, value);

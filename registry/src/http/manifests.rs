@@ -19,7 +19,7 @@ pub(super) async fn get(
     reference: &Reference,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    let pulled = call.app.0.repositories.manifest(&grant, call.namespace()?, reference).await?;
+    let pulled = call.repositories.manifest(&grant, call.namespace()?, reference).await?;
     let manifest = &pulled.manifest;
     let digest = std::str::from_utf8(&manifest.digest_text).unwrap_or_default();
     let unchanged = headers::is_unchanged(&call.headers, digest);
@@ -66,7 +66,7 @@ pub(super) async fn put(
     let content_type = content_type(call)?;
     let bytes = body::manifest(body, options.read_idle_timeout, max).await?;
     let pushed = PushedManifest { reference, tags, content_type, bytes, condition };
-    let stored = call.app.0.repositories.put_manifest(&grant, pushed).await?;
+    let stored = call.repositories.put_manifest(&grant, pushed).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::CREATED;
     let location = Target::Manifest(name.clone(), Reference::Digest(stored.digest));
@@ -118,7 +118,7 @@ pub(super) async fn delete(
     reference: &Reference,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    call.app.0.repositories.delete_manifest(&grant, call.namespace()?, reference).await?;
+    call.repositories.delete_manifest(&grant, call.namespace()?, reference).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)

@@ -28,7 +28,7 @@ pub(super) async fn list(
     let after = call.query.one("last")?.map(Digest::parse).transpose()?.map(|last| last.to_string());
     let bytes_max = Some(call.app.0.options.referrers_page_bytes_max);
     let query = ReferrersQuery { after: after.as_deref(), types: &types, bytes_max };
-    let listed = call.app.0.repositories.referrers(&grant, namespace, subject, query).await?;
+    let listed = call.repositories.referrers(&grant, namespace, subject, query).await?;
     let page = &listed.page;
     let body = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page.descriptors});
     let mut response = Response::new(Body::from(body.to_string()));

@@ -17,7 +17,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName) -> Result<Respo
     let grant = call.grant(name)?;
     let page = Page::of(call)?;
     let namespace = call.namespace()?;
-    let listed = call.app.0.repositories.tags(&grant, namespace).await?;
+    let listed = call.repositories.tags(&grant, namespace).await?;
     let (tags, more) = page.cut(&listed.tags, String::as_str);
     let next = more.map(|last| page.link(&Target::Tags(name.clone()), last, namespace));
     let mut response = json_page(&json!({"name": name.as_str(), "tags": tags}), next);

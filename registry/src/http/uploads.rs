@@ -24,7 +24,7 @@ pub(super) async fn open(
     body: Body,
 ) -> Result<Response<Body>, Error> {
     let grant: Grant<Push> = call.grant(name)?;
-    let repositories = &call.app.0.repositories;
+    let repositories = &call.repositories;
     if let Some(mount) = call.query.one("mount")? {
         let digest = Digest::parse(mount)?;
         if let Some(from) = call.query.one("from")?.map(RepositoryName::parse).transpose()?
@@ -65,7 +65,7 @@ pub(super) async fn append(
     let grant = call.grant(name)?;
     let chunk = chunk(call)?;
     let body = body::incoming(body, call.app.0.options.read_idle_timeout);
-    let appended = call.app.0.repositories.append_upload(&grant, id, chunk, body).await;
+    let appended = call.repositories.append_upload(&grant, id, chunk, body).await;
     let offset = appended.map_err(|error| told(name, id, error))?;
     Ok(standing(StatusCode::ACCEPTED, name, id, range_of_chunk(offset)))
 }
@@ -81,7 +81,7 @@ pub(super) async fn commit(
     let digest = Digest::parse(call.query.one("digest")?.ok_or(Error::DigestMissing)?)?;
     let chunk = chunk(call)?;
     let body = body::incoming(body, call.app.0.options.read_idle_timeout);
-    let committed = call.app.0.repositories.commit_upload(&grant, id, chunk, body, &digest).await;
+    let committed = call.repositories.commit_upload(&grant, id, chunk, body, &digest).await;
     committed.map_err(|error| told(name, id, error))?;
     Ok(created(name, &digest))
 }
@@ -93,7 +93,7 @@ pub(super) async fn status(
     id: &UploadId,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    let offset = call.app.0.repositories.upload_offset(&grant, id).await?;
+    let offset = call.repositories.upload_offset(&grant, id).await?;
     Ok(standing(StatusCode::NO_CONTENT, name, id, range_of(offset)))
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn cancel(
     id: &UploadId,
 ) -> Result<Response<Body>, Error> {
     let grant = call.grant(name)?;
-    call.app.0.repositories.cancel_upload(&grant, id).await.map_err(|error| told(name, id, error))?;
+    call.repositories.cancel_upload(&grant, id).await.map_err(|error| told(name, id, error))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

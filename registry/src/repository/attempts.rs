@@ -156,6 +156,9 @@ impl Repositories {
                     () = tokio::time::sleep(wait) => {}
                     () = ended.notified() => return,
                 }
+                if question.upstream.is_retired() {
+                    break;
+                }
                 let Err(error) = this.attempt(&question).await else { break };
                 failed += 1;
                 let Some(next) = next_wait(&error, failed, question.upstream.options()) else {
@@ -174,7 +177,9 @@ impl Repositories {
     async fn attempt(&self, question: &Question) -> Result<Fetched, upstream::Error> {
         let begun = self.0.clock.now();
         let fetched = self.ask_each(question).await?;
-        if let Reference::Tag(tag) = &question.reference {
+        if let Reference::Tag(tag) = &question.reference
+            && !question.upstream.is_retired()
+        {
             self.note_check(&question.upstream, &question.name, tag, begun).await;
         }
         Ok(fetched)
@@ -233,8 +238,9 @@ impl Repositories {
     /// Stores a fetched manifest.
     async fn keep(&self, question: &Question, digest: Digest, manifest: Manifest, bytes: bytes::Bytes) {
         let tags = match &question.reference {
-            Reference::Tag(tag) => vec![tag.clone()],
-            Reference::Digest(_) => Vec::new(),
+            // A tag is what the upstream says that is configured now.
+            Reference::Tag(tag) if !question.upstream.is_retired() => vec![tag.clone()],
+            Reference::Tag(_) | Reference::Digest(_) => Vec::new(),
         };
         let references = References::OnDemand;
         let new = NewManifest { manifest, bytes, digest, tags, tagging: Tagging::Move, references };

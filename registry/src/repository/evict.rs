@@ -68,6 +68,9 @@ impl Repositories {
         let mut changes = self.watch_routes();
         // What is known of each cache's size; nothing at first.
         let mut sizes: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        // Since when each has a bound, before which nobody noted pulls; those from the start always had one.
+        let mut bounded_since: BTreeMap<Arc<str>, Timestamp> = BTreeMap::new();
+        let mut noticed = Timestamp::from_millis(0);
         let mut looked_at = tokio::time::Instant::now();
         loop {
             let routes = Arc::clone(&changes.borrow_and_update());
@@ -75,6 +78,7 @@ impl Repositories {
             let bounded: Vec<&Arc<Upstream>> = routes.all().filter(is_bound).collect();
             // One that comes back is looked through anew.
             sizes.retain(|name, _| bounded.iter().any(|it| it.name() == name));
+            bounded_since.retain(|name, _| bounded.iter().any(|it| it.name() == name));
             let interval = interval(&bounded);
             let is_due = looked_at.elapsed() >= interval;
             if is_due {
@@ -82,11 +86,12 @@ impl Repositories {
             }
             for upstream in &bounded {
                 let (name, bound) = (upstream.name(), upstream.options().cache);
-                let size = sizes.get(name).map(|size| size + self.0.arrivals.take(name));
+                let since = *bounded_since.entry(Arc::clone(name)).or_insert(noticed);
+                let arrived = self.0.arrivals.take(name);
+                let size = sizes.get(name).map(|size| size + arrived);
                 let is_over = size.is_none_or(|size| bound.bytes_max.is_some_and(|max| size > max));
                 if is_over || (is_due && bound.age_max.is_some()) {
-                    let evicted = self.evict(upstream).await;
-                    match evicted {
+                    match self.evict_bounded_since(upstream, since).await {
                         Ok(left) => drop(sizes.insert(Arc::clone(name), left)),
                         Err(error) => tracing::warn!(upstream.name = %name,
                             error = %WithCauses(&error), "a cache could not be looked through"),
@@ -101,6 +106,7 @@ impl Repositories {
                 () = self.0.arrivals.some.notified(), if !bounded.is_empty() => {}
                 () = tokio::time::sleep(interval), if !bounded.is_empty() => {}
             }
+            noticed = self.0.clock.now();
         }
     }
 
@@ -108,6 +114,11 @@ impl Repositories {
     ///
     /// *Errors:* those of the store; some may have gone.
     pub async fn evict(&self, upstream: &Upstream) -> Result<u64, store::Error> {
+        self.evict_bounded_since(upstream, Timestamp::from_millis(0)).await
+    }
+
+    /// The same, where pulls were noted only since then: everything counts as pulled at that time, to its age.
+    async fn evict_bounded_since(&self, upstream: &Upstream, since: Timestamp) -> Result<u64, store::Error> {
         let (name, store) = (upstream.name(), self.0.stores.of_upstream(upstream.name()));
         // Before what is linked is looked at: a fetch links first.
         let mut blobs = store.held_digests(name).await?;
@@ -124,9 +135,11 @@ impl Repositories {
             _ if mutants::is("MU70-a-cache-has-no-bound") => CacheBound::default(),
             bound => bound,
         };
+        let now = self.0.clock.now();
+        let age_max = bound.age_max.filter(|age| now.since(since) >= *age);
         let parked = self.drop_parked(upstream, bound.bytes_max, size(&all)).await?;
         let bytes_max = bound.bytes_max.map(|max| max.saturating_sub(parked));
-        let going = plan(&all, CacheBound { bytes_max, ..bound }, self.0.clock.now());
+        let going = plan(&all, CacheBound { bytes_max, age_max }, now);
         for (repository, going) in &going {
             self.remove(&cached(upstream, repository), going).await?;
             take_out(all.get_mut(repository), going);

@@ -101,6 +101,9 @@ impl Repositories {
     /// *Errors:* it has no catalog, and needs one. A repository or tag that cannot be had is counted.
     pub async fn mirror(&self, upstream: &Arc<Upstream>) -> Result<Mirrored, Error> {
         let routes = self.routes();
+        if !routes.has(upstream) {
+            return Ok(Mirrored::default());
+        }
         let names = match routes.exact_names(upstream) {
             Some(names) => names,
             None => upstream.catalog().await?,

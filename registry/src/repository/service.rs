@@ -28,9 +28,9 @@ const CHECK_PERSIST_INTERVAL: Duration = Duration::from_secs(60);
 /// The same of pulls.
 const PULL_PERSIST_INTERVAL: Duration = Duration::from_secs(600);
 
-/// All repositories, hosted and cached. Clones share them.
+/// All repositories, hosted and cached. Clones share them; one that is pinned keeps the upstreams that there were.
 #[derive(Debug, Clone)]
-pub struct Repositories(pub(super) Arc<Shared>);
+pub struct Repositories(pub(super) Arc<Shared>, Option<Arc<Routes>>);
 
 /// A question for a manifest, and the upstream's answer, for all who wait for it.
 type ManifestFlights = Flights<ManifestKey, Result<Fetched, upstream::Error>>;
@@ -62,7 +62,7 @@ impl Repositories {
     /// Makes the repositories of a store and the upstreams that its misses may ask.
     pub fn new(stores: impl Into<Stores>, routes: Routes, options: Options, clock: Clock) -> Self {
         let (stores, arrivals) = (stores.into(), Arc::<Arrivals>::default());
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             fills: Fills::new(stores.clone(), Arc::clone(&arrivals), options.background_fills_max),
             flights: Flights::default(),
             checks: Flights::default(),
@@ -78,12 +78,19 @@ impl Repositories {
             routes: watch::Sender::new(Arc::new(routes)),
             options,
             clock,
-        }))
+        });
+        Self(shared, None)
     }
 
-    /// Returns the upstreams as they are now, for one decision.
+    /// Returns them with the upstreams that there are now, so that all that is done for a request asks the same.
+    #[must_use]
+    pub fn pinned(&self) -> Self {
+        Self(Arc::clone(&self.0), Some(Arc::clone(&self.0.routes.borrow())))
+    }
+
+    /// Returns the upstreams: those of now, or those that it is pinned to.
     pub(super) fn routes(&self) -> Arc<Routes> {
-        Arc::clone(&self.0.routes.borrow())
+        Arc::clone(self.1.as_ref().unwrap_or(&self.0.routes.borrow()))
     }
 
     /// Returns the upstreams as they are now, and says when they change.
@@ -94,10 +101,17 @@ impl Repositories {
     /// Asks other upstreams from now on.
     ///
     /// An [`Upstream`] that is in both goes on as it is, with what it has said. What is cached of one that is
-    /// gone stays, and is served again when there is one of its name. Requests and fetches that have begun end
-    /// as they began.
+    /// gone stays, and is served again when there is one of its name. Bodies that are arriving from one that is
+    /// gone are taken to their end; it is not asked anew, and moves no tags.
     pub fn replace_routes(&self, routes: Routes) {
-        self.0.routes.send_replace(Arc::new(routes));
+        for upstream in routes.all() {
+            upstream.reinstate();
+        }
+        let new = Arc::new(routes);
+        let old = self.0.routes.send_replace(Arc::clone(&new));
+        for upstream in old.all().filter(|it| !new.has(it)) {
+            upstream.retire();
+        }
     }
 
     /// Returns the upstreams that a name may be looked for at: those that stand for its first component, if

@@ -27,6 +27,7 @@ use crate::store::options::retention::Retention;
 use crate::store::{self, Store};
 use crate::telemetry::{self, WithCauses};
 use crate::upstream::Routes;
+use crate::upstream::options::Options as UpstreamOptions;
 
 /// How often files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -158,11 +159,13 @@ impl Reloads {
         }
         // First what can fail, so that nothing holds of a file of which something cannot.
         let Some(prepared) = self.prepare(&new, anew).await else { return Outcome::Refused };
-        self.app.replace_access(prepared.access);
         if let Some((upstreams, routes)) = prepared.upstreams {
-            (self.upstreams, self.config.upstreams) = (upstreams, new.upstreams.clone());
+            self.upstreams = upstreams;
             self.repositories.replace_routes(routes);
         }
+        // With the upstreams, so that no request is judged by one file and served by another.
+        self.app.replace_access(Arc::new(prepared.access));
+        self.replace_retention(&new);
         if new.log.level != self.config.log.level {
             telemetry::set_level(&new.log.level);
         }
@@ -179,22 +182,18 @@ impl Reloads {
     }
 
     /// Does what may fail, and returns what is to be put in place then; tells of what cannot be used.
-    async fn prepare(&mut self, new: &Config, anew: Anew) -> Option<Prepared> {
+    async fn prepare(&self, new: &Config, anew: Anew) -> Option<Prepared> {
         let (keep, old) = (Arc::clone(&self.keep), self.app.access());
         let opening = old.open_again(&self.config.auth, &new.auth, anew, keep, self.clock.clone());
         let access = usable("http.auth", opening.await)?;
-        let upstreams = usable("extensions.sync", self.renew_upstreams(new).await)?;
-        usable("storage.retention", self.replace_retention(new).await)?;
+        let upstreams = usable("extensions.sync", self.renew_upstreams(new).await?)?;
+        usable("storage.retention", self.prepare_retention(new).await)?;
         Some(Prepared { access, upstreams })
     }
 
-    /// Makes the clients of the upstreams anew that are to be others; `None` when nothing of them has changed, or
-    /// they need stores that are not open.
-    async fn renew_upstreams(&self, new: &Config) -> Result<Option<(Upstreams, Routes)>, StartError> {
-        if !upstreams_have_stores(&self.config, new) {
-            return Ok(None);
-        }
-        let (old, all) = (self.upstreams.clone(), new.upstreams.clone());
+    /// Makes the clients of the upstreams anew that are to be others; `None` when that panicked.
+    async fn renew_upstreams(&self, new: &Config) -> Option<Result<Renewed, StartError>> {
+        let (old, all) = (self.upstreams.clone(), self.upstreams_with_stores(new));
         let renew = move || {
             let renewed = old.renewed(&all)?;
             if renewed.is_same(&old) {
@@ -203,31 +202,65 @@ impl Reloads {
             let routes = renewed.routes()?;
             Ok(Some((renewed, routes)))
         };
-        // One that panicked has said so, and changes nothing.
-        tokio::task::spawn_blocking(renew).await.unwrap_or(Ok(None))
+        tokio::task::spawn_blocking(renew).await.ok()
     }
 
-    /// Puts what is said of retention in the place of what holds, store by store.
-    async fn replace_retention(&mut self, new: &Config) -> Result<(), store::Error> {
-        let (old, stores) = (&mut self.config, &self.stores);
-        replace_retention(stores.main(), &mut old.store, &new.store).await?;
-        for (component, old) in &mut old.stores_by_component {
-            if let Some((store, new)) =
-                stores.of_component(component).zip(new.stores_by_component.get(component))
-            {
-                replace_retention(store, old, new).await?;
+    /// Returns the upstreams of a new configuration; of one whose store is not open what held before, if anything.
+    fn upstreams_with_stores(&self, new: &Config) -> Vec<UpstreamOptions> {
+        let mut all = Vec::new();
+        for options in &new.upstreams {
+            if is_open(&self.config, new, &options.name) {
+                all.push(options.clone());
+            } else {
+                all.extend(self.upstreams.find(&options.name).cloned());
             }
         }
+        all
+    }
+
+    /// Returns the stores of hosted names whose retention is to be another, but for those that are to be elsewhere.
+    fn retentions<'a>(&'a self, new: &'a Config) -> Vec<(&'a Store, &'a Retention)> {
+        let (old, stores) = (&self.config, &self.stores);
+        let by_component = old.stores_by_component.iter().filter_map(|(component, old)| {
+            Some((stores.of_component(component)?, old, new.stores_by_component.get(component)?))
+        });
+        let all = std::iter::once((stores.main(), &old.store, &new.store)).chain(by_component);
+        // What is kept of one store is never carried out on another.
+        let same = all.filter(|(_, old, new)| old.place == new.place && old.retention != new.retention);
+        same.map(|(store, _, new)| (store, &new.retention)).collect()
+    }
+
+    async fn prepare_retention(&self, new: &Config) -> Result<(), store::Error> {
+        for (store, retention) in self.retentions(new) {
+            store.prepare_retention(retention).await?;
+        }
         Ok(())
+    }
+
+    fn replace_retention(&mut self, new: &Config) {
+        for (store, retention) in self.retentions(new) {
+            store.replace_retention(retention.clone());
+        }
+        let old = &mut self.config;
+        for (component, old) in &mut old.stores_by_component {
+            if let Some(new) = new.stores_by_component.get(component).filter(|new| new.place == old.place) {
+                old.retention = new.retention.clone();
+            }
+        }
+        if old.store.place == new.store.place {
+            old.store.retention = new.store.retention.clone();
+        }
     }
 }
 
 /// What has been made of a new configuration.
 struct Prepared {
     access: Access,
-    /// `None` when they are the same.
-    upstreams: Option<(Upstreams, Routes)>,
+    upstreams: Renewed,
 }
+
+/// Upstreams, and what each answers for; `None` when they are the same as before.
+type Renewed = Option<(Upstreams, Routes)>;
 
 /// Tells of what cannot be used.
 fn usable<T, E: Error + 'static>(path: &'static str, made: Result<T, E>) -> Option<T> {
@@ -239,18 +272,6 @@ fn usable<T, E: Error + 'static>(path: &'static str, made: Result<T, E>) -> Opti
         );
     };
     made.inspect_err(told).ok()
-}
-
-async fn replace_retention(
-    store: &Store,
-    old: &mut StoreOptions,
-    new: &StoreOptions,
-) -> Result<(), store::Error> {
-    if old.retention != new.retention {
-        store.replace_retention(new.retention.clone()).await?;
-        old.retention = new.retention.clone();
-    }
-    Ok(())
 }
 
 /// Tells when files have changed and are left alone by whoever writes them.
@@ -284,9 +305,17 @@ fn opens(old: &auth::options::Options, new: &auth::options::Options) -> Option<&
     (old.access.is_some() && new.access.is_none()).then_some("http.accessControl")
 }
 
-/// Says whether the upstreams of a new configuration find the stores open that they are to have.
-fn upstreams_have_stores(old: &Config, new: &Config) -> bool {
-    all_but_retention(&old.stores_by_upstream) == all_but_retention(&new.stores_by_upstream)
+/// Says whether the store that an upstream is to have is open.
+fn is_open(old: &Config, new: &Config, upstream: &str) -> bool {
+    let place =
+        |config: &Config| config.stores_by_upstream.get(upstream).map(|options| options.place.clone());
+    place(old) == place(new)
+}
+
+/// Says whether the stores of upstreams have changed, but for those of upstreams that are no more.
+fn upstreams_need_restart(old: &Config, new: &Config) -> bool {
+    let of = |config: &Config, name: &str| config.stores_by_upstream.get(name).map(but_retention);
+    new.upstreams.iter().any(|it| of(old, &it.name) != of(new, &it.name))
 }
 
 /// Returns what takes a restart of the options of a store.
@@ -338,7 +367,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             "storage.subPaths",
             all_but_retention(&old.stores_by_component) != all_but_retention(&new.stores_by_component),
         ),
-        ("extensions.sync.registries", !upstreams_have_stores(old, new)),
+        ("extensions.sync.registries[].storage", upstreams_need_restart(old, new)),
         (
             "extensions.sync.backgroundFills",
             new.repositories.background_fills_max != old.repositories.background_fills_max,

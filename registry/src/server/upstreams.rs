@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::StartError;
 use crate::clock::Clock;
 use crate::http::watched::Watched;
-use crate::upstream::options::Options;
+use crate::upstream::options::{CA_FILE, CERTIFICATE_FILE, KEY_FILE, Options};
 use crate::upstream::reqwest_transport::ReqwestTransport;
 use crate::upstream::{Routes, Upstream};
 
@@ -50,8 +50,16 @@ impl Upstreams {
         }
         let files = Watched::new(files(options));
         let transport = Arc::new(ReqwestTransport::new(options)?);
-        let upstream = Arc::new(Upstream::new(options.clone(), transport, self.clock.clone()));
-        Ok(Made { upstream, files })
+        let mut upstream = Upstream::new(options.clone(), transport, self.clock.clone());
+        if let Some(old) = self.made.iter().find(|it| **it.upstream.name() == *options.name) {
+            upstream = upstream.going_on_from(&old.upstream);
+        }
+        Ok(Made { upstream: Arc::new(upstream), files })
+    }
+
+    /// Returns what one was made of.
+    pub(super) fn find(&self, name: &str) -> Option<&Options> {
+        self.made.iter().map(|it| it.upstream.options()).find(|options| options.name == name)
     }
 
     /// Says whether these are the same clients, in the same order.
@@ -80,9 +88,10 @@ impl Upstreams {
     }
 }
 
+/// Returns the files of certificates, also those that may come.
 fn files(options: &Options) -> Vec<PathBuf> {
-    let shown = options.client_certificate.clone().map(|(certificate, key)| [certificate, key]);
-    options.ca_file.clone().into_iter().chain(shown.into_iter().flatten()).collect()
+    let folder = options.certificate_folder.iter();
+    folder.flat_map(|folder| [CA_FILE, CERTIFICATE_FILE, KEY_FILE].map(|name| folder.join(name))).collect()
 }
 
 #[cfg(test)]
@@ -91,14 +100,16 @@ mod tests {
     //! certificates that is written to.
 
     use std::fs;
+    use std::path::Path;
 
     use super::*;
 
-    fn options(name: &str, ca_file: Option<PathBuf>) -> Options {
+    fn options(name: &str, folder: Option<&Path>) -> Options {
         Options {
             name: name.to_owned(),
             urls: vec!["https://registry.test".to_owned()],
-            ca_file,
+            certificate_folder: folder.map(Path::to_owned),
+            ca_file: folder.map(|folder| folder.join(CA_FILE)).filter(|file| file.exists()),
             ..Options::default()
         }
     }
@@ -118,9 +129,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.crt");
         fs::write(&file, authority()).unwrap();
-        let (plain, careful) = (options("a", None), options("b", Some(file.clone())));
+        let (plain, careful) = (options("a", None), options("b", Some(folder.path())));
         let first = Upstreams::new(Clock::system()).renewed(&[plain.clone(), careful.clone()]).unwrap();
-        assert_eq!(first.files().collect::<Vec<_>>(), std::slice::from_ref(&file));
+        assert!(first.files().any(|it| it == file));
         let again = first.renewed(&[careful.clone(), plain.clone()]).unwrap();
         assert_eq!((same(&again, &first), again.is_same(&first)), (vec![true; 2], false), "the order counts");
         assert!(again.renewed(&[careful.clone(), plain.clone()]).unwrap().is_same(&again));
@@ -132,7 +143,13 @@ mod tests {
         assert_eq!(same(&rotated, &first), [true, false]);
         assert!(rotated.renewed(&[plain.clone(), careful.clone()]).unwrap().is_same(&rotated));
         fs::remove_file(&file).unwrap();
-        let error = rotated.renewed(&[plain, careful]).unwrap_err();
+        let error = rotated.renewed(&[plain.clone(), careful]).unwrap_err();
         assert!(error.to_string().contains("ca.crt"), "{error}");
+        // The configuration leaves out what is not there; it is seen when it comes.
+        let without = rotated.renewed(&[plain.clone(), options("b", Some(folder.path()))]).unwrap();
+        fs::write(&file, authority()).unwrap();
+        assert!(without.files().any(|it| it == file));
+        let come = without.renewed(&[plain, options("b", Some(folder.path()))]).unwrap();
+        assert_eq!(same(&come, &without), [true, false]);
     }
 }

@@ -5,7 +5,7 @@
 //! the next url when the bytes are wrong.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -59,14 +59,15 @@ pub struct Upstream {
     /// A manifest never queues behind a layer.
     manifest_lane: Arc<Semaphore>,
     blob_lane: Arc<Semaphore>,
-    pub(super) pace: Option<Pace>,
+    pub(super) pace: Option<Arc<Pace>>,
+    is_retired: AtomicBool,
 }
 
 /// One of the urls of an upstream, which all have the same content.
 #[derive(Debug)]
 pub struct Url {
     pub(super) base: String,
-    pub(super) health: Health,
+    pub(super) health: Arc<Health>,
     /// What it wanted when it last refused who was not logged in: asked for at once from then on.
     pub(super) wanted: Mutex<Option<Wanted>>,
 }
@@ -128,15 +129,19 @@ impl Upstream {
             open_for: options.breaker_delay,
             cool_down_max: options.cool_down_max,
         };
-        let url =
-            |base: &String| Url { base: base.clone(), health: Health::new(limits), wanted: Mutex::default() };
+        let url = |base: &String| Url {
+            base: base.clone(),
+            health: Arc::new(Health::new(limits)),
+            wanted: Mutex::default(),
+        };
         Self {
             id: Id::next(),
             name: Arc::from(options.name.as_str()),
             label: Arc::from(label(&options)),
             manifest_lane: lane(),
             blob_lane: lane(),
-            pace: options.rate_max.map(Pace::new),
+            pace: options.rate_max.map(|rate| Arc::new(Pace::new(rate))),
+            is_retired: AtomicBool::new(false),
             urls: options.urls.iter().map(url).collect(),
             tokens: Tokens::default(),
             token_flights: Flights::default(),
@@ -145,6 +150,51 @@ impl Upstream {
             clock,
             options,
         }
+    }
+
+    /// Goes on from another one in whose place it comes, as far as both ask the same urls with the same account:
+    /// a url is left alone as long as it has asked for, whoever is to ask it (P6).
+    #[must_use]
+    pub fn going_on_from(mut self, old: &Self) -> Self {
+        let (ours, theirs) = (&self.options, &old.options);
+        if ours.credentials != theirs.credentials {
+            return self;
+        }
+        if (ours.breaker_failures, ours.breaker_delay, ours.cool_down_max)
+            == (theirs.breaker_failures, theirs.breaker_delay, theirs.cool_down_max)
+        {
+            for url in &mut self.urls {
+                if let Some(same) = old.urls.iter().find(|it| it.base == url.base) {
+                    url.health = Arc::clone(&same.health);
+                }
+            }
+        }
+        if self.options.urls == old.options.urls {
+            if self.options.rate_max == old.options.rate_max {
+                self.pace.clone_from(&old.pace);
+            }
+            if self.options.requests_max == old.options.requests_max {
+                self.manifest_lane = Arc::clone(&old.manifest_lane);
+                self.blob_lane = Arc::clone(&old.blob_lane);
+            }
+        }
+        self
+    }
+
+    /// Notes that it is no longer configured: nothing begins to ask it any more that nobody waits for.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+        metrics::gauge!("wharfinger_upstream_breakers_open", "upstream" => self.name().to_string()).set(0.0);
+    }
+
+    /// Notes that it is configured (again).
+    pub fn reinstate(&self) {
+        self.is_retired.store(false, Ordering::SeqCst);
+    }
+
+    /// Says whether it is no longer configured.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::SeqCst)
     }
 
     /// Returns what tells it from others, also of its name.

@@ -18,6 +18,8 @@ pub struct Options {
     pub on_demand: bool,
     /// Whether its certificate must verify (`tlsVerify`).
     pub tls_verify: bool,
+    /// The folder of the certificates below, whether or not they are there yet (`certDir`).
+    pub certificate_folder: Option<PathBuf>,
     /// PEM file of authorities to trust beside the system's (`certDir`'s `ca.crt`).
     pub ca_file: Option<PathBuf>,
     /// PEM files of the certificate that is shown to it, and of its key (`certDir`'s `client.cert` and
@@ -132,6 +134,13 @@ pub struct CacheBound {
     /// How long after it was last pulled (`cache.maxAge`).
     pub age_max: Option<Duration>,
 }
+
+/// The file of a `certDir` that holds authorities.
+pub const CA_FILE: &str = "ca.crt";
+/// Those that hold what is shown to the upstream.
+pub const CERTIFICATE_FILE: &str = "client.cert";
+/// And its key.
+pub const KEY_FILE: &str = "client.key";
 
 impl CacheBound {
     /// Says whether there is a bound at all.
@@ -352,6 +361,7 @@ impl Default for Options {
             urls: Vec::new(),
             on_demand: false,
             tls_verify: true,
+            certificate_folder: None,
             ca_file: None,
             client_certificate: None,
             http1_only: false,

@@ -124,7 +124,7 @@ impl Routes {
     }
 
     fn entry(&self, upstream: &Upstream) -> Option<&Entry> {
-        self.0.iter().find(|entry| entry.upstream.name() == upstream.name())
+        self.0.iter().find(|entry| entry.upstream.id() == upstream.id())
     }
 
     /// Says whether an upstream stands for a registry, as a client's `ns` names it.

@@ -73,7 +73,7 @@ fn every_option_has_a_key() {
     all_differ!(auth::options::TokenOptions, token, usual.auth.token, { enable, key_file, life, refresh_life, rotation });
     let plain = upstream::options::Options::default();
     all_differ!(upstream::options::Options, &upstreams[0], plain, {
-        name, urls, on_demand, tls_verify, ca_file, content, connect_timeout, response_timeout,
+        name, urls, on_demand, tls_verify, certificate_folder, ca_file, content, connect_timeout, response_timeout,
         check_timeout, manifest_check_interval, requests_max, manifest_bytes_max, namespaces,
         fall_through, retries_max, retry_delay, retry_delay_max, on_demand_timeout, cool_down_max,
         breaker_failures, breaker_delay, negative_ttl, on_delete, on_denied, denied_stale_max,

@@ -156,7 +156,7 @@ pub(super) const KEYS: &[Key] = &[
         "storage.retention.policies[].keepTags[].mostRecentlyPulledCount",
         ANY_COUNT,
         "",
-        "Keeps so many that were pulled last.",
+        "Keeps so many that were pulled last; all, before pulls have been noted for as long as `delay`.",
     ),
     honoured(
         "storage.retention.policies[].keepUntagged",
@@ -186,7 +186,7 @@ pub(super) const KEYS: &[Key] = &[
         "storage.retention.policies[].keepUntagged.mostRecentlyPulledCount",
         ANY_COUNT,
         "",
-        "Keeps so many that were pulled last.",
+        "Keeps so many that were pulled last; all, before pulls have been noted for as long as `delay`.",
     ),
     honoured(
         "storage.subPaths",

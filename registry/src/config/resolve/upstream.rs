@@ -11,14 +11,9 @@ use crate::config::kind::is_upstream_name;
 use crate::config::origin::Origin;
 use crate::repository::options::UnknownNamespace;
 use crate::upstream::options::{
-    CacheBound, ColdRange, Content, FallThrough, Fetch, Mirror, OnRefusal, Options, Tags,
+    CA_FILE, CERTIFICATE_FILE, CacheBound, ColdRange, Content, FallThrough, Fetch, KEY_FILE, Mirror,
+    OnRefusal, Options, Tags,
 };
-
-/// The file of a `certDir` that holds authorities.
-const CA_FILE: &str = "ca.crt";
-/// Those that hold what is shown to the upstream.
-const CERTIFICATE_FILE: &str = "client.cert";
-const KEY_FILE: &str = "client.key";
 
 /// Sets what `extensions.sync` says.
 pub(super) fn upstreams(section: View<'_>, resolved: &mut Resolved) {
@@ -76,6 +71,7 @@ fn upstream(section: View<'_>) -> Options {
     if let Some(folder) = section.at("certDir").get::<PathBuf>() {
         options.ca_file = Some(folder.join(CA_FILE));
         options.client_certificate = Some((folder.join(CERTIFICATE_FILE), folder.join(KEY_FILE)));
+        options.certificate_folder = Some(folder);
     }
     section.read("disableHTTP2", &mut options.http1_only);
     section.read("maxIdleConnsPerHost", &mut options.idle_connections_max);

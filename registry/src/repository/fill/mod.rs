@@ -209,7 +209,7 @@ impl Fills {
         digest: &Digest,
     ) -> Joined {
         let key = (Arc::clone(upstream.name()), name.clone(), *digest);
-        let followed = table.get(&key).filter(|fill| !fill.has_passed());
+        let followed = table.get(&key).filter(|fill| !fill.has_passed() && fill.is_good_for(upstream));
         if let Some(fill) = followed.filter(|_| !mutants::is("MU49-each-client-fetches")) {
             metrics::counter!("wharfinger_fills_joined_total", "upstream" => upstream.name().to_string())
                 .increment(1);
@@ -380,6 +380,13 @@ impl Drop for Landing {
 }
 
 impl Fill {
+    /// Says whether it brings what another client of its upstream's name would: it asks the same, or is past asking.
+    fn is_good_for(&self, upstream: &Arc<Upstream>) -> bool {
+        let stage = &self.progress.borrow().stage;
+        Arc::ptr_eq(&self.source.upstream, upstream)
+            || matches!(stage, FillStage::Receiving | FillStage::Verified)
+    }
+
     /// Says whether what it passes on has gone by, so that nobody who comes now could follow it.
     fn has_passed(&self) -> bool {
         self.progress.borrow().passing.as_ref().is_some_and(|passing| passing.has_slid())

@@ -184,8 +184,11 @@ impl Work {
             failed += 1;
             let Some(wait) = next_wait(&error, failed, options) else { return Err(error.into()) };
             count_retry(self.upstream.name());
-            if self.wait(known, error, wait).await? {
+            if self.wait(known, error.clone(), wait).await? {
                 return Ok(());
+            }
+            if self.upstream.is_retired() {
+                return Err(error.into());
             }
         }
     }

@@ -6,6 +6,7 @@ use super::report::{Item, Kind};
 use super::run::Sweep;
 use crate::clock::Timestamp;
 use crate::oci::Digest;
+use crate::store::retention::KnownPulls;
 use crate::store::{Error, RepositoryKey, Space};
 
 impl Sweep<'_> {
@@ -28,11 +29,14 @@ impl Sweep<'_> {
             Space::Upstream(_) => None,
         };
         let Some(policy) = policy else { return Ok(BTreeSet::new()) };
-        let judging =
-            store.judge(repository, (&current, policy), self.pulls_known_since, &self.request.pulls);
-        let verdict = judging.await?;
+        let pulls = KnownPulls { known_since: self.pulls_known_since, unwritten: &self.request.pulls };
+        let verdict = store.judge(repository, &current, policy, pulls).await?;
         let mut would_go = BTreeSet::new();
         for tag in &verdict.decision.tags {
+            // A policy that is withdrawn removes nothing more.
+            if !store.0.retention.is(&current) {
+                return Ok(would_go);
+            }
             let what = format!("{repository}:{tag}");
             let entry = verdict.contents.tags[tag];
             if retention.dry_run {
@@ -42,6 +46,9 @@ impl Sweep<'_> {
             }
         }
         for digest in &verdict.decision.manifests {
+            if !store.0.retention.is(&current) {
+                return Ok(would_go);
+            }
             let what = format!("{repository} {digest}");
             let facts = &verdict.contents.manifests[digest];
             if retention.dry_run {

@@ -21,6 +21,14 @@ use crate::store::{Error, RepositoryKey, Store, layout};
 /// What a run knows of pulls that are not written down yet.
 pub(in crate::store) type Pulls = Arc<dyn Fn(&RepositoryKey, &Digest) -> Option<Timestamp> + Send + Sync>;
 
+/// What is known of pulls.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct KnownPulls<'a> {
+    /// Since when they are noted.
+    pub(in crate::store) known_since: Timestamp,
+    pub(in crate::store) unwritten: &'a Pulls,
+}
+
 /// What a policy has decided of a repository, and by what.
 #[derive(Debug)]
 pub(in crate::store) struct Verdict {
@@ -58,9 +66,9 @@ impl Store {
     pub(in crate::store) async fn judge(
         &self,
         repository: &RepositoryKey,
-        (current, policy): (&Current, &Policy),
-        pulls_known_since: Timestamp,
-        pulls: &Pulls,
+        current: &Current,
+        policy: &Policy,
+        pulls: KnownPulls<'_>,
     ) -> Result<Verdict, Error> {
         let mut contents = Contents::default();
         for algorithm in Algorithm::ALL {
@@ -68,7 +76,8 @@ impl Store {
             let digests: Vec<Digest> =
                 names.iter().filter_map(|hex| Digest::from_hex(algorithm, hex).ok()).collect();
             for some in digests.chunks(READS_AT_ONCE) {
-                let reads = some.iter().map(|digest| self.facts(repository, digest, current, pulls));
+                let reads =
+                    some.iter().map(|digest| self.facts(repository, digest, current, pulls.unwritten));
                 let facts = try_join_all(reads).await?;
                 let found = some.iter().zip(facts).filter_map(|(digest, facts)| Some((*digest, facts?)));
                 contents.manifests.extend(found);
@@ -81,7 +90,7 @@ impl Store {
             }
         }
         let delay = current.retention.delay;
-        let pulls_known_since = pulls_known_since.max(current.pulls_from);
+        let pulls_known_since = pulls.known_since.max(current.pulls_from);
         let moment = Moment { now: self.0.steady.now(), pulls_known_since, delay };
         let decision = decide(policy, &contents, moment);
         Ok(Verdict { contents, decision })

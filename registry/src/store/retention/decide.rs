@@ -199,10 +199,15 @@ impl Judge<'_> {
         candidates.sort_by_key(|it| Reverse(it.pushed_at));
         let pushed = rule.most_recently_pushed.unwrap_or_default();
         kept.extend(candidates.iter().take(pushed).map(|it| it.thing.clone()));
-        // What was never pulled comes last, what was pushed last among it first.
-        candidates.sort_by_key(|it| Reverse(it.pulled_at));
-        let pulled = rule.most_recently_pulled.unwrap_or_default();
-        kept.extend(candidates.iter().take(pulled).map(|it| it.thing.clone()));
+        if let Some(pulled) = rule.most_recently_pulled {
+            // Before pulls have been noted for a while, nobody knows what is pulled again and again.
+            let knows_little = now.since(pulls_known_since) < self.moment.delay;
+            let pulled = if knows_little { usize::MAX } else { pulled };
+            // What was never pulled comes last, what was pushed last among it first; what was pulled before pulls
+            // were noted without a gap counts as what was not.
+            candidates.sort_by_key(|it| Reverse(it.pulled_at.filter(|at| *at >= pulls_known_since)));
+            kept.extend(candidates.iter().take(pulled).map(|it| it.thing.clone()));
+        }
         kept
     }
 }

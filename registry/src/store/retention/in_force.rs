@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use crate::backend::When;
 use crate::clock::Timestamp;
 use crate::store::options::retention::Retention;
 use crate::store::{Error, Store, layout};
@@ -41,6 +42,11 @@ impl InForce {
         Arc::clone(&self.read())
     }
 
+    /// Says whether what was in force still is.
+    pub(in crate::store) fn is(&self, current: &Arc<Current>) -> bool {
+        Arc::ptr_eq(&self.read(), current)
+    }
+
     /// Says whether a policy may let go of a hosted manifest that a client is told of.
     pub(in crate::store) fn is_mortal(&self) -> bool {
         self.is_mortal.load(Ordering::SeqCst)
@@ -53,16 +59,23 @@ impl Store {
         self.0.retention.read().retention.needs_pulls()
     }
 
-    /// Puts another retention in the place of the one in force: the next repository that garbage is looked for in
-    /// is judged by it. What nobody noted until now does not count against anything: neither pulls nor what
-    /// clients were told of.
+    /// Gets ready for another retention: forgets since when pulls are written down, if the two differ in whether
+    /// they are. Else a later process would take what was pulled while nobody noted it for never pulled.
     ///
-    /// *Errors:* those of the backend; then the old one stays in force.
-    pub async fn replace_retention(&self, retention: Retention) -> Result<(), Error> {
+    /// *Durability:* when this returns, no crash can bring it back. The retention in force may note it again.
+    pub async fn prepare_retention(&self, next: &Retention) -> Result<(), Error> {
+        if self.needs_pulls() != next.needs_pulls() {
+            self.0.backend.delete(&layout::pulls_known(), When::Always).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts another retention in the place of the one in force, once [`Store::prepare_retention`] is done: nothing
+    /// more is removed by the old one. What nobody noted until now does not count against anything: neither pulls
+    /// nor what clients were told of.
+    pub fn replace_retention(&self, retention: Retention) {
         let mut pulls_from = self.0.retention.get().pulls_from;
         if self.needs_pulls() != retention.needs_pulls() {
-            // Else a later process would take what is pulled while nobody notes it for never pulled.
-            self.0.backend.sweep(&layout::pulls_known()).await?;
             pulls_from = self.0.clock.now();
         }
         let is_mortal = &self.0.retention.is_mortal;
@@ -72,6 +85,5 @@ impl Store {
         }
         let current = Arc::new(Current { retention, pulls_from });
         *self.0.retention.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-        Ok(())
     }
 }

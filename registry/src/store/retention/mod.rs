@@ -10,5 +10,5 @@ mod carry_out;
 pub mod decide;
 mod in_force;
 
-pub(super) use carry_out::Pulls;
+pub(super) use carry_out::{KnownPulls, Pulls};
 pub(super) use in_force::{Current, InForce};

@@ -30,6 +30,15 @@ impl Stand {
         write(self.folder.path(), retention, registries);
     }
 
+    /// Checks that a tag is there after garbage was looked for several times.
+    async fn outlasts_garbage(&self, tag: &str) {
+        for _ in 0..3 {
+            self.server.forget_log();
+            self.server.tells("garbage was looked for").await;
+        }
+        assert_eq!(self.server.status("GET", &manifest_path(tag), "").await, 200);
+    }
+
     async fn pulls(&self, reference: &str, expect: u16) {
         self.server.answers("GET", &manifest_path(reference), "", expect).await;
     }
@@ -115,9 +124,28 @@ async fn a_policy_of_retention_holds_without_a_restart() {
     it.write(&json!({"delay": "1s", "policies": [{"repositories": ["**"], "keepTags": keep}]}), &json!([]));
     it.pulls("dev", 404).await;
     it.pulls("v1", 200).await;
+    assert!(!it.server.told().contains("takes a restart"), "{}", it.server.told());
+    it.server.forget_log();
     it.write(&json!({}), &json!([]));
     it.server.tells("the configuration was read again").await;
-    assert!(!it.server.told().contains("takes a restart"), "{}", it.server.told());
+    push(&it.server, "dev").await;
+    it.outlasts_garbage("dev").await;
+}
+
+/// What is to hold for another place removes nothing from this one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_for_another_store_is_not_carried_out_here() {
+    let it = Stand::start();
+    push(&it.server, "dev").await;
+    let policies = json!([{"repositories": ["**"], "keepTags": [{"patterns": ["^v"]}]}]);
+    let retention = json!({"delay": "1s", "policies": policies});
+    let storage =
+        json!({"rootDirectory": "other", "gcDelay": "1s", "gcInterval": "1s", "retention": retention});
+    let text =
+        json!({"storage": storage, "http": {}, "extensions": {"sync": {"registries": []}}}).to_string();
+    fs::write(config(it.folder.path()), text).unwrap();
+    it.server.tells("has changed, which takes a restart").await;
+    it.outlasts_garbage("dev").await;
 }
 
 async fn push(server: &Server, tag: &str) {

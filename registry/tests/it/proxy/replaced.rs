@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use sim::digest::Algorithm;
+use sim::fault::{Fault, Selector};
 use sim::origin::{Origin, Running};
 use tokio::task::JoinSet;
 use wharfinger::backend::disk::{Disk, Stat};
@@ -70,6 +72,7 @@ impl Stand {
             routes.add(Arc::clone(upstream), upstream.options()).unwrap();
         }
         self.repositories.replace_routes(routes);
+        self.client.0.take_upstreams();
     }
 
     async fn status(&self, path: &str) -> u16 {
@@ -159,6 +162,96 @@ async fn what_has_begun_ends_whole_and_what_is_cached_comes_back() {
     assert_eq!((it.status(&path).await, it.names("/v2/_catalog", "repositories").await), (404, vec![]));
     it.replace(&[&upstream]);
     assert_eq!((it.status(&path).await, origin.served()), (200, 1));
+}
+
+#[tokio::test]
+async fn requests_get_new_upstreams_with_the_access_that_is_about_them() {
+    let (it, one) = (stand().await, origin().await);
+    image(one.origin(), REPO, "v1", &[10], 1);
+    let mut routes = Routes::default();
+    let upstream = made(NAME, &one.url(), |_| {});
+    routes.add(Arc::clone(&upstream), upstream.options()).unwrap();
+    it.repositories.replace_routes(routes);
+    assert_eq!((it.status(&manifest_path("v1")).await, requests(&one)), (404, 0));
+    it.client.0.take_upstreams();
+    assert_eq!(it.status(&manifest_path("v1")).await, 200);
+}
+
+/// Makes an upstream whose failures are tried again in the background, soon and often.
+fn patient(url: &str) -> Arc<Upstream> {
+    made(NAME, url, |options| {
+        (options.retries_max, options.manifest_check_interval) = (1_000_000, Duration::ZERO);
+        (options.retry_delay, options.retry_delay_max) =
+            (Duration::from_millis(20), Duration::from_millis(20));
+        options.on_demand_timeout = Duration::ZERO;
+    })
+}
+
+#[tokio::test]
+async fn what_the_old_one_is_asked_in_the_background_ends_and_moves_no_tags() {
+    let (it, old, new) = (stand().await, origin().await, origin().await);
+    image(old.origin(), REPO, "v1", &[10], 1);
+    let wanted = image(new.origin(), REPO, "v1", &[10], 2);
+    let fails = old
+        .origin()
+        .install(Selector::get("*/manifests/*").suffer(Fault::Status { status: 503, retry_after: None }));
+    let first = patient(&old.url());
+    it.replace(&[&first]);
+    assert_eq!(it.status(&manifest_path("v1")).await, 502);
+    until("it is asked in the background", || fails.fired() > 2).await;
+    it.replace(&[&made(NAME, &new.url(), |_| {})]);
+    assert_eq!(it.status(&manifest_path("v1")).await, 200);
+    drop(fails);
+    until("nobody asks it any more", || Arc::strong_count(&first) == 1).await;
+    let pulled = it.client.get(&manifest_path("v1")).await;
+    assert_eq!(pulled.header("docker-content-digest"), wanted.manifest.digest.to_string());
+}
+
+#[tokio::test]
+async fn a_fetch_that_waits_for_the_old_one_keeps_nobody() {
+    let (it, old, new) = (stand().await, origin().await, origin().await);
+    let bytes = content(100 * KIB, 1);
+    let blob = new.origin().seed_blob(REPO, bytes.clone(), Algorithm::Sha256);
+    let first = made(NAME, &old.url(), |options| {
+        (options.retries_max, options.retry_delay, options.retry_delay_max) = (10, HOUR, HOUR);
+        options.on_demand_timeout = Duration::ZERO;
+    });
+    old.origin().seed_blob(REPO, bytes.clone(), Algorithm::Sha256);
+    let _fails = old
+        .origin()
+        .install(Selector::get("*/blobs/*").suffer(Fault::Status { status: 503, retry_after: None }));
+    it.replace(&[&first]);
+    let path = blob_path(&blob.digest);
+    assert_eq!(it.status(&path).await, 502, "it is tried again in an hour");
+    let asked = requests(&old);
+    it.replace(&[&made(NAME, &new.url(), |_| {})]);
+    let pulled = it.client.get(&path).await;
+    assert!(pulled.status == 200 && pulled.body == bytes, "{}", pulled.status);
+    assert_eq!(requests(&old), asked);
+}
+
+#[tokio::test]
+async fn a_url_is_left_alone_whoever_is_to_ask_it() {
+    let (it, one) = (stand().await, origin().await);
+    let busy = one.origin().install(
+        Selector::get("*").suffer(Fault::Status { status: 429, retry_after: Some("600".to_owned()) }),
+    );
+    let cooling = |options: &mut Options| {
+        (options.cool_down_max, options.negative_ttl) = (HOUR, Duration::ZERO);
+    };
+    let first = made(NAME, &one.url(), cooling);
+    it.replace(&[&first]);
+    it.status(&manifest_path("v1")).await;
+    let asked = requests(&one);
+    assert!(busy.fired() > 0);
+    let other = made(NAME, &one.url(), |options| {
+        cooling(options);
+        options.retries_max = 1;
+    });
+    let second = Arc::new(Arc::into_inner(other).unwrap().going_on_from(&first));
+    it.replace(&[&second]);
+    it.status(&manifest_path("v1")).await;
+    assert_eq!(requests(&one), asked, "it has asked for ten minutes");
 }
 
 #[tokio::test]

@@ -147,6 +147,17 @@ fn untagged_manifests_and_referrers_go_only_where_a_policy_says_so() {
     assert_eq!(decide(&policy, &contents, young), Decision::default());
 }
 
+#[test]
+fn what_is_pulled_most_is_not_known_before_pulls_were_noted_for_a_while() {
+    let policy = policy(vec![rule("", Rule { most_recently_pulled: Some(1), ..Rule::default() })]);
+    let since = |hour: u64, delay: u64| Moment { pulls_known_since: at(hour), delay: hours(delay), ..NOON };
+    let left = |moment| 5 - decide(&policy, &five(), moment).tags.len();
+    assert_eq!([since(11, 2), since(10, 2), since(11, 1)].map(left), [5, 1, 1]);
+    // A pull from before there was a gap counts as none: then what was pushed last stays.
+    let stays = |moment| decide(&policy, &five(), moment).tags.contains(&tag("v2"));
+    assert_eq!([since(11, 1), since(12, 0)].map(stays), [false, true]);
+}
+
 /// When a thing was pushed, and pulled.
 type Times = (Timestamp, Option<Timestamp>);
 
@@ -163,14 +174,17 @@ fn is_kept_by(rule: &Rule, own: Times, moment: Moment, before: &dyn Fn(bool) -> 
         || rule.pushed_within.is_some_and(|within| moment.now.since(own.0) <= within)
         || rule.pulled_within.is_some_and(|within| moment.now.since(pulled) <= within)
         || rule.most_recently_pushed.is_some_and(|count| before(false) < count)
-        || rule.most_recently_pulled.is_some_and(|count| before(true) < count)
+        || rule.most_recently_pulled.is_some_and(|count| {
+            before(true) < count || moment.now.since(moment.pulls_known_since) < moment.delay
+        })
 }
 
 /// Takes the tags away that no rule keeps.
 fn take_unkept_tags(policy: &Policy, contents: &Contents, moment: Moment, left: &mut Contents) {
     let times = |tag: &Tag| {
         let entry = contents.tags[tag];
-        (entry.pushed_at, contents.manifests.get(&entry.digest).and_then(|facts| facts.pulled_at))
+        let pulled_at = contents.manifests.get(&entry.digest).and_then(|facts| facts.pulled_at);
+        (entry.pushed_at, pulled_at.filter(|at| *at >= moment.pulls_known_since))
     };
     for tag in contents.tags.keys().filter(|tag| subject_of(tag).is_none()) {
         let is_kept = policy.keep_tags.is_empty()
@@ -200,7 +214,10 @@ fn model(policy: &Policy, contents: &Contents, moment: Moment) -> (BTreeSet<Tag>
     let whole = Contents { tags: left.tags.clone(), manifests: contents.manifests.clone() };
     let is_counted = |it: &&Digest| contents.manifests[*it].subject.is_none() && is_free(&whole, it);
     let counted: Vec<Digest> = contents.manifests.keys().filter(is_counted).copied().collect();
-    let of = |it: &Digest| (contents.manifests[it].pushed_at, contents.manifests[it].pulled_at);
+    let of = |it: &Digest| {
+        let facts = &contents.manifests[it];
+        (facts.pushed_at, facts.pulled_at.filter(|at| *at >= moment.pulls_known_since))
+    };
     let is_kept = |digest: &Digest| {
         let before =
             |pulls| counted.iter().filter(|it| is_ahead(pulls, of(it), of(digest), *it < digest)).count();

@@ -87,6 +87,11 @@ impl Stand {
         (tags, (0..CONTENTS.manifests.len()).filter(is_here).collect())
     }
 
+    async fn replace(&self, retention: Retention) {
+        self.store.prepare_retention(&retention).await.unwrap();
+        self.store.replace_retention(retention);
+    }
+
     async fn collect(&self) -> wharfinger::store::gc::Report {
         self.store.collect_garbage(&request(Clients::Served)).await.unwrap()
     }
@@ -194,18 +199,18 @@ async fn another_retention_holds_from_the_next_run() {
     stand.collect().await;
     let all = (vec!["dev".to_owned(), "v1".to_owned()], vec![0, 1]);
     assert_eq!(stand.left("team/app").await, all, "there is no policy");
-    stand.store.replace_retention(Retention { dry_run: true, ..retention() }).await.unwrap();
+    stand.replace(Retention { dry_run: true, ..retention() }).await;
     stand.clock.advance(25 * HOUR);
     stand.collect().await;
     stand.clock.advance(25 * HOUR);
     assert_eq!(stand.collect().await.spared.get(&Kind::Tag), Some(&1));
     assert_eq!(stand.left("team/app").await, all, "it is a dry run");
-    stand.store.replace_retention(retention()).await.unwrap();
+    stand.replace(retention()).await;
     // Whoever looks what is left is told of it, which keeps it for a while.
     stand.clock.advance(3 * HOUR);
     stand.collect().await;
     assert_eq!(stand.left("team/app").await, (vec!["v1".to_owned()], vec![0]));
-    stand.store.replace_retention(Retention::default()).await.unwrap();
+    stand.replace(Retention::default()).await;
     stand.push("team/app", 1, &["dev"]).await;
     stand.clock.advance(100 * HOUR);
     stand.collect().await;
@@ -223,10 +228,10 @@ async fn what_nobody_noted_before_counts_against_nothing() {
     stand.push("team/app", 1, &["dev"]).await;
     // Since when pulls are known is written down.
     stand.collect().await;
-    stand.store.replace_retention(Retention::default()).await.unwrap();
+    stand.replace(Retention::default()).await;
     // It may be pulled at any time here, which nobody notes.
     stand.clock.advance(100 * HOUR);
-    stand.store.replace_retention(keeps_pulled()).await.unwrap();
+    stand.replace(keeps_pulled()).await;
     for hours in [0, 23] {
         stand.clock.advance(hours * HOUR);
         stand.collect().await;
@@ -257,7 +262,7 @@ async fn gone_during_a_run(retention: &Retention) -> u64 {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             // A run may take that long.
             stand.clock.advance(30 * HOUR);
-            stand.store.replace_retention(retention.clone()).await.unwrap();
+            stand.replace(retention.clone()).await;
         };
         let (report, ()) = tokio::join!(stand.collect(), replace);
         gone += report.of(Kind::Tag).objects;
@@ -275,7 +280,7 @@ async fn what_clients_were_told_of_before_the_first_policy_stays_for_a_while() {
     stand.clock.advance(100 * HOUR);
     let needed = CONTENTS.manifests[0].digest;
     assert!(stand.store.manifest(&hosted("team/app"), &Reference::Digest(needed)).await.unwrap().is_some());
-    stand.store.replace_retention(retention).await.unwrap();
+    stand.replace(retention).await;
     for (pause, expect) in [(delay / 2, 0), (delay, 1)] {
         stand.clock.advance(pause);
         let report = stand.collect().await;
