@@ -1,6 +1,6 @@
 //! Another registry beside ours: Debian's docker-registry, which is CNCF distribution 2.8, once as a
 //! registry and once as a cache of an upstream. What it fails is listed with the causes; anything else that
-//! fails, and anything listed that passes, is red.
+//! fails, and anything listed that passes, is red, if it does so twice: its races are no news of the suite.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -31,18 +31,35 @@ pub(super) fn run(workspace: &Workspace, program: &Path, args: &[String]) -> Res
     let sim = workspace.program("sim", Profile::Dev);
     let mut merged = Merged::default();
     for (role, known) in [("plain", "docker-registry.txt"), ("proxy", "docker-registry-proxy.txt")] {
-        println!("\n-- {PROGRAM}, {role}");
-        let scratch = Scratch::new(workspace.target(), &format!("conformance-{PROGRAM}-{role}"))?;
-        let reports = workspace.reports("conformance").join(format!("{PROGRAM}-{role}"));
-        let peer = Peer::start(&scratch, &sim, role == "proxy", &reports.with_extension("log"))?;
-        let known = workspace.root().join("conformance/known").join(known).display().to_string();
-        let mut all = vec!["--known".to_owned(), known];
-        all.extend(peer.origin.iter().flat_map(|origin| ["--origin".to_owned(), origin.clone()]));
-        all.extend_from_slice(args);
-        let report = suite(program, &peer.url, &reports, &all)?;
+        let known = workspace.root().join("conformance/known").join(known);
+        let run = || in_role(workspace, &[program, &sim, &known], role, args);
+        let mut report = run()?;
+        let mut one = Merged::default();
+        one.add(role, &report)?;
+        if one.tally().failed > 0 {
+            println!("\n-- {PROGRAM}, {role}, once more: what is red was not expected");
+            report = run()?;
+        }
         merged.add(role, &report)?;
     }
     Ok(Some(merged))
+}
+
+/// Runs the suite against a docker-registry of its own, and returns the report.
+fn in_role(
+    workspace: &Workspace,
+    [program, sim, known]: &[&Path; 3],
+    role: &str,
+    args: &[String],
+) -> Result<Value> {
+    println!("\n-- {PROGRAM}, {role}");
+    let scratch = Scratch::new(workspace.target(), &format!("conformance-{PROGRAM}-{role}"))?;
+    let reports = workspace.reports("conformance").join(format!("{PROGRAM}-{role}"));
+    let peer = Peer::start(&scratch, sim, role == "proxy", &reports.with_extension("log"))?;
+    let mut all = vec!["--known".to_owned(), known.display().to_string()];
+    all.extend(peer.origin.iter().flat_map(|origin| ["--origin".to_owned(), origin.clone()]));
+    all.extend_from_slice(args);
+    suite(program, &peer.url, &reports, &all)
 }
 
 /// What the known failures of a peer count as: nothing that was expected is red.
