@@ -40,10 +40,11 @@ struct InUse {
 }
 
 impl InUse {
-    fn new(store: &Store, file: &str) -> Self {
+    /// Takes a file for use; `None` when somebody has it.
+    fn claim(store: &Store, file: &str) -> Option<Self> {
         let table = Arc::clone(&store.0.fills_in_use);
-        table.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned());
-        Self { table, file: file.to_owned() }
+        let is_new = table.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned());
+        is_new.then(|| Self { table, file: file.to_owned() })
     }
 }
 
@@ -95,12 +96,14 @@ impl Store {
     /// Begins to stage a blob that a repository of an upstream is asked for.
     pub async fn begin_fill(&self, repository: &RepositoryKey, digest: &Digest) -> Result<FillFile, Error> {
         let file = new_file();
+        // Nobody else can have made up the same name.
+        let in_use = InUse::claim(self, &file).ok_or(Error::Abandoned)?;
         let stage = self.0.backend.stage(&layout::fills().child(&file)).await?;
-        Ok(self.fill_file(repository, digest, file, stage, false))
+        Ok(self.fill_file(repository, digest, in_use, stage, false))
     }
 
     /// Returns what was fetched before of a blob from the same repository, cut to what is known to be right
-    /// on the disk; `None` when there is nothing.
+    /// on the disk; `None` when there is nothing, or another fetch goes on with it at the moment.
     pub async fn take_up_fill(
         &self,
         repository: &RepositoryKey,
@@ -114,9 +117,11 @@ impl Store {
         if !is_file(&record.file) {
             return Ok(None);
         }
+        // Before it is cut: two fetches that write into one file would make it neither's.
+        let Some(in_use) = InUse::claim(self, &record.file) else { return Ok(None) };
         let key = layout::fills().child(&record.file);
         let Some(stage) = self.0.backend.resume(&key, record.offset).await? else { return Ok(None) };
-        let file = self.fill_file(repository, digest, record.file, stage, true);
+        let file = self.fill_file(repository, digest, in_use, stage, true);
         Ok(Some(Parked { file, hasher, size: record.size }))
     }
 
@@ -124,11 +129,11 @@ impl Store {
         &self,
         repository: &RepositoryKey,
         digest: &Digest,
-        file: String,
+        in_use: InUse,
         stage: Box<dyn Stage>,
         is_parked: bool,
     ) -> FillFile {
-        let (state, in_use) = (layout::parked_fill(repository, digest), InUse::new(self, &file));
+        let (state, file) = (layout::parked_fill(repository, digest), in_use.file.clone());
         let (store, repository) = (self.clone(), repository.clone());
         FillFile { store, file, repository, state, stage, is_parked, _in_use: in_use }
     }

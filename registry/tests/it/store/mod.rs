@@ -6,6 +6,7 @@
 //! | `audit` | everything that a store serves, held against P1 and P3 |
 //! | `model` | what a store should do, in memory and in a page |
 //! | `damage` | what the disk has lost, and what a crash has left |
+//! | `fills` | content that is being fetched |
 //! | `machine` | the store and the model side by side, operation by operation |
 //! | `replicas` | several processes over one bucket |
 //! | `collecting` | what is asked of a garbage collection |
@@ -18,6 +19,7 @@ pub(crate) mod audit;
 pub(crate) mod collecting;
 pub(crate) mod contents;
 mod damage;
+mod fills;
 pub(crate) mod garbage;
 mod machine;
 mod model;
